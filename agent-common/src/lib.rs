@@ -1,0 +1,2 @@
+//! The ABI between plainspan's kernel programs and its agent.
+#![no_std]

@@ -1,0 +1,3 @@
+//! plainspan's kernel programs.
+#![no_std]
+#![no_main]

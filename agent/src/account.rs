@@ -1,0 +1,172 @@
+//! What the agent saw, ignored, lost and cut, each under a name that gives the reason.
+//!
+//! Nothing may be dropped anywhere without one of these counters moving: it is how a user learns the
+//! difference between "no calls were made" and "calls were made and I missed them".
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $room:literal, $name:literal;)+) => {
+        /// One counter of the [`Account`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Counter { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Counter {
+            /// Every counter, in the order in which data walks through the rooms.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The room that counts.
+            pub const fn room(self) -> &'static str { match self { $(Self::$variant => $room,)+ } }
+
+            /// What is counted, as shown to the user; units are part of the name.
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)+ } }
+        }
+    };
+}
+
+counters! {
+    /// Files in which TLS functions were found and probed.
+    FilesProbed = "probe", "files probed";
+    /// Files that looked like a TLS library but could not be probed.
+    FilesRefused = "probe", "files that could not be probed";
+    /// Library calls that moved plaintext, in processes that are watched.
+    LibraryCalls = "capture", "library calls";
+    /// Plaintext bytes that those calls moved.
+    BytesMoved = "capture", "bytes moved by the libraries";
+    /// Bytes delivered to the agent.
+    BytesCaptured = "capture", "bytes captured";
+    /// Bytes left in the kernel because the connection is not LLM traffic.
+    BytesIgnored = "capture", "bytes ignored, not LLM traffic";
+    /// Bytes left in the kernel because the connection does not speak HTTP.
+    BytesNotHttp = "capture", "bytes ignored, not HTTP";
+    /// Bytes lost because the ring buffer was full.
+    BytesLostRing = "capture", "bytes lost, ring buffer full";
+    /// Bytes left out because one library call was longer than the cap.
+    BytesLostCap = "capture", "bytes cut, over the cap of a call";
+    /// Bytes lost because the page was not readable from the probe.
+    BytesLostFault = "capture", "bytes lost, page not readable";
+    /// Connections or calls in flight that the kernel's tables had no room for.
+    TableFull = "capture", "kernel table full";
+    /// Records that did not parse under the ABI.
+    RecordsMalformed = "capture", "records malformed";
+    /// Lifecycle events of processes (exec, fork, exit) lost because the ring buffer was full.
+    ProcessEventsLost = "capture", "process events lost, ring buffer full";
+    /// Connections that carried plaintext.
+    Connections = "stream", "connections";
+    /// Connections whose beginning was not seen.
+    ConnectionsLate = "stream", "connections attached late";
+    /// Bytes missing in the streams, as seen from their numbering.
+    GapBytes = "stream", "bytes missing in streams";
+    /// Bytes that arrived twice and were left out once.
+    DuplicateBytes = "stream", "bytes seen twice";
+    /// Connections dropped from the tables because there were too many.
+    ConnectionsEvicted = "stream", "connections evicted";
+    /// HTTP exchanges that were begun.
+    Exchanges = "wire", "HTTP exchanges";
+    /// Connections that turned out to speak no protocol that is read.
+    ConnectionsUnread = "wire", "connections in another protocol";
+    /// Bytes of HTTP that could not be parsed and were skipped.
+    BytesUnparsed = "wire", "bytes unparsed";
+    /// Bodies whose content encoding could not be decoded.
+    BodiesUndecoded = "wire", "bodies undecoded";
+    /// Bodies that were cut at their limit.
+    BodiesCut = "wire", "bodies cut at the limit";
+    /// Exchanges that are not LLM calls.
+    ExchangesNotLlm = "genai", "exchanges that are not LLM calls";
+    /// Requests to an LLM API that are no inference (model lists, token counting, files).
+    ExchangesNotInference = "genai", "LLM API requests that are no inference";
+    /// LLM calls rebuilt.
+    Calls = "genai", "LLM calls";
+    /// Calls that ended before their response was complete.
+    CallsCut = "genai", "LLM calls cut short";
+    /// Calls of which bytes are missing.
+    CallsDamaged = "genai", "LLM calls with bytes missing";
+    /// Values of a kind that the contract does not know yet, passed on as they came.
+    UnknownValues = "genai", "values new to the contract";
+    /// Bodies of LLM calls that are not the JSON that their API promises.
+    BodiesMalformed = "genai", "bodies malformed";
+    /// Violations of the contract found while building spans.
+    ContractViolations = "contract", "contract violations";
+    /// Attribute values cut to their length limit.
+    ValuesCut = "contract", "attribute values cut";
+    /// Spans handed to the exporters.
+    Spans = "export", "spans";
+    /// Spans that an exporter delivered.
+    SpansDelivered = "export", "spans delivered";
+    /// Spans that an exporter refused or failed to deliver.
+    SpansFailed = "export", "spans not delivered";
+    /// Spans dropped because an exporter's queue was full.
+    SpansDropped = "export", "spans dropped, queue full";
+}
+
+/// All counters of one agent. Cheap to add to from any thread.
+#[derive(Debug)]
+pub struct Account {
+    counts: [AtomicU64; Counter::ALL.len()],
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { counts: [const { AtomicU64::new(0) }; Counter::ALL.len()] }
+    }
+}
+
+impl Account {
+    /// Adds `n` to a counter.
+    pub fn add(&self, counter: Counter, n: u64) {
+        self.counts[counter as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets a counter whose truth is kept elsewhere (the kernel's own counters).
+    pub fn set(&self, counter: Counter, n: u64) {
+        self.counts[counter as usize].store(n, Ordering::Relaxed);
+    }
+
+    /// The counter's value.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// The table that is printed at exit and on SIGUSR1: the counters that moved, by room.
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for counter in Counter::ALL {
+            let n = self.get(*counter);
+            if n > 0 {
+                writeln!(f, "{:<9} {n:>14}  {}", counter.room(), counter.name())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_shows_what_moved_and_nothing_else() {
+        let account = Account::default();
+        account.add(Counter::Calls, 2);
+        account.add(Counter::Calls, 1);
+        account.set(Counter::BytesLostRing, 70_000);
+        let table = account.to_string();
+        assert_eq!(
+            table.lines().collect::<Vec<_>>(),
+            ["capture            70000  bytes lost, ring buffer full", "genai                  3  LLM calls"]
+        );
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Counter::ALL.iter().map(|c| (c.room(), c.name())).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Counter::ALL.len());
+    }
+}

@@ -1,0 +1,118 @@
+//! What the kernel saw, in types that every later room understands.
+
+use bytes::Bytes;
+
+use crate::time::Timestamp;
+
+/// A connection, opaque: what it *is* (an `SSL *` of a process, a pair of AEAD contexts) stays in `capture/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// A way through a connection, from the point of view of the captured process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The process wrote it.
+    Sent,
+    /// The process read it.
+    Received,
+}
+
+impl Direction {
+    /// The other way.
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Sent => Self::Received,
+            Self::Received => Self::Sent,
+        }
+    }
+}
+
+/// The process that a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Process id (thread group id) as the agent's own `/proc` shows it.
+    pub pid: u32,
+    /// Thread id of the thread that made the call, in the same pid namespace.
+    pub tid: u32,
+}
+
+/// Plaintext bytes `[offset, offset + bytes.len())` of one direction of one connection.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Who moved them.
+    pub process: Process,
+    /// Which way they went.
+    pub direction: Direction,
+    /// For sent bytes when the library was called, for received bytes when it returned.
+    pub time: Timestamp,
+    /// Number of the first byte, counted from the first byte that the kernel programs saw in this direction.
+    pub offset: u64,
+    /// How many bytes the library call moved in all, in however many records.
+    pub call_len: u32,
+    /// This is the last record of its call, and what follows in the call was cut off at the cap.
+    pub cut: bool,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// Why nothing more will come from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The process shut the TLS session down (`SSL_shutdown`); it sends no more.
+    Shutdown,
+    /// The process released the connection (`SSL_free`).
+    Freed,
+    /// The process ended.
+    ProcessExit,
+    /// The capture ended, or the input of a replay did.
+    CaptureEnd,
+}
+
+/// The end of a connection, or of what is seen of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Close {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// When.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: CloseReason,
+    /// Bytes sent in all, where known: what lies between the last record and this was lost.
+    pub sent: Option<u64>,
+    /// Bytes received in all, where known.
+    pub received: Option<u64>,
+}
+
+/// One thing that the kernel reports.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// Plaintext moved.
+    Data(Data),
+    /// A connection ended.
+    Close(Close),
+    /// A process replaced its program.
+    Exec {
+        /// Its process id.
+        pid: u32,
+        /// When.
+        time: Timestamp,
+    },
+    /// A process was forked.
+    Fork {
+        /// The new process id.
+        pid: u32,
+        /// Its parent's.
+        parent: u32,
+        /// When.
+        time: Timestamp,
+    },
+    /// A process ended.
+    Exit {
+        /// Its process id.
+        pid: u32,
+        /// When.
+        time: Timestamp,
+    },
+}

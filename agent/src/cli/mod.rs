@@ -1,0 +1,8 @@
+//! ASK: the command line, one file per verb.
+
+use std::process::ExitCode;
+
+/// Runs the command line and returns the exit status.
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,109 @@
+//! A span and its resource, ready for any exporter.
+
+use std::sync::Arc;
+
+use crate::time::Timestamp;
+
+/// An attribute's value, as OpenTelemetry has them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A string.
+    String(String),
+    /// An integer.
+    Int(i64),
+    /// A double.
+    Double(f64),
+    /// A boolean.
+    Bool(bool),
+    /// An array of strings.
+    Strings(Vec<String>),
+}
+
+/// A key from the contract with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attribute {
+    /// The key; always one of the generated names.
+    pub key: &'static str,
+    /// The value.
+    pub value: Value,
+}
+
+/// OpenTelemetry's span kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The captured process made the call.
+    Client,
+    /// The captured process served the call.
+    Server,
+}
+
+/// OpenTelemetry's span status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing said.
+    #[default]
+    Unset,
+    /// It failed; the description never quotes content unless content was asked for.
+    Error(String),
+}
+
+/// Ids of a new span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanIds {
+    /// Used when the request carried no trace context.
+    pub trace_id: [u8; 16],
+    /// The span's own.
+    pub span_id: [u8; 8],
+}
+
+/// A finished span under the contract.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Trace id.
+    pub trace_id: [u8; 16],
+    /// Span id.
+    pub span_id: [u8; 8],
+    /// Parent, if the request carried trace context.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// W3C trace flags.
+    pub flags: u8,
+    /// W3C trace state; empty if there is none.
+    pub trace_state: String,
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: Kind,
+    /// Start.
+    pub start: Timestamp,
+    /// End.
+    pub end: Timestamp,
+    /// Attributes; keys are unique.
+    pub attributes: Vec<Attribute>,
+    /// Status.
+    pub status: Status,
+}
+
+impl Span {
+    /// The value of an attribute.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.attributes.iter().find(|a| a.key == key).map(|a| &a.value)
+    }
+}
+
+/// Who made a call, as OpenTelemetry resource attributes; shared by all spans of a process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resource {
+    /// Attributes; keys are unique.
+    pub attributes: Vec<Attribute>,
+    /// Attributes that the user gave with `OTEL_RESOURCE_ATTRIBUTES`.
+    pub extra: Vec<(String, String)>,
+}
+
+/// What is handed to the exporters.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The span.
+    pub span: Span,
+    /// Under which resource it belongs.
+    pub resource: Arc<Resource>,
+}

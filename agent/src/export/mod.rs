@@ -1,0 +1,1 @@
+//! SEND: spans to people, files and collectors. One file per exporter.

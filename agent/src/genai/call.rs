@@ -1,0 +1,414 @@
+//! The one canonical model of an LLM call, whatever API it was made through.
+//!
+//! Everything here was on the wire. What was not is `None`: absent, never guessed.
+
+use serde_json::value::RawValue;
+
+use crate::{
+    time::Timestamp,
+    wire::{ExchangeEnd, Version},
+};
+
+pub use crate::wire::Role;
+
+/// `gen_ai.operation.name`: what kind of call it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OperationName {
+    /// A chat completion.
+    #[default]
+    Chat,
+    /// A legacy text completion.
+    TextCompletion,
+    /// Gemini's multimodal generation.
+    GenerateContent,
+    /// Embeddings.
+    Embeddings,
+}
+
+/// `gen_ai.provider.name`: who serves, or whose flavour of API is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// OpenAI, and OpenAI-compatible APIs on hosts that the conventions do not name.
+    #[default]
+    OpenAi,
+    /// Anthropic.
+    Anthropic,
+    /// Azure OpenAI.
+    AzureOpenAi,
+    /// Azure AI inference.
+    AzureAiInference,
+    /// DeepSeek.
+    DeepSeek,
+    /// Groq.
+    Groq,
+    /// Mistral AI.
+    MistralAi,
+    /// Moonshot AI.
+    MoonshotAi,
+    /// Perplexity.
+    Perplexity,
+    /// xAI.
+    XAi,
+}
+
+/// `gen_ai.output.type`: what the request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputType {
+    /// Plain text.
+    Text,
+    /// A JSON object or a given schema.
+    Json,
+    /// An image.
+    Image,
+    /// Speech.
+    Speech,
+}
+
+/// Why the model stopped, in the contract's words; the provider's own stand beside.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// A natural end or a stop sequence.
+    Stop,
+    /// A token limit.
+    Length,
+    /// The model calls a tool.
+    ToolCall,
+    /// Filtered or refused.
+    ContentFilter,
+    /// A long turn was paused.
+    Pause,
+    /// The context was compacted.
+    Compaction,
+    /// The generation failed or broke off.
+    Error,
+    /// A word that is new to us, in lower case.
+    Other(Box<str>),
+}
+
+/// A captured call, from the first byte of its request to the last byte of its response.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Kind of operation.
+    pub operation: OperationName,
+    /// Who serves.
+    pub provider: Provider,
+    /// API dialect that was understood, as `genai/dialect/` registers it: `openai.chat_completions`, ...
+    pub dialect: &'static str,
+    /// Which side the captured process is; `None` only before the head was seen.
+    pub role: Option<Role>,
+    /// What was asked.
+    pub request: Request,
+    /// What was answered.
+    pub response: Response,
+    /// Tokens, as the provider counted them.
+    pub usage: Usage,
+    /// What went wrong, if the provider or the HTTP status says so.
+    pub error: Option<CallError>,
+    /// Timing of the answer's parts.
+    pub streaming: Streaming,
+    /// First byte of the request.
+    pub start: Timestamp,
+    /// Last byte of the response, or the moment at which it broke off.
+    pub end: Timestamp,
+    /// How the exchange ended; `None` while it runs.
+    pub ended: Option<ExchangeEnd>,
+    /// The HTTP around it.
+    pub transport: Transport,
+    /// What of it was not captured.
+    pub damage: Damage,
+    /// W3C trace context that the request carried.
+    pub trace: Option<TraceContext>,
+}
+
+/// Request parameters and content.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Model asked for.
+    pub model: Option<String>,
+    /// `Some(true)` when the answer is asked for as a stream.
+    pub stream: Option<bool>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling.
+    pub top_p: Option<f64>,
+    /// Top-k sampling.
+    pub top_k: Option<i64>,
+    /// Frequency penalty.
+    pub frequency_penalty: Option<f64>,
+    /// Presence penalty.
+    pub presence_penalty: Option<f64>,
+    /// Limit of output tokens.
+    pub max_tokens: Option<i64>,
+    /// Choices asked for (`n`).
+    pub choice_count: Option<i64>,
+    /// Seed.
+    pub seed: Option<i64>,
+    /// Stop sequences.
+    pub stop_sequences: Vec<String>,
+    /// Kind of output asked for.
+    pub output_type: Option<OutputType>,
+    /// Reasoning effort or budget level, in the provider's words.
+    pub reasoning_level: Option<String>,
+    /// Service tier asked for.
+    pub service_tier: Option<String>,
+    /// Conversation id that the protocol itself carries.
+    pub conversation_id: Option<String>,
+    /// System instructions that stand apart from the messages.
+    pub system: Vec<Part>,
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Tool definitions.
+    pub tools: Vec<ToolDefinition>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default)]
+pub struct Response {
+    /// The provider's id of the answer.
+    pub id: Option<String>,
+    /// Model that answered.
+    pub model: Option<String>,
+    /// One output message per choice, in choice order.
+    pub generations: Vec<Generation>,
+    /// Service tier that served it.
+    pub service_tier: Option<String>,
+    /// OpenAI's `system_fingerprint`.
+    pub system_fingerprint: Option<String>,
+}
+
+/// One choice of an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Generation {
+    /// Normalised; `None` when the wire has none.
+    pub finish_reason: Option<FinishReason>,
+    /// The provider's own word.
+    pub provider_finish_reason: Option<String>,
+    /// The message.
+    pub message: Message,
+}
+
+/// A message in the conventions' form.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, `tool`, or what the wire says.
+    pub role: String,
+    /// Author's name, where the API has one.
+    pub name: Option<String>,
+    /// The parts.
+    pub parts: Vec<Part>,
+}
+
+/// A text that may have been cut at a limit; usage and ids are never affected by such a cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// What is kept of it.
+    pub text: String,
+    /// Bytes that were left out at the end.
+    pub cut: u64,
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self { text, cut: 0 }
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), cut: 0 }
+    }
+}
+
+/// A part of a message, with the conventions' part types.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Text.
+    Text(Content),
+    /// Reasoning, as far as the provider shows it.
+    Reasoning(Content),
+    /// The model calls a tool.
+    ToolCall {
+        /// Id of the call.
+        id: Option<String>,
+        /// Name of the tool.
+        name: String,
+        /// Arguments: JSON text as the wire has it (in streams, the joined fragments).
+        arguments: Content,
+    },
+    /// The answer of a tool.
+    ToolCallResponse {
+        /// Id of the call that it answers.
+        id: Option<String>,
+        /// JSON text.
+        response: Content,
+    },
+    /// The provider ran a tool of its own.
+    ServerToolCall {
+        /// Id of the call.
+        id: Option<String>,
+        /// Name of the tool.
+        name: String,
+        /// JSON text of what was asked.
+        arguments: Content,
+    },
+    /// The answer of such a tool.
+    ServerToolCallResponse {
+        /// Id of the call that it answers.
+        id: Option<String>,
+        /// JSON text.
+        response: Content,
+    },
+    /// Binary content that stood in the message; its bytes are not kept.
+    Blob {
+        /// `image`, `audio`, `video` or `document`.
+        modality: &'static str,
+        /// MIME type, if told.
+        mime_type: Option<String>,
+        /// Length of its (base64) text in bytes.
+        encoded_len: u64,
+    },
+    /// Content by reference.
+    Uri {
+        /// `image`, `audio`, `video` or `document`.
+        modality: &'static str,
+        /// The URI.
+        uri: String,
+    },
+    /// A file that the provider holds.
+    File {
+        /// `image`, `audio`, `video` or `document`.
+        modality: &'static str,
+        /// Its id.
+        file_id: String,
+    },
+    /// A refusal to answer, in the model's words.
+    Refusal(Content),
+    /// A part of a type that the conventions do not have: its type and JSON text.
+    Generic {
+        /// The wire's `type`.
+        kind: String,
+        /// JSON text of the whole part.
+        json: Content,
+    },
+}
+
+/// A tool that the model may call.
+#[derive(Clone, Debug)]
+pub struct ToolDefinition {
+    /// `function`, or the provider's name of a built-in tool.
+    pub kind: String,
+    /// Name.
+    pub name: Option<String>,
+    /// Description.
+    pub description: Option<String>,
+    /// JSON schema of its parameters, as on the wire.
+    pub parameters: Option<Box<RawValue>>,
+}
+
+/// Tokens, as the provider counted them; input includes cached tokens and output includes reasoning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Input tokens, cached ones included.
+    pub input: Option<i64>,
+    /// Output tokens, reasoning included.
+    pub output: Option<i64>,
+    /// Input tokens read from a cache.
+    pub cache_read: Option<i64>,
+    /// Input tokens written to a cache.
+    pub cache_write: Option<i64>,
+    /// Output tokens spent on reasoning.
+    pub reasoning: Option<i64>,
+    /// Input tokens that were audio.
+    pub audio_input: Option<i64>,
+    /// Output tokens that were audio.
+    pub audio_output: Option<i64>,
+    /// Usage was reported by an answer that is not complete: later reports may be missing.
+    pub partial: bool,
+}
+
+/// An error as the provider tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallError {
+    /// `error.type`: the provider's code from the body, else the HTTP status as text.
+    pub kind: String,
+    /// The provider's message, which may quote content.
+    pub message: Option<String>,
+}
+
+/// How the answer arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streaming {
+    /// The answer came as a stream of events.
+    pub streamed: bool,
+    /// First event or first body byte of the answer.
+    pub first_chunk: Option<Timestamp>,
+    /// First event that carried content (text, reasoning, tool arguments).
+    pub first_content: Option<Timestamp>,
+    /// Events of the stream that carried data.
+    pub chunks: u64,
+}
+
+/// The HTTP around a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// Host that the request names, without its port.
+    pub server_address: Option<String>,
+    /// Port: of `Host`, else 443, since the connection is TLS.
+    pub server_port: Option<u16>,
+    /// Method.
+    pub method: String,
+    /// Path, without query.
+    pub path: String,
+    /// HTTP version.
+    pub version: Option<Version>,
+    /// Response status.
+    pub status: Option<u16>,
+    /// The provider's request id header.
+    pub request_id: Option<String>,
+    /// `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+/// Bytes of one direction that were not captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Bytes that are known to be lost.
+    pub lost: u64,
+    /// Bytes left out by a limit.
+    pub cut: u64,
+    /// Something is missing and its size is not known.
+    pub unknown: bool,
+}
+
+impl Missed {
+    /// Is anything missing?
+    pub fn any(self) -> bool {
+        self.lost > 0 || self.cut > 0 || self.unknown
+    }
+}
+
+/// What of a call was not captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Of the request.
+    pub request: Missed,
+    /// Of the response.
+    pub response: Missed,
+    /// The request's body is not the JSON that the API promises.
+    pub request_malformed: bool,
+    /// The response's body is not what the API promises.
+    pub response_malformed: bool,
+}
+
+/// W3C trace context, validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// Trace id; not all zero.
+    pub trace_id: [u8; 16],
+    /// Id of the parent span; not all zero.
+    pub parent_id: [u8; 8],
+    /// Trace flags.
+    pub flags: u8,
+    /// `tracestate`, as sent.
+    pub state: Option<String>,
+}

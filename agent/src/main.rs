@@ -1,0 +1,5 @@
+//! The `plainspan` command.
+
+fn main() -> std::process::ExitCode {
+    plainspan::cli::main()
+}

@@ -1,0 +1,27 @@
+//! WHO: a process id becomes a description of the process.
+
+/// Who a process is, as far as `/proc` tells. What is not known is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Process id, as the agent's `/proc` shows it.
+    pub pid: u32,
+    /// Parent's process id.
+    pub parent_pid: Option<u32>,
+    /// Path of the executable, as the process's own mount namespace has it.
+    pub executable_path: Option<String>,
+    /// Last component of that path.
+    pub executable_name: Option<String>,
+    /// The command: the first argument.
+    pub command: Option<String>,
+    /// All arguments, bounded; credentials in them are masked.
+    pub command_args: Vec<String>,
+    /// Name of the owning user, or the uid as text.
+    pub owner: Option<String>,
+    /// Service name: `OTEL_SERVICE_NAME` of the process's own environment, else derived from the command
+    /// (`app.py`, `server.js`, else the executable's name).
+    pub service_name: Option<String>,
+    /// Container id from the cgroup path (64 hexadecimal digits).
+    pub container_id: Option<String>,
+    /// Cgroup v2 path, as the agent's own cgroup namespace shows it.
+    pub cgroup: Option<String>,
+}

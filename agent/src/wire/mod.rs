@@ -1,0 +1,11 @@
+//! HTTP: ordered bytes with explicit gaps in, exchanges out. Pure: no I/O, no clock.
+//!
+//! A [`Connection`] is fed the segments of one connection and emits [`Event`]s of the exchanges in it.
+//! Credentials end here: no event carries an `authorization` header, an API key or a cookie.
+
+mod event;
+
+pub use event::{
+    Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, RequestHead, ResponseHead,
+    Role, SseEvent, Version,
+};

@@ -1,0 +1,2 @@
+//! plainspan's habits of development, each a verb: `cargo xtask help`.
+fn main() {}
