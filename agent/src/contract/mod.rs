@@ -2,6 +2,23 @@
 //!
 //! This is the only room in which an attribute key is written, and keys are generated from `contract/`.
 
+mod attributes;
+mod check;
+mod content;
+mod inference;
+mod key;
+#[rustfmt::skip] // Generated.
+pub mod names;
+mod resource;
 mod span;
 
+pub use attributes::Attributes;
+pub use check::{Reason, Violation};
+pub use inference::{ContentMode, Options, build};
+pub use key::{
+    AttributeDef, AttributeValue, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape, Text, Use,
+    ValueKind, definition,
+};
+pub use names::{SCHEMA_URL, VERSION};
+pub use resource::resource;
 pub use span::{Attribute, Delivery, Kind, Resource, Span, SpanIds, Status, Value};

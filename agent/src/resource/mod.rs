@@ -22,6 +22,8 @@ pub struct ProcessInfo {
     pub service_name: Option<String>,
     /// Container id from the cgroup path (64 hexadecimal digits).
     pub container_id: Option<String>,
+    /// Name of the machine; `None` where only the name of the agent's own container is known.
+    pub host_name: Option<String>,
     /// Cgroup v2 path, as the agent's own cgroup namespace shows it.
     pub cgroup: Option<String>,
 }

@@ -147,7 +147,11 @@ fn check_manifest(manifest: &Manifest) -> anyhow::Result<String> {
     let notes = &manifest.annotations.plainspan;
     let file = "contract/registry/manifest.yaml";
     ensure!(notes.name == "plainspan", "{file}: the contract's name is plainspan, not {}", notes.name);
-    ensure!(version_parts(&notes.version).is_some(), "{file}: version {} is not MAJOR.MINOR.PATCH", notes.version);
+    ensure!(
+        version_parts(&notes.version).is_some(),
+        "{file}: version {} is not MAJOR.MINOR.PATCH",
+        notes.version
+    );
     let last = manifest.schema_url.rsplit('/').next().unwrap_or_default();
     ensure!(
         last == notes.version,
@@ -175,13 +179,22 @@ fn attribute(raw: &source::Attribute, version: &str) -> anyhow::Result<Attribute
     );
     let listed = !members.is_empty() || !notes.items.is_empty();
     ensure!(notes.items.is_empty() || kind == Kind::Strings, "items is for string[]; an enum has members");
-    ensure!(listed == notes.values.is_some(), "values (open or closed) belongs to a list of values, and only to one");
+    ensure!(
+        listed == notes.values.is_some(),
+        "values (open or closed) belongs to a list of values, and only to one"
+    );
     for item in &notes.items {
-        members.push(Member { id: item.clone(), value: item.clone(), brief: String::new(), _stability: None });
+        members.push(Member {
+            id: item.clone(),
+            value: item.clone(),
+            brief: String::new(),
+            _stability: None,
+        });
     }
     check_members(&members)?;
 
-    let text = matches!(kind, Kind::String | Kind::Strings | Kind::Json) && notes.values != Some(Values::Closed);
+    let text =
+        matches!(kind, Kind::String | Kind::Strings | Kind::Json) && notes.values != Some(Values::Closed);
     ensure!(text == notes.max_bytes.is_some(), "max_bytes belongs to free text, and only to that");
     ensure!(
         (kind == Kind::Strings) == notes.max_items.is_some(),
@@ -190,7 +203,11 @@ fn attribute(raw: &source::Attribute, version: &str) -> anyhow::Result<Attribute
     let renamed_to = match &raw.deprecated {
         None => None,
         Some(deprecated) => {
-            ensure!(deprecated.reason == "renamed", "deprecated.reason {} is not supported", deprecated.reason);
+            ensure!(
+                deprecated.reason == "renamed",
+                "deprecated.reason {} is not supported",
+                deprecated.reason
+            );
             Some(deprecated.renamed_to.clone().context("deprecated.renamed_to is missing")?)
         }
     };
@@ -293,7 +310,10 @@ impl Resolver<'_> {
             let kinds = notes.map_or_else(|| vec![raw.kind.clone()], |notes| notes.kinds);
             ensure!(kinds.contains(&raw.kind), "span {name}: kinds do not contain the kind {}", raw.kind);
             for kind in &kinds {
-                ensure!(matches!(kind.as_str(), "client" | "server"), "span {name}: kind {kind} is not supported");
+                ensure!(
+                    matches!(kind.as_str(), "client" | "server"),
+                    "span {name}: kind {kind} is not supported"
+                );
             }
             let attributes = self.uses(&raw.attributes).with_context(|| format!("span {name}"))?;
             for used in &attributes {

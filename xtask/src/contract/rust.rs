@@ -61,14 +61,18 @@ fn values(out: &mut String, attribute: &Attribute) -> anyhow::Result<()> {
     writeln!(out, "#[derive(Clone, {}Debug, PartialEq, Eq)]", if open { "" } else { "Copy, " })?;
     writeln!(out, "pub enum {name} {{")?;
     for member in &attribute.members {
-        let brief = if member.brief.is_empty() { format!("`{}`.", member.value) } else { member.brief.clone() };
+        let brief =
+            if member.brief.is_empty() { format!("`{}`.", member.value) } else { member.brief.clone() };
         writeln!(out, "    /// {brief}")?;
         writeln!(out, "    {},", pascal_case(&member.id))?;
     }
     if open {
         writeln!(out, "    /// Another value, as it came.\n    Unlisted(String),")?;
     }
-    writeln!(out, "}}\n\nimpl Text for {name} {{\n    fn into_text(self) -> String {{\n        match self {{")?;
+    writeln!(
+        out,
+        "}}\n\nimpl Text for {name} {{\n    fn into_text(self) -> String {{\n        match self {{"
+    )?;
     for member in &attribute.members {
         writeln!(out, "            Self::{} => {:?}.to_owned(),", pascal_case(&member.id), member.value)?;
     }

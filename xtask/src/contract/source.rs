@@ -232,7 +232,8 @@ pub fn read(root: &Path) -> anyhow::Result<Vec<File>> {
     for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "yaml") {
-            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let base = path.file_name().unwrap_or_default().to_string_lossy();
             files.push(File { name: format!("contract/registry/{base}"), text });
         }
@@ -249,7 +250,11 @@ pub fn parse(files: &[File]) -> anyhow::Result<(Manifest, Vec<(String, Definitio
         if file.name.ends_with("/manifest.yaml") {
             let parsed: Manifest = yaml(file)?;
             if parsed.file_format != "definition_manifest/2.0" {
-                bail!("{}: file_format must be definition_manifest/2.0, is {}", file.name, parsed.file_format);
+                bail!(
+                    "{}: file_format must be definition_manifest/2.0, is {}",
+                    file.name,
+                    parsed.file_format
+                );
             }
             manifest = Some(parsed);
         } else {

@@ -1,0 +1,354 @@
+//! The span of one call.
+
+use super::{
+    attributes::Attributes,
+    check::{self, Context},
+    content, names,
+    span::{Attribute, Kind, Span, SpanIds, Status, Value},
+};
+use crate::{
+    account::{Account, Counter},
+    genai::{Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Provider, Role},
+    time::Timestamp,
+    wire::{ExchangeEnd, Version},
+};
+
+/// Where content (prompts, completions, tools) goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentMode {
+    /// Nowhere.
+    #[default]
+    None,
+    /// On the span.
+    Span,
+}
+
+/// How spans are to be built.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where content goes.
+    pub content: ContentMode,
+    /// The recorded exchange that a replayed call came from.
+    pub capture_source: Option<String>,
+}
+
+/// Longest `tracestate` that is passed on, in bytes; W3C Trace Context, section 3.3.1.5, asks for at least 512.
+const MAX_TRACE_STATE: usize = 1024;
+
+/// The span of a call. Never fails: what does not fit the contract is left out, named on the span and counted.
+pub fn build(call: &Call, ids: SpanIds, options: &Options, account: &Account) -> Span {
+    let mut set = Attributes::default();
+    request(&mut set, call);
+    response(&mut set, call);
+    usage(&mut set, call);
+    transport(&mut set, call);
+    capture(&mut set, call);
+    let with_content = options.content == ContentMode::Span;
+    if with_content {
+        content::set(&mut set, call);
+    }
+    set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
+    set.set(names::PLAINSPAN_CONTRACT_VERSION, names::VERSION.to_owned());
+
+    let mut attributes = set.finish();
+    let context = Context { failed: call.error.is_some(), content: with_content };
+    settle(&mut attributes, context, account);
+
+    let trace = call.trace.as_ref();
+    let (trace_state, state_cut) = trace_state(trace.and_then(|t| t.state.as_deref()).unwrap_or_default());
+    account.add(Counter::ValuesCut, u64::from(state_cut));
+    Span {
+        trace_id: trace.map_or(ids.trace_id, |t| t.trace_id),
+        span_id: ids.span_id,
+        parent_span_id: trace.map(|t| t.parent_id),
+        flags: trace.map_or(1, |t| t.flags),
+        trace_state,
+        name: span_name(&attributes),
+        kind: if call.role == Some(Role::Server) { Kind::Server } else { Kind::Client },
+        start: call.start,
+        end: call.end.max(call.start),
+        status: call.error.as_ref().map_or(Status::Unset, |error| status(error, call, with_content, account)),
+        attributes,
+    }
+}
+
+/// Checks the attributes and says on the span, and in the account, what did not fit.
+fn settle(attributes: &mut Vec<Attribute>, context: Context, account: &Account) {
+    let findings = check::fit(attributes, &names::GEN_AI_CLIENT_INFERENCE, context);
+    account.add(Counter::ValuesCut, findings.cut);
+    account.add(Counter::ContractViolations, findings.violations.len() as u64);
+    if !findings.violations.is_empty() {
+        let said = findings.violations.iter().take(32).map(ToString::to_string).collect();
+        let key = names::PLAINSPAN_CONTRACT_VIOLATIONS.name();
+        attributes.push(Attribute { key, value: Value::Strings(said) });
+    }
+}
+
+fn request(set: &mut Attributes, call: &Call) {
+    let request = &call.request;
+    set.set(names::GEN_AI_OPERATION_NAME, operation(call.operation));
+    set.set(names::GEN_AI_PROVIDER_NAME, provider(call.provider));
+    set.set(names::PLAINSPAN_API, call.dialect.to_owned());
+    set.set_some(names::GEN_AI_REQUEST_MODEL, request.model.clone());
+    set.set_some(names::GEN_AI_CONVERSATION_ID, request.conversation_id.clone());
+    set.set_some(names::GEN_AI_OUTPUT_TYPE, request.output_type.map(output_type));
+    set.set_some(names::GEN_AI_REQUEST_STREAM, request.stream.filter(|stream| *stream));
+    set.set_some(names::GEN_AI_REQUEST_TEMPERATURE, request.temperature);
+    set.set_some(names::GEN_AI_REQUEST_TOP_P, request.top_p);
+    set.set_some(names::GEN_AI_REQUEST_TOP_K, request.top_k);
+    set.set_some(names::GEN_AI_REQUEST_FREQUENCY_PENALTY, request.frequency_penalty);
+    set.set_some(names::GEN_AI_REQUEST_PRESENCE_PENALTY, request.presence_penalty);
+    set.set_some(names::GEN_AI_REQUEST_MAX_TOKENS, request.max_tokens);
+    set.set_some(names::GEN_AI_REQUEST_CHOICE_COUNT, request.choice_count.filter(|n| *n != 1));
+    set.set_some(names::GEN_AI_REQUEST_SEED, request.seed);
+    let stop = Some(request.stop_sequences.clone()).filter(|stop| !stop.is_empty());
+    set.set_some(names::GEN_AI_REQUEST_STOP_SEQUENCES, stop);
+    set.set_some(names::GEN_AI_REQUEST_REASONING_LEVEL, request.reasoning_level.clone());
+
+    if is_openai_api(call) {
+        set.set_some(names::OPENAI_API_TYPE, openai_api_type(call.dialect));
+        let tier = request.service_tier.clone().filter(|tier| tier != "auto");
+        set.set_some(names::OPENAI_REQUEST_SERVICE_TIER, tier);
+    } else {
+        set.set_some(names::PLAINSPAN_REQUEST_SERVICE_TIER, request.service_tier.clone());
+    }
+}
+
+fn response(set: &mut Attributes, call: &Call) {
+    let response = &call.response;
+    set.set_some(names::GEN_AI_RESPONSE_ID, response.id.clone());
+    set.set_some(names::GEN_AI_RESPONSE_MODEL, response.model.clone());
+    if is_openai_api(call) {
+        set.set_some(names::OPENAI_RESPONSE_SERVICE_TIER, response.service_tier.clone());
+        set.set_some(names::OPENAI_RESPONSE_SYSTEM_FINGERPRINT, response.system_fingerprint.clone());
+    } else {
+        set.set_some(names::PLAINSPAN_RESPONSE_SERVICE_TIER, response.service_tier.clone());
+    }
+    let reasons: Vec<_> = response.generations.iter().map(|g| finish_reason(g, call)).collect();
+    if reasons.iter().any(|reason| *reason != names::GenAiResponseFinishReasons::Unknown) {
+        set.set(names::GEN_AI_RESPONSE_FINISH_REASONS, reasons);
+    }
+    if response.generations.iter().any(|g| g.provider_finish_reason.is_some()) {
+        let own = response.generations.iter().map(|g| g.provider_finish_reason.clone().unwrap_or_default());
+        set.set(names::PLAINSPAN_RESPONSE_FINISH_REASONS, own.collect());
+    }
+    set.set_some(names::PLAINSPAN_RESPONSE_REQUEST_ID, call.transport.request_id.clone());
+    if call.streaming.streamed {
+        let seconds = |at: Option<Timestamp>| at.map(|at| at.since(call.start).as_secs_f64());
+        set.set_some(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds(call.streaming.first_chunk));
+        set.set_some(names::PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT, seconds(call.streaming.first_content));
+        set.set(names::PLAINSPAN_STREAM_CHUNKS, i64::try_from(call.streaming.chunks).unwrap_or(i64::MAX));
+    }
+}
+
+fn usage(set: &mut Attributes, call: &Call) {
+    let usage = &call.usage;
+    set.set_some(names::GEN_AI_USAGE_INPUT_TOKENS, usage.input);
+    set.set_some(names::GEN_AI_USAGE_OUTPUT_TOKENS, usage.output);
+    set.set_some(names::GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, usage.cache_read);
+    set.set_some(names::GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, usage.cache_write);
+    set.set_some(names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning);
+    set.set_some(names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS, usage.audio_input);
+    set.set_some(names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output);
+}
+
+fn transport(set: &mut Attributes, call: &Call) {
+    let transport = &call.transport;
+    if let Some(address) = &transport.server_address {
+        set.set(names::SERVER_ADDRESS, address.clone());
+        set.set_some(names::SERVER_PORT, transport.server_port.map(i64::from));
+    }
+    set.set_some(names::ERROR_TYPE, call.error.as_ref().map(error_type));
+    set.set_some(names::HTTP_REQUEST_METHOD, method(&transport.method));
+    set.set_some(names::HTTP_RESPONSE_STATUS_CODE, transport.status.map(i64::from));
+    let version = transport.version.map(|version| match version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    });
+    set.set_some(names::NETWORK_PROTOCOL_VERSION, version.map(str::to_owned));
+    set.set_some(names::URL_PATH, Some(transport.path.clone()).filter(|path| !path.is_empty()));
+    set.set_some(names::USER_AGENT_ORIGINAL, transport.user_agent.clone());
+}
+
+fn capture(set: &mut Attributes, call: &Call) {
+    use names::PlainspanCaptureDegraded as Degraded;
+    set.set_some(names::PLAINSPAN_CALL_ENDED, call.ended.map(|end| ended(end, call.role)));
+    let damage = &call.damage;
+    set.set_count(names::PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST, damage.request.lost);
+    set.set_count(names::PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT, damage.request.cut);
+    set.set_count(names::PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST, damage.response.lost);
+    set.set_count(names::PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT, damage.response.cut);
+
+    let missed = |missed: Missed| [missed.lost > 0, missed.cut > 0, missed.unknown];
+    let [request_lost, request_cut, request_unknown] = missed(damage.request);
+    let [response_lost, response_cut, response_unknown] = missed(damage.response);
+    let reasons: Vec<Degraded> = [
+        (request_lost, Degraded::RequestBytesLost),
+        (request_cut, Degraded::RequestBytesCut),
+        (request_unknown, Degraded::RequestBytesUnknown),
+        (damage.request_malformed, Degraded::RequestMalformed),
+        (response_lost, Degraded::ResponseBytesLost),
+        (response_cut, Degraded::ResponseBytesCut),
+        (response_unknown, Degraded::ResponseBytesUnknown),
+        (damage.response_malformed, Degraded::ResponseMalformed),
+        (call.usage.partial, Degraded::UsagePartial),
+    ]
+    .into_iter()
+    .filter_map(|(applies, reason)| applies.then_some(reason))
+    .collect();
+    set.set_some(names::PLAINSPAN_CAPTURE_DEGRADED, Some(reasons).filter(|reasons| !reasons.is_empty()));
+}
+
+/// The word for a choice. A stream that broke off says `error`; a reason that we merely did not see is unknown.
+pub(super) fn finish_reason(generation: &Generation, call: &Call) -> names::GenAiResponseFinishReasons {
+    use names::GenAiResponseFinishReasons as Word;
+    let broke_off = matches!(
+        call.ended,
+        Some(ExchangeEnd::ClosedLocally | ExchangeEnd::ClosedRemotely | ExchangeEnd::ProcessExit)
+    );
+    match &generation.finish_reason {
+        Some(FinishReason::Stop) => Word::Stop,
+        Some(FinishReason::Length) => Word::Length,
+        Some(FinishReason::ToolCall) => Word::ToolCall,
+        Some(FinishReason::ContentFilter) => Word::ContentFilter,
+        Some(FinishReason::Pause) => Word::Pause,
+        Some(FinishReason::Compaction) => Word::Compaction,
+        Some(FinishReason::Error) => Word::Error,
+        Some(FinishReason::Other(word)) => Word::Unlisted(word.to_string()),
+        None if broke_off => Word::Error,
+        None => Word::Unknown,
+    }
+}
+
+fn operation(operation: OperationName) -> names::GenAiOperationName {
+    use names::GenAiOperationName as Name;
+    match operation {
+        OperationName::Chat => Name::Chat,
+        OperationName::TextCompletion => Name::TextCompletion,
+        OperationName::GenerateContent => Name::GenerateContent,
+        OperationName::Embeddings => Name::Embeddings,
+    }
+}
+
+fn provider(provider: Provider) -> names::GenAiProviderName {
+    use names::GenAiProviderName as Name;
+    match provider {
+        Provider::OpenAi => Name::Openai,
+        Provider::Anthropic => Name::Anthropic,
+        Provider::AzureOpenAi => Name::AzureAiOpenai,
+        Provider::AzureAiInference => Name::AzureAiInference,
+        Provider::DeepSeek => Name::Deepseek,
+        Provider::Groq => Name::Groq,
+        Provider::MistralAi => Name::MistralAi,
+        Provider::MoonshotAi => Name::MoonshotAi,
+        Provider::Perplexity => Name::Perplexity,
+        Provider::XAi => Name::XAi,
+    }
+}
+
+fn output_type(kind: OutputType) -> names::GenAiOutputType {
+    match kind {
+        OutputType::Text => names::GenAiOutputType::Text,
+        OutputType::Json => names::GenAiOutputType::Json,
+        OutputType::Image => names::GenAiOutputType::Image,
+        OutputType::Speech => names::GenAiOutputType::Speech,
+    }
+}
+
+fn is_openai_api(call: &Call) -> bool {
+    call.dialect.starts_with("openai.")
+}
+
+fn openai_api_type(dialect: &str) -> Option<names::OpenaiApiType> {
+    match dialect {
+        "openai.chat_completions" => Some(names::OpenaiApiType::ChatCompletions),
+        "openai.responses" => Some(names::OpenaiApiType::Responses),
+        _ => None,
+    }
+}
+
+fn error_type(error: &CallError) -> names::ErrorType {
+    if error.kind.is_empty() {
+        names::ErrorType::Other
+    } else {
+        names::ErrorType::Unlisted(error.kind.clone())
+    }
+}
+
+/// The methods of RFC 9110 and RFC 5789; the conventions call any other `_OTHER`.
+fn method(method: &str) -> Option<names::HttpRequestMethod> {
+    use names::HttpRequestMethod as Method;
+    Some(match method {
+        "" => return None,
+        "CONNECT" => Method::Connect,
+        "DELETE" => Method::Delete,
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "OPTIONS" => Method::Options,
+        "PATCH" => Method::Patch,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "TRACE" => Method::Trace,
+        _ => Method::Other,
+    })
+}
+
+/// Capture knows its own side and the other; consumers ask for client and server.
+fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
+    use names::PlainspanCallEnded as Ended;
+    let server = role == Some(Role::Server);
+    match end {
+        ExchangeEnd::Complete => Ended::Complete,
+        ExchangeEnd::ClosedLocally if server => Ended::ServerClosed,
+        ExchangeEnd::ClosedLocally => Ended::ClientClosed,
+        ExchangeEnd::ClosedRemotely if server => Ended::ClientClosed,
+        ExchangeEnd::ClosedRemotely => Ended::ServerClosed,
+        ExchangeEnd::ProcessExit => Ended::ProcessExit,
+        ExchangeEnd::CaptureEnd => Ended::CaptureEnd,
+        ExchangeEnd::Unreadable => Ended::Unreadable,
+    }
+}
+
+/// Reads the checked attributes, so that a model that was cut is cut in the name too.
+fn span_name(attributes: &[Attribute]) -> String {
+    let text = |key: &str| match attributes.iter().find(|a| a.key == key).map(|a| &a.value) {
+        Some(Value::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let operation = text(names::GEN_AI_OPERATION_NAME.name());
+    let model = text(names::GEN_AI_REQUEST_MODEL.name());
+    if model.is_empty() { operation.to_owned() } else { format!("{operation} {model}") }
+}
+
+/// Longest description of a failed span, in bytes.
+const MAX_DESCRIPTION: usize = 1024;
+
+/// The provider's message may quote the prompt, so it is content.
+fn status(error: &CallError, call: &Call, with_content: bool, account: &Account) -> Status {
+    if let Some(message) = error.message.as_ref().filter(|message| with_content && !message.is_empty()) {
+        let end = check::floor(message, MAX_DESCRIPTION);
+        account.add(Counter::ValuesCut, u64::from(end < message.len()));
+        return Status::Error(message[..end].to_owned());
+    }
+    let limit = names::ERROR_TYPE.def().max_bytes.unwrap_or_default();
+    let kind = &error.kind[..check::floor(&error.kind, limit)];
+    Status::Error(match call.transport.status {
+        Some(code) if kind.is_empty() || kind == code.to_string() => format!("HTTP {code}"),
+        Some(code) if code >= 400 => format!("{kind} (HTTP {code})"),
+        _ => kind.to_owned(),
+    })
+}
+
+/// Leaves out members at the end that are over the limit, as W3C Trace Context, section 3.3.1.5, has it; a member is never cut in two.
+fn trace_state(state: &str) -> (String, bool) {
+    if state.len() <= MAX_TRACE_STATE {
+        return (state.to_owned(), false);
+    }
+    let head = &state[..check::floor(state, MAX_TRACE_STATE + 1)];
+    (head.rsplit_once(',').map_or("", |(kept, _)| kept).to_owned(), true)
+}
+
+#[cfg(test)]
+#[path = "inference_tests.rs"]
+mod tests;

@@ -1,0 +1,497 @@
+use serde_json::{Value as Parsed, json};
+
+use super::*;
+use crate::genai::{
+    Content, Damage, Message, Part, Request, Response, Streaming, ToolDefinition, TraceContext, Transport,
+    Usage,
+};
+
+const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
+
+const CONTENT: Options = Options { content: ContentMode::Span, capture_source: None };
+
+fn spanned(call: &Call) -> Span {
+    build(call, IDS, &Options::default(), &Account::default())
+}
+
+fn text(value: &str) -> Option<Value> {
+    Some(Value::String(value.into()))
+}
+
+fn texts(values: &[&str]) -> Option<Value> {
+    Some(Value::Strings(values.iter().map(|v| (*v).to_owned()).collect()))
+}
+
+/// The smallest call that there can be.
+fn plain() -> Call {
+    Call {
+        dialect: "openai.chat_completions",
+        role: Some(Role::Client),
+        ended: Some(ExchangeEnd::Complete),
+        start: Timestamp(1_000_000_000),
+        end: Timestamp(3_000_000_000),
+        ..Call::default()
+    }
+}
+
+fn generation(reason: Option<FinishReason>, own: Option<&str>) -> Generation {
+    Generation {
+        finish_reason: reason,
+        provider_finish_reason: own.map(Into::into),
+        message: Message { role: "assistant".into(), name: None, parts: vec![Part::Text("Hi".into())] },
+    }
+}
+
+/// A call in which everything is there.
+fn full() -> Call {
+    Call {
+        operation: OperationName::Chat,
+        provider: Provider::OpenAi,
+        request: Request {
+            model: Some("gpt-4.1-mini".into()),
+            stream: Some(true),
+            temperature: Some(0.5),
+            top_p: Some(1.0),
+            top_k: Some(40),
+            frequency_penalty: Some(-0.5),
+            presence_penalty: Some(0.25),
+            max_tokens: Some(1000),
+            choice_count: Some(2),
+            seed: Some(7),
+            stop_sequences: vec!["END".into()],
+            output_type: Some(OutputType::Json),
+            reasoning_level: Some("high".into()),
+            service_tier: Some("flex".into()),
+            conversation_id: Some("conv_1".into()),
+            system: vec![Part::Text("Be kind".into())],
+            messages: vec![Message {
+                role: "user".into(),
+                name: None,
+                parts: vec![Part::Text("Hello".into())],
+            }],
+            tools: vec![ToolDefinition {
+                kind: "function".into(),
+                name: Some("f".into()),
+                description: None,
+                parameters: None,
+            }],
+        },
+        response: Response {
+            id: Some("chatcmpl-1".into()),
+            model: Some("gpt-4.1-mini-2025-04-14".into()),
+            generations: vec![
+                generation(Some(FinishReason::Stop), Some("stop")),
+                generation(Some(FinishReason::Other("nap".into())), Some("NAP")),
+            ],
+            service_tier: Some("default".into()),
+            system_fingerprint: Some("fp_1".into()),
+        },
+        usage: Usage {
+            input: Some(100),
+            output: Some(20),
+            cache_read: Some(80),
+            cache_write: Some(5),
+            reasoning: Some(12),
+            audio_input: Some(1),
+            audio_output: Some(2),
+            partial: true,
+        },
+        error: Some(CallError { kind: "server_error".into(), message: Some("it broke".into()) }),
+        streaming: Streaming {
+            streamed: true,
+            first_chunk: Some(Timestamp(1_250_000_000)),
+            first_content: Some(Timestamp(1_500_000_000)),
+            chunks: 9,
+        },
+        ended: Some(ExchangeEnd::ClosedRemotely),
+        transport: Transport {
+            server_address: Some("api.openai.com".into()),
+            server_port: Some(443),
+            method: "POST".into(),
+            path: "/v1/chat/completions".into(),
+            version: Some(Version::Http11),
+            status: Some(200),
+            request_id: Some("req_1".into()),
+            user_agent: Some("OpenAI/Python 1.99.1".into()),
+        },
+        damage: Damage {
+            request: Missed { lost: 10, cut: 20, unknown: true },
+            response: Missed { lost: 30, cut: 40, unknown: true },
+            request_malformed: true,
+            response_malformed: true,
+        },
+        trace: Some(TraceContext {
+            trace_id: [3; 16],
+            parent_id: [4; 8],
+            flags: 0,
+            state: Some("vendor=1".into()),
+        }),
+        ..plain()
+    }
+}
+
+#[test]
+fn everything_that_a_call_says_is_on_its_span() {
+    let account = Account::default();
+    let options = Options { content: ContentMode::Span, capture_source: Some("x.jsonl:3".into()) };
+    let span = build(&full(), IDS, &options, &account);
+    #[rustfmt::skip]
+    let rows = [
+        ("gen_ai.operation.name", text("chat")),
+        ("gen_ai.provider.name", text("openai")),
+        ("gen_ai.system", text("openai")),
+        ("gen_ai.request.model", text("gpt-4.1-mini")),
+        ("gen_ai.conversation.id", text("conv_1")),
+        ("gen_ai.output.type", text("json")),
+        ("gen_ai.request.stream", Some(Value::Bool(true))),
+        ("gen_ai.request.temperature", Some(Value::Double(0.5))),
+        ("gen_ai.request.top_p", Some(Value::Double(1.0))),
+        ("gen_ai.request.top_k", Some(Value::Int(40))),
+        ("gen_ai.request.frequency_penalty", Some(Value::Double(-0.5))),
+        ("gen_ai.request.presence_penalty", Some(Value::Double(0.25))),
+        ("gen_ai.request.max_tokens", Some(Value::Int(1000))),
+        ("gen_ai.request.choice.count", Some(Value::Int(2))),
+        ("gen_ai.request.seed", Some(Value::Int(7))),
+        ("gen_ai.request.stop_sequences", texts(&["END"])),
+        ("gen_ai.request.reasoning.level", text("high")),
+        ("gen_ai.response.id", text("chatcmpl-1")),
+        ("gen_ai.response.model", text("gpt-4.1-mini-2025-04-14")),
+        ("gen_ai.response.finish_reasons", texts(&["stop", "nap"])),
+        ("gen_ai.response.time_to_first_chunk", Some(Value::Double(0.25))),
+        ("gen_ai.usage.input_tokens", Some(Value::Int(100))),
+        ("gen_ai.usage.output_tokens", Some(Value::Int(20))),
+        ("gen_ai.usage.cache_read.input_tokens", Some(Value::Int(80))),
+        ("gen_ai.usage.cache_write.input_tokens", Some(Value::Int(5))),
+        ("gen_ai.usage.cache_creation.input_tokens", Some(Value::Int(5))),
+        ("gen_ai.usage.reasoning.output_tokens", Some(Value::Int(12))),
+        ("gen_ai.usage.audio.input_tokens", Some(Value::Int(1))),
+        ("gen_ai.usage.audio.output_tokens", Some(Value::Int(2))),
+        ("gen_ai.system_instructions", text(r#"[{"type":"text","content":"Be kind"}]"#)),
+        ("gen_ai.input.messages", text(r#"[{"role":"user","parts":[{"type":"text","content":"Hello"}]}]"#)),
+        ("gen_ai.output.messages", text(concat!(
+            r#"[{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"stop"},"#,
+            r#"{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"nap"}]"#))),
+        ("gen_ai.tool.definitions", text(r#"[{"type":"function","name":"f"}]"#)),
+        ("openai.api.type", text("chat_completions")),
+        ("openai.request.service_tier", text("flex")),
+        ("openai.response.service_tier", text("default")),
+        ("openai.response.system_fingerprint", text("fp_1")),
+        ("server.address", text("api.openai.com")),
+        ("server.port", Some(Value::Int(443))),
+        ("error.type", text("server_error")),
+        ("http.request.method", text("POST")),
+        ("http.response.status_code", Some(Value::Int(200))),
+        ("network.protocol.version", text("1.1")),
+        ("url.path", text("/v1/chat/completions")),
+        ("user_agent.original", text("OpenAI/Python 1.99.1")),
+        ("plainspan.api", text("openai.chat_completions")),
+        ("plainspan.response.finish_reasons", texts(&["stop", "NAP"])),
+        ("plainspan.response.request_id", text("req_1")),
+        ("plainspan.response.time_to_first_content", Some(Value::Double(0.5))),
+        ("plainspan.stream.chunks", Some(Value::Int(9))),
+        ("plainspan.call.ended", text("server_closed")),
+        ("plainspan.capture.degraded", texts(&[
+            "request_bytes_lost", "request_bytes_cut", "request_bytes_unknown", "request_malformed",
+            "response_bytes_lost", "response_bytes_cut", "response_bytes_unknown", "response_malformed", "usage_partial"])),
+        ("plainspan.capture.request.bytes_lost", Some(Value::Int(10))),
+        ("plainspan.capture.request.bytes_cut", Some(Value::Int(20))),
+        ("plainspan.capture.response.bytes_lost", Some(Value::Int(30))),
+        ("plainspan.capture.response.bytes_cut", Some(Value::Int(40))),
+        ("plainspan.replay.source", text("x.jsonl:3")),
+        ("plainspan.contract.version", text(names::VERSION)),
+    ];
+    for (key, wanted) in &rows {
+        assert_eq!(span.get(key), wanted.as_ref(), "{key}");
+    }
+    assert_eq!(span.attributes.len(), rows.len(), "nothing more");
+    assert_eq!(account.get(Counter::ContractViolations), 0);
+    assert_eq!(account.get(Counter::ValuesCut), 0);
+    assert_eq!((span.trace_id, span.parent_span_id, span.span_id), ([3; 16], Some([4; 8]), [2; 8]));
+    assert_eq!((span.flags, span.trace_state.as_str()), (0, "vendor=1"));
+    assert_eq!((span.name.as_str(), span.kind), ("chat gpt-4.1-mini", Kind::Client));
+    assert_eq!((span.start, span.end), (Timestamp(1_000_000_000), Timestamp(3_000_000_000)));
+    assert_eq!(span.status, Status::Error("it broke".into()));
+}
+
+#[test]
+fn what_is_not_on_the_wire_is_absent() {
+    let account = Account::default();
+    let span = build(&plain(), IDS, &CONTENT, &account);
+    let mut keys: Vec<_> = span.attributes.iter().map(|a| a.key).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "gen_ai.operation.name",
+            "gen_ai.provider.name",
+            "gen_ai.system",
+            "openai.api.type",
+            "plainspan.api",
+            "plainspan.call.ended",
+            "plainspan.contract.version",
+        ]
+    );
+    assert_eq!(account.get(Counter::ContractViolations), 0);
+    assert_eq!((span.trace_id, span.parent_span_id, span.flags), ([1; 16], None, 1));
+    assert_eq!((span.name.as_str(), span.status, span.trace_state.as_str()), ("chat", Status::Unset, ""));
+}
+
+#[test]
+fn values_that_say_nothing_are_left_out() {
+    let call = Call {
+        request: Request {
+            stream: Some(false),
+            choice_count: Some(1),
+            service_tier: Some("auto".into()),
+            ..Request::default()
+        },
+        // Times of an answer that was no stream.
+        streaming: Streaming { first_chunk: Some(Timestamp(1)), chunks: 3, ..Streaming::default() },
+        // A port without its address.
+        transport: Transport { server_port: Some(443), ..Transport::default() },
+        ..plain()
+    };
+    assert_eq!(spanned(&call).attributes.len(), spanned(&plain()).attributes.len());
+}
+
+#[test]
+fn service_tiers_of_other_apis_have_names_of_their_own() {
+    let call = Call { dialect: "anthropic.messages", provider: Provider::Anthropic, ..full() };
+    let span = spanned(&call);
+    assert_eq!(span.get("plainspan.request.service_tier"), text("flex").as_ref());
+    assert_eq!(span.get("plainspan.response.service_tier"), text("default").as_ref());
+    assert!(span.attributes.iter().all(|a| !a.key.starts_with("openai.")));
+}
+
+#[test]
+fn finish_reasons_keep_their_places() {
+    use ExchangeEnd as End;
+    use FinishReason::{Error, Stop};
+    let stop = || generation(Some(Stop), Some("end_turn"));
+    let none = || generation(None, None);
+    #[rustfmt::skip]
+    let rows: Vec<(Vec<Generation>, End, Option<Value>, Option<Value>)> = vec![
+        (vec![], End::Complete, None, None),
+        (vec![none()], End::Complete, None, None),
+        (vec![none(), stop()], End::Complete, texts(&["unknown", "stop"]), texts(&["", "end_turn"])),
+        (vec![none()], End::ClosedRemotely, texts(&["error"]), None),
+        (vec![none()], End::ClosedLocally, texts(&["error"]), None),
+        (vec![none()], End::ProcessExit, texts(&["error"]), None),
+        // The capture ended, not the answer.
+        (vec![none()], End::CaptureEnd, None, None),
+        (vec![none()], End::Unreadable, None, None),
+        (vec![generation(Some(Error), None)], End::Complete, texts(&["error"]), None),
+    ];
+    for (generations, end, wanted, own) in rows {
+        let response = Response { generations, ..Response::default() };
+        let span = spanned(&Call { response, ended: Some(end), ..plain() });
+        assert_eq!(span.get("gen_ai.response.finish_reasons"), wanted.as_ref(), "{end:?}");
+        assert_eq!(span.get("plainspan.response.finish_reasons"), own.as_ref(), "{end:?}");
+    }
+}
+
+#[test]
+fn client_and_server_are_told_from_either_side() {
+    use ExchangeEnd as End;
+    for (role, end, kind, wanted) in [
+        (Some(Role::Client), End::ClosedLocally, Kind::Client, "client_closed"),
+        (Some(Role::Client), End::ClosedRemotely, Kind::Client, "server_closed"),
+        (Some(Role::Server), End::ClosedLocally, Kind::Server, "server_closed"),
+        (Some(Role::Server), End::ClosedRemotely, Kind::Server, "client_closed"),
+        (Some(Role::Server), End::ProcessExit, Kind::Server, "process_exit"),
+        (None, End::Unreadable, Kind::Client, "unreadable"),
+    ] {
+        let span = spanned(&Call { role, ended: Some(end), ..plain() });
+        assert_eq!(span.kind, kind);
+        assert_eq!(span.get("plainspan.call.ended"), text(wanted).as_ref());
+    }
+}
+
+#[test]
+fn errors_are_described_without_quoting() {
+    #[rustfmt::skip]
+    let rows = [
+        ("rate_limit_exceeded", Some(429), "rate_limit_exceeded (HTTP 429)", "rate_limit_exceeded"),
+        ("503", Some(503), "HTTP 503", "503"),
+        ("overloaded_error", Some(200), "overloaded_error", "overloaded_error"),
+        ("server_closed", None, "server_closed", "server_closed"),
+        ("", Some(500), "HTTP 500", "_OTHER"),
+        ("", None, "", "_OTHER"),
+    ];
+    for (kind, status, wanted, error_type) in rows {
+        let call = Call {
+            error: Some(CallError { kind: kind.into(), message: Some("you said: hello".into()) }),
+            transport: Transport { status, ..Transport::default() },
+            ..plain()
+        };
+        let span = spanned(&call);
+        assert_eq!(span.status, Status::Error(wanted.into()));
+        assert_eq!(span.get("error.type"), text(error_type).as_ref());
+        let with_content = build(&call, IDS, &CONTENT, &Account::default());
+        assert_eq!(with_content.status, Status::Error("you said: hello".into()));
+    }
+}
+
+/// A marker stands everywhere where prompts, completions, tools and messages of errors can be.
+#[test]
+fn without_content_no_content_leaves() {
+    const MARK: &str = "m4rk3r";
+    let mark = || Some(MARK.to_owned());
+    let content = || Content { text: format!("{{\"a\": \"{MARK}\"}}"), cut: 3 };
+    let parts = || {
+        vec![
+            Part::Text(content()),
+            Part::Reasoning(content()),
+            Part::Refusal(content()),
+            Part::ToolCall { id: mark(), name: MARK.into(), arguments: content() },
+            Part::ToolCallResponse { id: mark(), response: content() },
+            Part::ServerToolCall { id: mark(), name: MARK.into(), arguments: content() },
+            Part::ServerToolCallResponse { id: mark(), response: content() },
+            Part::Blob { modality: MARK, mime_type: mark(), encoded_len: 1 },
+            Part::Uri { modality: MARK, uri: MARK.into() },
+            Part::File { modality: MARK, file_id: MARK.into() },
+            Part::Generic { kind: MARK.into(), json: content() },
+        ]
+    };
+    let message = || Message { role: MARK.into(), name: mark(), parts: parts() };
+    let mut call = full();
+    call.request.system = parts();
+    call.request.messages = vec![message()];
+    call.request.tools = vec![ToolDefinition {
+        kind: MARK.into(),
+        name: mark(),
+        description: mark(),
+        parameters: serde_json::value::RawValue::from_string(format!("{{\"x\": \"{MARK}\"}}")).ok(),
+    }];
+    for generation in &mut call.response.generations {
+        generation.message = message();
+    }
+    call.error = Some(CallError { kind: "server_error".into(), message: mark() });
+
+    let span = spanned(&call);
+    assert!(!format!("{span:?}").contains(MARK), "{span:?}");
+    for attribute in &span.attributes {
+        let def = crate::contract::definition(attribute.key).unwrap();
+        assert_ne!(def.privacy, crate::contract::Privacy::Content, "{}", attribute.key);
+    }
+    assert_eq!(span.get("plainspan.content.cut"), None);
+
+    let with_content = build(&call, IDS, &CONTENT, &Account::default());
+    let shown = format!("{with_content:?}").matches(MARK).count();
+    assert_eq!(
+        shown,
+        4 * (1 + 1 + 1 + 3 + 2 + 4 + 2 + 3 + 2 + 2 + 2) + 3 * 2 + 4 + 1,
+        "the test looks in the right places"
+    );
+}
+
+#[test]
+fn a_span_that_does_not_fit_says_so_and_is_counted() {
+    let account = Account::default();
+    let mut call = plain();
+    call.ended = None;
+    call.request.temperature = Some(f64::INFINITY);
+    call.transport.server_address = Some("h".into());
+    let span = build(&call, IDS, &Options::default(), &account);
+    assert_eq!(
+        span.get("plainspan.contract.violations"),
+        texts(&["type: gen_ai.request.temperature", "missing: server.port", "missing: plainspan.call.ended"])
+            .as_ref()
+    );
+    assert_eq!(span.get("gen_ai.request.temperature"), None);
+    assert_eq!(span.get("server.address"), text("h").as_ref());
+    assert_eq!(account.get(Counter::ContractViolations), 3);
+}
+
+#[test]
+fn long_values_are_cut_and_counted() {
+    let account = Account::default();
+    let mut call = full();
+    call.request.model = Some("é".repeat(1000));
+    call.response.generations =
+        vec![generation(Some(FinishReason::Other("x".repeat(100).into())), None); 200];
+    call.error = Some(CallError { kind: "k".repeat(500), message: Some("é".repeat(1000)) });
+    call.trace.as_mut().unwrap().state = Some(format!("a=1,b={},c=3", "2".repeat(1020)));
+    let span = build(&call, IDS, &CONTENT, &account);
+    assert_eq!(span.name, format!("chat {}", "é".repeat(128)));
+    assert_eq!(span.get("gen_ai.response.finish_reasons"), Some(&Value::Strings(vec!["x".repeat(64); 128])));
+    assert_eq!(span.get("error.type"), text(&"k".repeat(128)).as_ref());
+    assert_eq!(span.status, Status::Error("é".repeat(512)));
+    assert_eq!(span.trace_state, "a=1");
+    assert_eq!(account.get(Counter::ContractViolations), 0);
+    // Model, the array, its 128 items, the error's type and message, the trace state.
+    assert_eq!(account.get(Counter::ValuesCut), 1 + 1 + 128 + 1 + 1 + 1);
+}
+
+#[test]
+fn trace_state_is_cut_between_members() {
+    let member = |len: usize| format!("k={}", "v".repeat(len - 2));
+    for (state, wanted, cut) in [
+        (String::new(), String::new(), false),
+        (member(MAX_TRACE_STATE), member(MAX_TRACE_STATE), false),
+        (format!("{},a=1", member(MAX_TRACE_STATE)), member(MAX_TRACE_STATE), true),
+        (member(MAX_TRACE_STATE + 1), String::new(), true),
+        (format!("a=1,{}", member(MAX_TRACE_STATE)), "a=1".to_owned(), true),
+    ] {
+        assert_eq!(trace_state(&state), (wanted, cut), "{} bytes", state.len());
+    }
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let span = spanned(&Call { end: Timestamp(5), ..plain() });
+    assert_eq!(span.end, span.start);
+}
+
+#[test]
+fn unknown_methods_are_folded() {
+    for (given, wanted) in
+        [("POST", text("POST")), ("BREW", text("_OTHER")), ("post", text("_OTHER")), ("", None)]
+    {
+        let transport = Transport { method: given.into(), ..Transport::default() };
+        let span = spanned(&Call { transport, ..plain() });
+        assert_eq!(span.get("http.request.method"), wanted.as_ref(), "{given}");
+    }
+}
+
+/// The generated schema describes what is really built.
+#[test]
+fn spans_fit_the_generated_schema() {
+    let schema: Parsed =
+        serde_json::from_str(include_str!("../../../contract/generated/span.schema.json")).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let object = |span: &Span| {
+        let pairs = span.attributes.iter().map(|attribute| {
+            let value = match &attribute.value {
+                Value::String(v) => json!(v),
+                Value::Int(v) => json!(v),
+                Value::Double(v) => json!(v),
+                Value::Bool(v) => json!(v),
+                Value::Strings(v) => json!(v),
+            };
+            (attribute.key.to_owned(), value)
+        });
+        Parsed::Object(pairs.collect())
+    };
+    for call in [plain(), full()] {
+        for options in [Options::default(), CONTENT] {
+            let span = build(&call, IDS, &options, &Account::default());
+            let errors: Vec<_> = validator.iter_errors(&object(&span)).map(|e| e.to_string()).collect();
+            assert_eq!(errors, [""; 0]);
+        }
+    }
+    for (key, value) in [
+        ("gen_ai.provider.name", None),
+        ("server.port", None),
+        ("gen_ai.request.top_k", Some(json!(1.5))),
+        ("plainspan.call.ended", Some(json!("somehow"))),
+        ("nobody.knows", Some(json!(1))),
+    ] {
+        let mut wrong = object(&spanned(&full()));
+        match value {
+            Some(value) => wrong[key] = value,
+            None => drop(wrong.as_object_mut().unwrap().remove(key).unwrap()),
+        }
+        assert!(!validator.is_valid(&wrong), "{key}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Typed attribute keys, and the tables behind them.
+
+use std::{fmt, marker::PhantomData};
+
+use super::span::Value;
+
+/// An attribute's key together with the type of its value, so that a wrong type does not compile.
+pub struct Key<T> {
+    def: &'static AttributeDef,
+    value: PhantomData<fn(T)>,
+}
+
+impl<T> Key<T> {
+    /// Only generated code makes keys.
+    pub(super) const fn new(def: &'static AttributeDef) -> Self {
+        Self { def, value: PhantomData }
+    }
+
+    /// The key as it is exported.
+    pub const fn name(self) -> &'static str {
+        self.def.name
+    }
+
+    /// What the contract says about the attribute.
+    pub const fn def(self) -> &'static AttributeDef {
+        self.def
+    }
+}
+
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Key<T> {}
+
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.def.name)
+    }
+}
+
+/// A JSON text; exported as a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(pub String);
+
+/// What is exported as a string: strings, and the enums of the contract.
+pub trait Text {
+    /// The exported text.
+    fn into_text(self) -> String;
+}
+
+impl Text for String {
+    fn into_text(self) -> String {
+        self
+    }
+}
+
+/// A type that an attribute's value can have.
+pub trait AttributeValue {
+    /// The value as it is exported.
+    fn into_value(self) -> Value;
+}
+
+impl<T: Text> AttributeValue for T {
+    fn into_value(self) -> Value {
+        Value::String(self.into_text())
+    }
+}
+
+impl<T: Text> AttributeValue for Vec<T> {
+    fn into_value(self) -> Value {
+        Value::Strings(self.into_iter().map(Text::into_text).collect())
+    }
+}
+
+impl AttributeValue for i64 {
+    fn into_value(self) -> Value {
+        Value::Int(self)
+    }
+}
+
+impl AttributeValue for f64 {
+    fn into_value(self) -> Value {
+        Value::Double(self)
+    }
+}
+
+impl AttributeValue for bool {
+    fn into_value(self) -> Value {
+        Value::Bool(self)
+    }
+}
+
+impl AttributeValue for Json {
+    fn into_value(self) -> Value {
+        Value::String(self.0)
+    }
+}
+
+/// The type of an attribute's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A string.
+    String,
+    /// An integer.
+    Int,
+    /// A double.
+    Double,
+    /// A boolean.
+    Bool,
+    /// An array of strings.
+    Strings,
+    /// A JSON text in a string: never cut by the general limit, since the rest would not be JSON.
+    Json,
+}
+
+/// How private an attribute's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// Says nothing about people or content.
+    Structural,
+    /// May name a person, a tenant or a single call.
+    Identifying,
+    /// Prompts, completions, tools: exported only when asked for.
+    Content,
+}
+
+/// Whether an attribute is fit to group or label by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cardinality {
+    /// Few values.
+    Bounded,
+    /// Any number of values.
+    Unbounded,
+}
+
+/// What the contract says about an attribute.
+#[derive(Debug)]
+pub struct AttributeDef {
+    /// The key.
+    pub name: &'static str,
+    /// Type of its value.
+    pub kind: ValueKind,
+    /// Listed values, of an enum or of an array's items; empty when there is no list.
+    pub members: &'static [&'static str],
+    /// Only listed values are allowed.
+    pub closed: bool,
+    /// Privacy class.
+    pub privacy: Privacy,
+    /// Cardinality class.
+    pub cardinality: Cardinality,
+    /// Longest text in bytes, for each item of an array.
+    pub max_bytes: Option<usize>,
+    /// Most items of an array.
+    pub max_items: Option<usize>,
+    /// Version of the contract that brought it.
+    pub since: &'static str,
+}
+
+/// Must a span or resource carry an attribute?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Always.
+    Required,
+    /// Whenever the other attribute is there.
+    With(&'static str),
+    /// Whenever the span's status is an error.
+    OnError,
+    /// On a condition that only the wire can tell.
+    Conditional,
+    /// If it is known.
+    Recommended,
+    /// If the user asks for it.
+    OptIn,
+}
+
+/// An attribute as a span or resource uses it.
+#[derive(Debug)]
+pub struct Use {
+    /// The key.
+    pub name: &'static str,
+    /// Must it be there?
+    pub requirement: Requirement,
+}
+
+/// The attributes of a kind of span, of an entity, or of the resource.
+#[derive(Debug)]
+pub struct Shape {
+    /// Its name in the registry.
+    pub name: &'static str,
+    /// Its attributes, in the order of the registry.
+    pub attributes: &'static [Use],
+}
+
+/// A name that was renamed and is still emitted under both names.
+#[derive(Debug)]
+pub struct Overlap {
+    /// The name that counts.
+    pub current: &'static str,
+    /// The name that older consumers read.
+    pub older: &'static str,
+}
+
+/// What the contract says about a key; `None` for a key that it does not know.
+pub fn definition(name: &str) -> Option<&'static AttributeDef> {
+    let table = &super::names::ATTRIBUTES;
+    table.binary_search_by(|def| def.name.cmp(name)).ok().map(|index| &table[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names;
+    use super::*;
+
+    #[test]
+    fn every_attribute_is_found_by_its_name() {
+        for def in &names::ATTRIBUTES {
+            assert!(std::ptr::eq(definition(def.name).unwrap(), def), "{}", def.name);
+        }
+        assert!(definition("gen_ai.nonsense").is_none());
+        assert!(definition("").is_none());
+    }
+
+    #[test]
+    fn keys_point_at_their_own_definition() {
+        assert_eq!(names::GEN_AI_REQUEST_TOP_K.name(), "gen_ai.request.top_k");
+        assert_eq!(names::GEN_AI_REQUEST_TOP_K.def().kind, ValueKind::Int);
+        assert_eq!(names::GEN_AI_INPUT_MESSAGES.def().privacy, Privacy::Content);
+        assert_eq!(format!("{:?}", names::SERVER_PORT), "server.port");
+    }
+}

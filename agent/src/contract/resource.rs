@@ -1,0 +1,158 @@
+//! Who made a call, as resource attributes.
+
+use super::{attributes::Attributes, check, key::Shape, names, span::Resource};
+use crate::resource::ProcessInfo;
+
+/// Entities that say which process it was: nothing that the user configures may change them.
+const FIXED: [&Shape; 3] =
+    [&names::ENTITY_PROCESS, &names::ENTITY_CONTAINER, &names::ENTITY_TELEMETRY_DISTRO];
+
+/// The resource of a process. `extra` are the attributes of the agent's own `OTEL_RESOURCE_ATTRIBUTES`: they are added, the last one of a
+/// name counts, and none overrides what was found out about the process.
+pub fn resource(info: &ProcessInfo, extra: &[(String, String)]) -> Resource {
+    let mut attributes = Attributes::default();
+    let given = |key: &str| extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let service = info.service_name.clone().filter(|name| !name.is_empty());
+    let service = service.or_else(|| given(names::SERVICE_NAME.name()).filter(|name| !name.is_empty()));
+    attributes.set(names::SERVICE_NAME, service.unwrap_or_else(|| unknown_service(info)));
+
+    attributes.set(names::PROCESS_PID, i64::from(info.pid));
+    attributes.set_some(names::PROCESS_PARENT_PID, info.parent_pid.map(i64::from));
+    attributes.set_some(names::PROCESS_EXECUTABLE_NAME, info.executable_name.clone());
+    attributes.set_some(names::PROCESS_EXECUTABLE_PATH, info.executable_path.clone());
+    attributes.set_some(names::PROCESS_COMMAND, info.command.clone());
+    let args = Some(info.command_args.clone()).filter(|args| !args.is_empty());
+    attributes.set_some(names::PROCESS_COMMAND_ARGS, args);
+    attributes.set_some(names::PROCESS_OWNER, info.owner.clone());
+    attributes.set_some(names::CONTAINER_ID, info.container_id.clone());
+    attributes.set_some(names::HOST_NAME, info.host_name.clone().or_else(|| given(names::HOST_NAME.name())));
+    attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
+    attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
+
+    let mut attributes = attributes.finish();
+    // What is required is set above, and types are right by construction; only lengths are left to mind.
+    check::fit(&mut attributes, &names::RESOURCE, check::Context { failed: false, content: false });
+
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (name, value) in extra.iter().rev() {
+        let fixed = FIXED.iter().any(|shape| shape.attributes.iter().any(|used| used.name == name));
+        let held = attributes.iter().any(|a| a.key == name) || kept.iter().any(|(held, _)| held == name);
+        if !fixed && !held && !name.is_empty() {
+            kept.push((name.clone(), value.clone()));
+        }
+    }
+    kept.reverse();
+    Resource { attributes, extra: kept }
+}
+
+/// The fallback that the OpenTelemetry resource conventions ask for.
+fn unknown_service(info: &ProcessInfo) -> String {
+    match &info.executable_name {
+        Some(name) => format!("unknown_service:{name}"),
+        None => "unknown_service".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Value;
+
+    fn get(resource: &Resource, key: &str) -> Option<Value> {
+        resource.attributes.iter().find(|a| a.key == key).map(|a| a.value.clone())
+    }
+
+    fn pairs(extra: &[(&str, &str)]) -> Vec<(String, String)> {
+        extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_known_process_says_all() {
+        let info = ProcessInfo {
+            pid: 42,
+            parent_pid: Some(1),
+            executable_path: Some("/usr/bin/python3.12".into()),
+            executable_name: Some("python3.12".into()),
+            command: Some("python3".into()),
+            command_args: vec!["python3".into(), "app.py".into()],
+            owner: Some("www-data".into()),
+            service_name: Some("app".into()),
+            container_id: Some("ab".repeat(32)),
+            host_name: Some("node-7".into()),
+            ..ProcessInfo::default()
+        };
+        let resource = resource(&info, &[]);
+        let text = |value: &str| Some(Value::String(value.into()));
+        #[rustfmt::skip]
+        let rows = [
+            ("process.pid", Some(Value::Int(42))),
+            ("process.parent_pid", Some(Value::Int(1))),
+            ("process.executable.path", text("/usr/bin/python3.12")),
+            ("process.executable.name", text("python3.12")),
+            ("process.command", text("python3")),
+            ("process.command_args", Some(Value::Strings(vec!["python3".into(), "app.py".into()]))),
+            ("process.owner", text("www-data")),
+            ("service.name", text("app")),
+            ("container.id", text(&"ab".repeat(32))),
+            ("host.name", text("node-7")),
+            ("telemetry.distro.name", text("plainspan")),
+            ("telemetry.distro.version", text(env!("CARGO_PKG_VERSION"))),
+        ];
+        for (key, wanted) in &rows {
+            assert_eq!(get(&resource, key), *wanted, "{key}");
+        }
+        assert_eq!(resource.attributes.len(), rows.len());
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent() {
+        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[]);
+        let keys: Vec<_> = resource.attributes.iter().map(|a| a.key).collect();
+        assert_eq!(
+            keys,
+            ["service.name", "process.pid", "telemetry.distro.name", "telemetry.distro.version"]
+        );
+    }
+
+    #[test]
+    fn service_name_falls_back() {
+        #[rustfmt::skip]
+        let rows = [
+            (Some("own"), Some("exe"), &[("service.name", "given")][..], "own"),
+            (None, Some("exe"), &[("service.name", "given")][..], "given"),
+            (None, Some("exe"), &[("service.name", "")][..], "unknown_service:exe"),
+            (None, Some("exe"), &[][..], "unknown_service:exe"),
+            (Some(""), None, &[][..], "unknown_service"),
+        ];
+        for (own, exe, extra, wanted) in rows {
+            let info = ProcessInfo {
+                service_name: own.map(Into::into),
+                executable_name: exe.map(Into::into),
+                ..ProcessInfo::default()
+            };
+            let resource = resource(&info, &pairs(extra));
+            assert_eq!(get(&resource, "service.name"), Some(Value::String(wanted.into())));
+            assert_eq!(resource.extra, [], "never twice");
+        }
+    }
+
+    #[test]
+    fn the_users_attributes_never_say_which_process_it_was() {
+        let extra = pairs(&[
+            ("deployment.environment.name", "test"),
+            ("process.pid", "1"),
+            ("process.owner", "nobody"),
+            ("container.id", "of-the-agent"),
+            ("telemetry.distro.name", "other"),
+            ("team", "a"),
+            ("team", "b"),
+            ("host.name", "given"),
+            ("", "nameless"),
+        ]);
+        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra);
+        assert_eq!(resource.extra, pairs(&[("deployment.environment.name", "test"), ("team", "b")]));
+        assert_eq!(get(&resource, "process.pid"), Some(Value::Int(7)));
+        assert_eq!(get(&resource, "host.name"), Some(Value::String("given".into())));
+        assert_eq!(get(&resource, "container.id"), None);
+    }
+}
