@@ -7,8 +7,8 @@ use super::*;
 use crate::contract::Value;
 use crate::genai::{FinishReason, Generation, Request, Response};
 
-fn raw(json: &str) -> Option<Box<RawValue>> {
-    Some(RawValue::from_string(json.to_owned()).unwrap())
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
 }
 
 /// Every type of part, with the JSON that it becomes.
@@ -57,7 +57,7 @@ fn call() -> Call {
                     kind: "function".into(),
                     name: Some("f".into()),
                     description: Some("does f".into()),
-                    parameters: raw(r#"{"type": "object", "properties": {"a": {"type": "array"}}}"#),
+                    parameters: Some(raw(r#"{"type": "object", "properties": {"a": {"type": "array"}}}"#)),
                 },
                 ToolDefinition { kind: "web_search".into(), name: None, description: None, parameters: None },
             ],

@@ -14,10 +14,12 @@ fn spanned(call: &Call) -> Span {
     build(call, IDS, &Options::default(), &Account::default())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "rows say what a span has, which may be nothing")]
 fn text(value: &str) -> Option<Value> {
     Some(Value::String(value.into()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "rows say what a span has, which may be nothing")]
 fn texts(values: &[&str]) -> Option<Value> {
     Some(Value::Strings(values.iter().map(|v| (*v).to_owned()).collect()))
 }
@@ -270,7 +272,7 @@ fn finish_reasons_keep_their_places() {
     let stop = || generation(Some(Stop), Some("end_turn"));
     let none = || generation(None, None);
     #[rustfmt::skip]
-    let rows: Vec<(Vec<Generation>, End, Option<Value>, Option<Value>)> = vec![
+    let rows = [
         (vec![], End::Complete, None, None),
         (vec![none()], End::Complete, None, None),
         (vec![none(), stop()], End::Complete, texts(&["unknown", "stop"]), texts(&["", "end_turn"])),

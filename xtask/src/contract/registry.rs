@@ -287,8 +287,8 @@ fn check_all_used(
     spans: &[Span],
     entities: &[Entity],
 ) -> anyhow::Result<()> {
-    let uses = spans.iter().flat_map(|s| &s.attributes).chain(entities.iter().flat_map(|e| &e.attributes));
-    let used: BTreeSet<&str> = uses.map(|u| u.key.as_str()).collect();
+    let all = spans.iter().flat_map(|s| &s.attributes).chain(entities.iter().flat_map(|e| &e.attributes));
+    let used: BTreeSet<&str> = all.map(|u| u.key.as_str()).collect();
     for (key, (file, _)) in attributes {
         ensure!(used.contains(key.as_str()), "{file}: attribute {key} is on no span and in no entity");
     }
