@@ -43,7 +43,7 @@ impl Manifest {
             ("inputs".to_string(), inputs.hash()),
             ("made-with".to_string(), made_with.to_string()),
         ]);
-        facts.extend(inputs.pins.iter().map(|(name, version)| (format!("pin:{name}"), version.clone())));
+        facts.extend(inputs.pins.iter().map(|(name, version)| (pin_key(name), version.clone())));
         facts.extend(objects.iter().map(|(name, bytes)| (format!("object:{name}"), sha256(bytes))));
         Self { facts }
     }
@@ -62,11 +62,10 @@ impl Manifest {
     /// Why the objects in `dir` are not what `inputs` makes; `None` when they are.
     pub fn stale(&self, inputs: &Inputs, dir: &Path, objects: &[String]) -> Option<String> {
         if self.facts.get("inputs") != Some(&inputs.hash()) {
-            let moved = inputs.pins.iter().find(|(name, version)| {
-                self.facts.get(&format!("pin:{name}")).is_none_or(|kept| kept != *version)
-            });
+            let moved =
+                inputs.pins.iter().find(|(name, value)| self.facts.get(&pin_key(name)) != Some(*value));
             return Some(match moved {
-                Some((name, version)) => format!("{name} is now {version}"),
+                Some((name, value)) => format!("a pin is now {name} {value}"),
                 None => "their sources have changed".to_string(),
             });
         }
@@ -78,11 +77,16 @@ impl Manifest {
     }
 }
 
+/// The name of a pin's fact: without spaces, which end it.
+fn pin_key(name: &str) -> String {
+    format!("pin:{}", name.replace(' ', "@"))
+}
+
 /// All that decides what the kernel programs do.
 pub struct Inputs {
     /// Path in the checkout -> contents.
     files: BTreeMap<String, Vec<u8>>,
-    /// Crate or tool -> version.
+    /// Crate with its version -> checksum; tool -> version.
     pins: BTreeMap<String, String>,
 }
 
@@ -199,7 +203,7 @@ fn locked(lock: &str, package: &str) -> Result<BTreeMap<String, String>> {
             bail!("Cargo.lock has no package `{wanted}`: run `cargo update --workspace`");
         };
         if !found.checksum.is_empty() {
-            pins.insert(found.name.clone(), format!("{} {}", found.version, found.checksum));
+            pins.insert(format!("{} {}", found.name, found.version), found.checksum.clone());
         }
         waiting.extend(found.dependencies.iter().cloned());
     }
@@ -238,8 +242,8 @@ mod tests {
     #[test]
     fn pins_are_what_the_package_is_built_from() {
         let pins: Vec<_> = locked(LOCK, "agent-ebpf").unwrap().into_iter().collect();
-        let pin = |name: &str, version: &str| (name.to_string(), version.to_string());
-        assert_eq!(pins, [pin("a", "1.0.0 aa"), pin("b", "2.0.0 b2"), pin("c", "3.0.0 cc")]);
+        let pin = |name: &str, checksum: &str| (name.to_string(), checksum.to_string());
+        assert_eq!(pins, [pin("a 1.0.0", "aa"), pin("b 2.0.0", "b2"), pin("c 3.0.0", "cc")]);
         assert!(locked(LOCK, "absent").is_err());
     }
 
@@ -267,8 +271,8 @@ mod tests {
         assert_eq!(kept.stale(&inputs("a"), &dir, &names), None);
         assert_eq!(kept.stale(&inputs("b"), &dir, &names).unwrap(), "their sources have changed");
         let mut other = inputs("a");
-        other.pins.insert("a".into(), "1.1.0 ab".into());
-        assert_eq!(kept.stale(&other, &dir, &names).unwrap(), "a is now 1.1.0 ab");
+        other.pins.insert("d 1.1.0".into(), "dd".into());
+        assert_eq!(kept.stale(&other, &dir, &names).unwrap(), "a pin is now d 1.1.0 dd");
         fs::write(dir.join(&names[0]), b"swapped").unwrap();
         assert!(kept.stale(&inputs("a"), &dir, &names).unwrap().contains("agent-ebpf.x86_64.o"));
         fs::remove_dir_all(&dir).unwrap();
