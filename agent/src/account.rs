@@ -53,8 +53,8 @@ counters! {
     TableFull = "capture", "kernel table full";
     /// Records that did not parse under the ABI.
     RecordsMalformed = "capture", "records malformed";
-    /// Lifecycle events of processes (exec, fork, exit) lost because the ring buffer was full.
-    ProcessEventsLost = "capture", "process events lost, ring buffer full";
+    /// Beginnings and ends of processes and connections lost because the ring buffer was full.
+    EventsLost = "capture", "lifecycle events lost, ring buffer full";
     /// Connections that carried plaintext.
     Connections = "stream", "connections";
     /// Connections whose beginning was not seen.

@@ -1,5 +1,18 @@
 //! WHAT: the loaded kernel programs, their typed records on one clock, and verdicts back to the kernel.
 
-mod record;
+#![allow(unsafe_code, reason = "reads records of the kernel's ABI and implements aya's Pod for it")]
 
+mod btf;
+mod clock;
+mod decode;
+mod error;
+mod kernel;
+mod preflight;
+mod record;
+mod scope;
+
+pub use decode::Decoder;
+pub use error::CaptureError;
+pub use kernel::{Config, Events, Kernel, Verdict};
 pub use record::{Close, CloseReason, ConnectionId, Data, Direction, Process, Record};
+pub use scope::{CgroupError, Scope};

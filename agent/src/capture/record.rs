@@ -49,6 +49,9 @@ pub struct Data {
     pub time: Timestamp,
     /// Number of the first byte, counted from the first byte that the kernel programs saw in this direction.
     pub offset: u64,
+    /// Of the bytes that are missing just before `offset`, how many the kernel left out on purpose (not HTTP,
+    /// or by the agent's own verdict). The rest of what is missing there was lost.
+    pub skipped: u64,
     /// How many bytes the library call moved in all, in however many records.
     pub call_len: u32,
     /// This is the last record of its call, and what follows in the call was cut off at the cap.
@@ -83,6 +86,8 @@ pub struct Close {
     pub sent: Option<u64>,
     /// Bytes received in all, where known.
     pub received: Option<u64>,
+    /// Of the bytes missing at the end, how many were left out on purpose: sent, received.
+    pub skipped: [u64; 2],
 }
 
 /// One thing that the kernel reports.
@@ -96,6 +101,8 @@ pub enum Record {
     Exec {
         /// Its process id.
         pid: u32,
+        /// It is among those that are watched.
+        watched: bool,
         /// When.
         time: Timestamp,
     },
@@ -105,6 +112,8 @@ pub enum Record {
         pid: u32,
         /// Its parent's.
         parent: u32,
+        /// It is among those that are watched.
+        watched: bool,
         /// When.
         time: Timestamp,
     },

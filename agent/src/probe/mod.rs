@@ -1,1 +1,50 @@
 //! WHERE: processes and their mapped files, which TLS code is in them, and the probes attached to it.
+//!
+//! Probes are attached to files (device and inode), once per file however many processes map it, and go
+//! when the last of these processes does. Which code a file holds is found by [`locate`]; how a probe is
+//! placed is the business of whoever implements [`Attach`].
+
+mod arch;
+mod elf;
+pub mod locate;
+mod maps;
+mod prober;
+
+pub use arch::{Architecture, Registers};
+pub use elf::{Elf, ElfError};
+pub use prober::{Attach, AttachError, FileReport, LinkId, Prober};
+
+use agent_common::Point;
+
+/// What a probe is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// At the instruction.
+    Uprobe,
+    /// At the return of the function that begins at the instruction.
+    Uretprobe,
+}
+
+/// One place in a file at which something is to be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbePoint {
+    /// Function that it belongs to.
+    pub symbol: &'static str,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Kind of probe.
+    pub mechanism: Mechanism,
+    /// What it marks and where its arguments are.
+    pub point: Point,
+}
+
+/// TLS code that was found in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which implementation: the name of the locator.
+    pub stack: &'static str,
+    /// How it was found, for a person.
+    pub evidence: String,
+    /// Where to probe.
+    pub points: Vec<ProbePoint>,
+}

@@ -1,0 +1,314 @@
+//! The generic programs: a library call begins, it is done, a connection ends.
+
+use agent_common::{
+    ACTION_SHUTDOWN, CloseRecord, ConnKey, Connection, DataHeader, FLAG_HEAD, FLAG_SHUTDOWN, HEAD_BYTES,
+    KIND_CLOSE, KIND_DATA, Point, Prefix, RECEIVED, SENT, STAT_CALLS, STAT_EVENTS_LOST, STAT_FAULT,
+    STAT_IGNORED, STAT_MOVED, STAT_NOT_HTTP, STAT_TABLE_FULL, VERDICT_CAPTURE, VERDICT_HEADS,
+};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{
+        bpf_get_current_pid_tgid,
+        generated::{bpf_ktime_get_boot_ns, bpf_probe_read_user},
+    },
+    macros::{uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+use aya_log_ebpf::debug;
+use core::ffi::c_void;
+
+use crate::{
+    emit::deliver,
+    maps::{ACTIVE, Active, CONNECTIONS, EVENTS, FrameKey, VERDICTS, count},
+    point::{index, register, row, user, value},
+    scope::watched,
+};
+
+/// A call begins: remember where its plaintext is or will be.
+#[uprobe]
+pub fn point_call(ctx: ProbeContext) -> u32 {
+    let id = bpf_get_current_pid_tgid();
+    if !watched((id >> 32) as u32) {
+        return 0;
+    }
+    let Some(point) = row(index(&ctx)) else { return 0 };
+    let key = key(id, value(&ctx, &point.conn));
+    let frame = frame(&ctx, point);
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let Some(connection) = connection(&key, now) else {
+        count(STAT_TABLE_FULL, 1);
+        return 0;
+    };
+    let direction = (point.direction & 1) as usize;
+    // SAFETY: an element of the table; its fields of one direction are touched by one call at a time, since
+    // TLS libraries allow no two calls of the same direction on a connection.
+    let nested = unsafe {
+        // Stacks grow downwards: a call in flight of this very thread in a frame above ours is our caller
+        // (OpenSSL 3.3's SSL_write_ex calls SSL_write_ex2). One in a lower frame was left without a return.
+        let inner = (*connection).thread[direction] == id as u32 && (*connection).frame[direction] > frame;
+        if !inner {
+            (*connection).thread[direction] = id as u32;
+            (*connection).frame[direction] = frame;
+        }
+        inner
+    };
+    let active = Active {
+        conn: key.conn,
+        buf: value(&ctx, &point.buf),
+        len: value(&ctx, &point.len),
+        out: value(&ctx, &point.moved),
+        time_ns: now,
+        nested: nested as u64,
+    };
+    if ACTIVE.insert(FrameKey { thread: id, frame }, active, 0).is_err() {
+        count(STAT_TABLE_FULL, 1);
+    }
+    0
+}
+
+/// A call is done, at an instruction of the function itself.
+#[uprobe]
+pub fn point_return(ctx: ProbeContext) -> u32 {
+    returned(&ctx);
+    0
+}
+
+/// A call is done, at its return to the caller.
+#[uretprobe]
+pub fn point_return_ret(ctx: RetProbeContext) -> u32 {
+    returned(&ctx);
+    0
+}
+
+#[inline(always)]
+fn returned<C: EbpfContext>(ctx: &C) {
+    let id = bpf_get_current_pid_tgid();
+    let tgid = (id >> 32) as u32;
+    if !watched(tgid) {
+        return;
+    }
+    let number = index(ctx);
+    let Some(point) = row(number) else { return };
+    let result = value(ctx, &point.moved) as i64;
+    let at = FrameKey { thread: id, frame: frame(ctx, point) };
+    // SAFETY: copied out at once; only this thread touches the entry of its own frame.
+    let Some(active) = (unsafe { ACTIVE.get(at) }).copied() else {
+        // The call was not remembered: it began before the probes did, or the table made room.
+        if result > 0 {
+            count(STAT_TABLE_FULL, 1);
+        }
+        return;
+    };
+    let _ = ACTIVE.remove(at);
+    if active.nested != 0 {
+        return;
+    }
+    let direction = point.direction & 1;
+    let key = key(id, active.conn);
+    let Some(connection) = connection(&key, active.time_ns) else {
+        count(STAT_TABLE_FULL, 1);
+        return;
+    };
+    // SAFETY: see point_call.
+    unsafe { (*connection).frame[direction as usize] = 0 };
+    if result <= 0 {
+        return;
+    }
+    let mut total = if active.out != 0 { user(active.out) } else { result as u64 };
+    // Never trust the process: it can't have moved more than it asked for.
+    if total > active.len {
+        total = active.len;
+    }
+    if total == 0 || total > u32::MAX as u64 {
+        return;
+    }
+    let total = total as u32;
+    count(STAT_CALLS, 1);
+    count(STAT_MOVED, total as u64);
+    // SAFETY: see point_call.
+    let (offset, skipped, born_ns, epoch, wanted) = unsafe {
+        let way = direction as usize;
+        let offset = (*connection).offset[way];
+        let skipped = (*connection).skipped[way];
+        (*connection).offset[way] = offset + total as u64;
+        let wanted = wanted(&key, connection, active.buf, total);
+        let left_out = (total - wanted) as u64;
+        (*connection).skipped[way] = if wanted == 0 { skipped + left_out } else { left_out };
+        (offset, skipped, (*connection).born_ns, (*connection).epoch, wanted)
+    };
+    if wanted == 0 {
+        return;
+    }
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let mut header = DataHeader {
+        prefix: Prefix {
+            kind: KIND_DATA,
+            direction,
+            flags: if wanted < total { FLAG_HEAD } else { 0 },
+            epoch,
+            len: 0,
+            time_ns: if direction == SENT { active.time_ns } else { now },
+            tgid,
+            tid: id as u32,
+        },
+        conn: active.conn,
+        born_ns,
+        offset,
+        skipped,
+        call_len: total,
+        point: number,
+    };
+    deliver(&mut header, active.buf, wanted);
+    debug!(ctx, "conn {:x} dir {} offset {} moved {}", active.conn, direction, offset, total);
+}
+
+/// How many bytes of the call are to be delivered. What is not is counted here.
+///
+/// # Safety
+/// `connection` is an element of the table.
+#[inline(always)]
+unsafe fn wanted(key: &ConnKey, connection: *mut Connection, buf: u64, total: u32) -> u32 {
+    // SAFETY: as the caller promises; the verdict is copied out at once.
+    unsafe {
+        let verdict = match VERDICTS.get(key) {
+            Some(v) if v.born_ns == (*connection).born_ns && v.epoch == (*connection).epoch => v.verdict,
+            _ => VERDICT_CAPTURE,
+        };
+        if verdict == VERDICT_CAPTURE && (*connection).http != 0 {
+            return total;
+        }
+        if verdict != VERDICT_CAPTURE && verdict != VERDICT_HEADS {
+            count(STAT_IGNORED, total as u64);
+            return 0;
+        }
+        let mut first = [0u8; 4];
+        let peek = if total < 4 { total } else { 4 };
+        if bpf_probe_read_user((&raw mut first).cast(), peek, buf as *const c_void) != 0 {
+            count(STAT_FAULT, total as u64);
+            return 0;
+        }
+        let request = is_request(&first, peek);
+        if verdict == VERDICT_CAPTURE {
+            // Not known to be HTTP yet. A connection that was open before the probes were may be in the
+            // middle of a message: it gets its chance with each call.
+            if request || is_response(&first, peek) {
+                (*connection).http = 1;
+                return total;
+            }
+            count(STAT_NOT_HTTP, total as u64);
+            return 0;
+        }
+        if request && first[0] == b'P' && first[1] == b'O' {
+            // This may be an LLM call, and by the time the agent has read its head the body would be gone.
+            (*connection).epoch = (*connection).epoch.wrapping_add(1);
+            return total;
+        }
+        if request || is_response(&first, peek) {
+            if total > HEAD_BYTES {
+                count(STAT_IGNORED, (total - HEAD_BYTES) as u64);
+                return HEAD_BYTES;
+            }
+            return total;
+        }
+        count(STAT_IGNORED, total as u64);
+        0
+    }
+}
+
+/// Does it begin like an HTTP request line (RFC 9110, 9.1), or the HTTP/2 preface (RFC 9113, 3.4)?
+#[inline(always)]
+fn is_request(first: &[u8; 4], len: u32) -> bool {
+    let word = u32::from_be_bytes(*first);
+    // A call may bring fewer bytes than the word has: then only those are compared.
+    let mask = match len {
+        1 => 0xff00_0000,
+        2 => 0xffff_0000,
+        3 => 0xffff_ff00,
+        _ => u32::MAX,
+    };
+    let is = |method: &[u8; 4]| (u32::from_be_bytes(*method) ^ word) & mask == 0;
+    is(b"POST")
+        || is(b"GET ")
+        || is(b"PUT ")
+        || is(b"HEAD")
+        || is(b"PATC")
+        || is(b"DELE")
+        || is(b"OPTI")
+        || is(b"PRI ")
+}
+
+/// Does it begin like an HTTP/1 status line?
+#[inline(always)]
+fn is_response(first: &[u8; 4], len: u32) -> bool {
+    len == 4 && *first == *b"HTTP"
+}
+
+/// A connection is shut down or released.
+#[uprobe]
+pub fn point_end(ctx: ProbeContext) -> u32 {
+    let id = bpf_get_current_pid_tgid();
+    if !watched((id >> 32) as u32) {
+        return 0;
+    }
+    let Some(point) = row(index(&ctx)) else { return 0 };
+    let key = key(id, value(&ctx, &point.conn));
+    // SAFETY: copied out at once.
+    let Some(connection) = (unsafe { CONNECTIONS.get(key) }).copied() else { return 0 };
+    let shutdown = point.action == ACTION_SHUTDOWN;
+    if !shutdown {
+        let _ = CONNECTIONS.remove(key);
+        let _ = VERDICTS.remove(key);
+    }
+    if connection.http == 0 {
+        return 0; // the agent never heard of it
+    }
+    let record = CloseRecord {
+        prefix: Prefix {
+            kind: KIND_CLOSE,
+            direction: SENT,
+            flags: if shutdown { FLAG_SHUTDOWN } else { 0 },
+            epoch: connection.epoch,
+            len: 0,
+            // SAFETY: a helper without arguments.
+            time_ns: unsafe { bpf_ktime_get_boot_ns() },
+            tgid: key.tgid,
+            tid: id as u32,
+        },
+        conn: key.conn,
+        born_ns: connection.born_ns,
+        sent: connection.offset[SENT as usize],
+        received: connection.offset[RECEIVED as usize],
+        skipped: connection.skipped,
+    };
+    match EVENTS.reserve::<CloseRecord>(0) {
+        Some(mut entry) => {
+            entry.write(record);
+            entry.submit(0);
+        }
+        None => count(STAT_EVENTS_LOST, 1),
+    }
+    0
+}
+
+#[inline(always)]
+fn key(id: u64, conn: u64) -> ConnKey {
+    ConnKey { conn, tgid: (id >> 32) as u32, reserved: 0 }
+}
+
+#[inline(always)]
+fn frame<C: EbpfContext>(ctx: &C, point: &Point) -> u64 {
+    register(ctx, point.stack_register).wrapping_add(point.frame as i64 as u64)
+}
+
+/// The connection's element, made on first sight.
+#[inline(always)]
+fn connection(key: &ConnKey, now: u64) -> Option<*mut Connection> {
+    if let Some(found) = CONNECTIONS.get_ptr_mut(key) {
+        return Some(found);
+    }
+    let fresh = Connection { born_ns: now, ..Connection::default() };
+    CONNECTIONS.insert(key, fresh, 0).ok()?;
+    CONNECTIONS.get_ptr_mut(key)
+}

@@ -1,0 +1,404 @@
+//! The kernel programs: loaded, configured, attached, and asked.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use agent_common as abi;
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf},
+    programs::{
+        RawTracePoint, UProbe,
+        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
+    },
+};
+use tracing::warn;
+
+use super::{
+    decode::Decoder,
+    error::CaptureError,
+    preflight,
+    record::{ConnectionId, Record},
+    scope::Scope,
+};
+use crate::{
+    account::{Account, Counter},
+    probe::{Attach, AttachError, LinkId, Mechanism, ProbePoint},
+};
+
+/// The object that `cargo xtask build-ebpf` made, embedded at build time.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plainspan-ebpf.o"));
+
+/// Most records that are taken from the ring before somebody else gets a turn.
+const BATCH: usize = 1024;
+
+/// How the programs are to work.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whose calls are captured.
+    pub scope: Scope,
+    /// Size of the ring buffer in bytes; a power of two.
+    pub ring_bytes: u32,
+    /// Most bytes of one library call that are captured.
+    pub call_cap: u32,
+    /// Whether the programs log what they do.
+    pub diagnostics: bool,
+}
+
+/// What the agent wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything.
+    Capture,
+    /// The heads of messages, until one may be an LLM call.
+    Heads,
+    /// Nothing.
+    Ignore,
+}
+
+/// A type of the ABI in a BPF map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Abi<T>(T);
+// SAFETY: used with the ABI's types only, which are `repr(C)` and made of integers without padding.
+unsafe impl<T: Copy + 'static> aya::Pod for Abi<T> {}
+
+struct ProbeLink {
+    mechanism: Mechanism,
+    action: u8,
+    id: UProbeLinkId,
+}
+
+/// The loaded programs. Dropping it takes every probe away.
+pub struct Kernel {
+    ebpf: Ebpf,
+    points: Array<MapData, Abi<abi::Point>>,
+    /// Rows of the point table that are in use; many probes share one.
+    rows: Vec<abi::Point>,
+    targets: BpfHashMap<MapData, u32, u8>,
+    connections: BpfHashMap<MapData, Abi<abi::ConnKey>, Abi<abi::Connection>>,
+    verdicts: BpfHashMap<MapData, Abi<abi::ConnKey>, Abi<abi::Verdict>>,
+    statistics: PerCpuArray<MapData, u64>,
+    links: HashMap<LinkId, ProbeLink>,
+    next_link: u64,
+    decoder: Decoder,
+    account: Arc<Account>,
+}
+
+/// The ring's readable end; readiness is for the caller's event loop.
+pub struct Events {
+    ring: RingBuf<MapData>,
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor lives as long as the ring that is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+}
+
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.ring.as_raw_fd()
+    }
+}
+
+impl Kernel {
+    /// Checks the machine, and loads the programs without any probe yet.
+    pub fn load(config: &Config, account: Arc<Account>) -> Result<(Self, Events), CaptureError> {
+        let machine = preflight::check()?;
+        check_ring(config.ring_bytes)?;
+        let memlock = preflight::raise_memlock();
+        let (scope, cgroup_id, cgroup_level) = match config.scope {
+            Scope::All => (abi::SCOPE_ALL, 0, 0),
+            Scope::Targets => (abi::SCOPE_TARGETS, 0, 0),
+            Scope::Cgroup { id, level } => (abi::SCOPE_CGROUP, id, level),
+        };
+        let log_level: u8 = if config.diagnostics { log::Level::Trace as u8 } else { 0 };
+        let ebpf = EbpfLoader::new()
+            .override_global("SCOPE", &scope, true)
+            .override_global("CALL_CAP", &config.call_cap, true)
+            .override_global("CGROUP_ID", &cgroup_id, true)
+            .override_global("CGROUP_LEVEL", &cgroup_level, true)
+            .override_global("TASK_TGID", &machine.task_tgid, true)
+            .override_global("AYA_LOG_LEVEL", &log_level, false)
+            .map_max_entries("EVENTS", config.ring_bytes)
+            .load(OBJECT)
+            .map_err(|error| load_error(&error, memlock))?;
+        Self::prepare(ebpf, account, memlock)
+    }
+
+    fn prepare(mut ebpf: Ebpf, account: Arc<Account>, memlock: u64) -> Result<(Self, Events), CaptureError> {
+        for name in ["point_call", "point_return", "point_return_ret", "point_end"] {
+            uprobe(&mut ebpf, name)?.load().map_err(|error| load_error(&error, memlock))?;
+        }
+        for (name, tracepoint) in [
+            ("process_fork", "sched_process_fork"),
+            ("process_exec", "sched_process_exec"),
+            ("process_exit", "sched_process_exit"),
+        ] {
+            let program: &mut RawTracePoint = ebpf
+                .program_mut(name)
+                .and_then(|p| p.try_into().ok())
+                .ok_or_else(|| CaptureError::Load(format!("the object has no program {name}")))?;
+            program.load().map_err(|error| load_error(&error, memlock))?;
+            program.attach(tracepoint).map_err(|error| load_error(&error, memlock))?;
+        }
+        let ring = RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(map_error)?;
+        let kernel = Self {
+            points: Array::try_from(take(&mut ebpf, "POINTS")?).map_err(map_error)?,
+            targets: BpfHashMap::try_from(take(&mut ebpf, "TARGETS")?).map_err(map_error)?,
+            connections: BpfHashMap::try_from(take(&mut ebpf, "CONNECTIONS")?).map_err(map_error)?,
+            verdicts: BpfHashMap::try_from(take(&mut ebpf, "VERDICTS")?).map_err(map_error)?,
+            statistics: PerCpuArray::try_from(take(&mut ebpf, "STATISTICS")?).map_err(map_error)?,
+            rows: Vec::new(),
+            links: HashMap::new(),
+            next_link: 0,
+            decoder: Decoder::new(Arc::clone(&account)),
+            ebpf,
+            account,
+        };
+        Ok((kernel, Events { ring }))
+    }
+
+    /// Watches a process (under [`Scope::Targets`]); its descendants are then watched too.
+    pub fn watch(&mut self, pid: u32) {
+        if let Err(error) = self.targets.insert(pid, 1, 0) {
+            warn!(pid, %error, "the process can't be watched");
+        }
+    }
+
+    /// No longer watches a process; its descendants remain.
+    pub fn unwatch(&mut self, pid: u32) {
+        // Absence is what is wanted.
+        let _ = self.targets.remove(&pid);
+    }
+
+    /// Is the process in the target table?
+    pub fn watches(&self, pid: u32) -> bool {
+        self.targets.get(&pid, 0).is_ok()
+    }
+
+    /// Takes up to a batch of records from the ring. True if there may be more.
+    pub fn drain(&mut self, events: &mut Events, out: &mut Vec<Record>) -> bool {
+        self.decoder.begin_batch();
+        let (connections, verdicts) = (&mut self.connections, &mut self.verdicts);
+        let mut totals = |key: &abi::ConnKey| {
+            let state = connections.get(&Abi(*key), 0).ok();
+            let _ = connections.remove(&Abi(*key));
+            let _ = verdicts.remove(&Abi(*key));
+            state.map(|s| s.0)
+        };
+        for _ in 0..BATCH {
+            let Some(item) = events.ring.next() else { return false };
+            self.decoder.decode(&item, &mut totals, out);
+        }
+        true
+    }
+
+    /// Tells the kernel what is wanted of a connection. It holds until the kernel itself takes the
+    /// connection back to [`Verdict::Capture`].
+    pub fn decide(&mut self, connection: ConnectionId, verdict: Verdict) {
+        let Some(address) = self.decoder.address(connection) else { return };
+        let verdict = match verdict {
+            Verdict::Capture => abi::VERDICT_CAPTURE,
+            Verdict::Heads => abi::VERDICT_HEADS,
+            Verdict::Ignore => abi::VERDICT_IGNORE,
+        };
+        let value = abi::Verdict {
+            born_ns: address.born_ns,
+            verdict,
+            epoch: address.epoch,
+            ..abi::Verdict::default()
+        };
+        if self.verdicts.insert(Abi(address.key), Abi(value), 0).is_err() {
+            self.account.add(Counter::TableFull, 1);
+        }
+    }
+
+    /// Brings the kernel's own counters into the account.
+    pub fn settle(&self) {
+        const COUNTERS: &[(u32, Counter)] = &[
+            (abi::STAT_CALLS, Counter::LibraryCalls),
+            (abi::STAT_MOVED, Counter::BytesMoved),
+            (abi::STAT_CAPTURED, Counter::BytesCaptured),
+            (abi::STAT_IGNORED, Counter::BytesIgnored),
+            (abi::STAT_NOT_HTTP, Counter::BytesNotHttp),
+            (abi::STAT_RING_FULL, Counter::BytesLostRing),
+            (abi::STAT_CAP, Counter::BytesLostCap),
+            (abi::STAT_FAULT, Counter::BytesLostFault),
+            (abi::STAT_TABLE_FULL, Counter::TableFull),
+            (abi::STAT_EVENTS_LOST, Counter::EventsLost),
+        ];
+        for (index, counter) in COUNTERS {
+            if let Ok(values) = self.statistics.get(index, 0) {
+                self.account.set(*counter, values.iter().sum());
+            }
+        }
+    }
+
+    /// Starts reading the programs' own log; it goes to the `log` facade.
+    pub fn diagnostics(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, CaptureError> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|e| CaptureError::Load(e.to_string()))
+    }
+
+    /// The row of the point table that says this; rows are never given back, for the few that there are
+    /// kinds of points.
+    fn row(&mut self, point: &abi::Point) -> Result<u32, String> {
+        if let Some(i) = self.rows.iter().position(|r| r == point) {
+            return Ok(i as u32);
+        }
+        let index = self.rows.len() as u32;
+        if index >= abi::MAX_POINTS {
+            return Err("the table of probe points is full".to_owned());
+        }
+        self.points.set(index, Abi(*point), 0).map_err(|e| e.to_string())?;
+        self.rows.push(*point);
+        Ok(index)
+    }
+
+    fn place(&mut self, file: &Path, point: &ProbePoint) -> Result<LinkId, String> {
+        let row = self.row(&point.point)?;
+        let name = program_of(point.mechanism, point.point.action);
+        let program = uprobe(&mut self.ebpf, name).map_err(|e| e.to_string())?;
+        let at = UProbeAttachPoint {
+            location: UProbeAttachLocation::AbsoluteOffset(point.offset),
+            cookie: Some(u64::from(row)),
+        };
+        let id = program.attach(at, file, UProbeScope::AllProcesses).map_err(|e| chain(&e))?;
+        self.next_link += 1;
+        let link = LinkId(self.next_link);
+        self.links.insert(link, ProbeLink { mechanism: point.mechanism, action: point.point.action, id });
+        Ok(link)
+    }
+}
+
+impl Attach for Kernel {
+    fn attach(&mut self, file: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
+        self.place(file, point).map_err(|reason| AttachError {
+            symbol: point.symbol,
+            offset: point.offset,
+            reason,
+        })
+    }
+
+    fn detach(&mut self, link: LinkId) {
+        let Some(link) = self.links.remove(&link) else { return };
+        let detached = uprobe(&mut self.ebpf, program_of(link.mechanism, link.action))
+            .map(|program| program.detach(link.id));
+        if let Ok(Err(error)) = detached {
+            warn!(%error, "a probe could not be taken away");
+        }
+    }
+}
+
+fn program_of(mechanism: Mechanism, action: u8) -> &'static str {
+    match (action, mechanism) {
+        (abi::ACTION_CALL, _) => "point_call",
+        (abi::ACTION_RETURN, Mechanism::Uprobe) => "point_return",
+        (abi::ACTION_RETURN, Mechanism::Uretprobe) => "point_return_ret",
+        _ => "point_end",
+    }
+}
+
+fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, CaptureError> {
+    ebpf.program_mut(name)
+        .and_then(|p| p.try_into().ok())
+        .ok_or_else(|| CaptureError::Load(format!("the object has no program {name}")))
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, CaptureError> {
+    ebpf.take_map(name).ok_or_else(|| CaptureError::Load(format!("the object has no map {name}")))
+}
+
+fn map_error(error: aya::maps::MapError) -> CaptureError {
+    CaptureError::Load(chain(&error))
+}
+
+fn check_ring(given: u32) -> Result<(), CaptureError> {
+    const PAGE: u32 = 4096;
+    // A ring's size is a power of two of pages; aarch64 kernels may have larger pages, and aya rounds up.
+    if given.is_power_of_two() && given >= PAGE {
+        return Ok(());
+    }
+    let proposal = given.clamp(PAGE, 1 << 31).next_power_of_two();
+    Err(CaptureError::RingSize { given, page: PAGE, proposal })
+}
+
+/// What the kernel's refusal comes from. `EPERM` with the capabilities in place is the limit of locked memory
+/// on kernels before 5.11.
+fn load_error(error: &(dyn std::error::Error + 'static), memlock: u64) -> CaptureError {
+    let mut source = Some(error);
+    while let Some(e) = source {
+        if let Some(io) = e.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            return if memlock < 64 << 20 {
+                CaptureError::Memlock { limit: memlock }
+            } else {
+                CaptureError::Privileges { missing: "the kernel answered EPERM".to_owned() }
+            };
+        }
+        source = e.source();
+    }
+    CaptureError::Load(chain(error))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = e.source();
+    }
+    text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ring_sizes() {
+        assert!(check_ring(4096).is_ok() && check_ring(1 << 24).is_ok());
+        for (given, proposal) in [(0, 4096), (5000, 8192), (u32::MAX, 1 << 31)] {
+            match check_ring(given) {
+                Err(CaptureError::RingSize { proposal: p, .. }) => assert_eq!(p, proposal),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_object_holds_what_is_asked_of_it() {
+        let object = object::File::parse(OBJECT).unwrap();
+        use object::{Object, ObjectSymbol};
+        let names: Vec<&str> = object.symbols().filter_map(|s| s.name().ok()).collect();
+        for needed in [
+            "point_call",
+            "point_return",
+            "point_return_ret",
+            "point_end",
+            "process_fork",
+            "process_exec",
+            "process_exit",
+            "EVENTS",
+            "POINTS",
+            "TARGETS",
+            "CONNECTIONS",
+            "VERDICTS",
+            "STATISTICS",
+        ] {
+            assert!(names.contains(&needed), "{needed}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A view of an ELF file that may be hostile: read piecewise, bounded, never mapped (a file that shrinks
+//! under a mapping kills the reader).
+
+use std::{fs::File, io, path::Path};
+
+use object::{
+    Architecture as ObjectArchitecture, Object, ObjectSegment, ObjectSymbol, ReadCache,
+    read::elf::{ElfFile64, FileHeader},
+};
+use thiserror::Error;
+
+use super::arch::Architecture;
+
+/// Most symbols that are looked at in one file.
+const MAX_SYMBOLS: usize = 2_000_000;
+
+/// Why a file could not be read as a program.
+#[derive(Debug, Error)]
+pub enum ElfError {
+    /// It can't be opened or read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It is no ELF file, or a broken one.
+    #[error("is not a readable ELF file: {0}")]
+    Format(#[from] object::Error),
+    /// It is for another machine.
+    #[error("is for another architecture")]
+    Architecture,
+}
+
+/// A 64-bit little-endian ELF file.
+pub struct Elf<'a> {
+    file: ElfFile64<'a, object::LittleEndian, &'a ReadCache<File>>,
+    architecture: Architecture,
+}
+
+impl Elf<'_> {
+    /// Opens a file and hands its view to `read`.
+    pub fn open<R>(path: &Path, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
+        let cache = ReadCache::new(File::open(path)?);
+        Self::parse(&cache, read)
+    }
+
+    fn parse<R>(cache: &ReadCache<File>, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
+        // The class and the byte order are checked here, before the typed view takes them for granted.
+        object::elf::FileHeader64::<object::LittleEndian>::parse(cache)?;
+        let file = ElfFile64::<object::LittleEndian, _>::parse(cache)?;
+        let architecture = match file.architecture() {
+            ObjectArchitecture::X86_64 => Architecture::X86_64,
+            ObjectArchitecture::Aarch64 => Architecture::Aarch64,
+            _ => return Err(ElfError::Architecture),
+        };
+        Ok(read(&Elf { file, architecture }))
+    }
+
+    /// Machine that its code is for.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// File offsets of functions that the file itself defines, in the order of `names`. Dynamic symbols
+    /// come first; the symbol table is asked only for what they lack.
+    pub fn functions(&self, names: &[&str]) -> Vec<Option<u64>> {
+        let mut found = vec![None; names.len()];
+        self.look(self.file.dynamic_symbols(), names, &mut found);
+        if found.iter().any(Option::is_none) && found.iter().any(Option::is_some) {
+            self.look(self.file.symbols(), names, &mut found);
+        }
+        found
+    }
+
+    fn look<'s>(
+        &self,
+        symbols: impl Iterator<Item = impl ObjectSymbol<'s>>,
+        names: &[&str],
+        found: &mut [Option<u64>],
+    ) {
+        for symbol in symbols.take(MAX_SYMBOLS) {
+            if symbol.is_undefined() || symbol.address() == 0 {
+                continue;
+            }
+            let Ok(name) = symbol.name_bytes() else { continue };
+            // Every name looked for has a prefix in common with few others; compare the cheap way first.
+            let Some(i) = names.iter().position(|n| n.as_bytes() == name) else { continue };
+            if found[i].is_none() {
+                found[i] = self.file_offset(symbol.address());
+            }
+        }
+    }
+
+    /// The file offset of a virtual address in an executable segment.
+    pub fn file_offset(&self, address: u64) -> Option<u64> {
+        self.file.segments().find_map(|segment| {
+            let object::SegmentFlags::Elf { p_flags } = segment.flags() else { return None };
+            let (offset, size) = segment.file_range();
+            let within = address.checked_sub(segment.address())?;
+            (p_flags & object::elf::PF_X != 0 && within < size).then(|| offset.checked_add(within))?
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("plainspan-elf-{}-{name}", std::process::id()));
+        File::create(&path).unwrap().write_all(bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_is_no_elf_is_an_error() {
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        let mut wide = own[..64].to_vec();
+        wide[4] = 1; // ELFCLASS32
+        let cases: &[(&str, &[u8])] = &[
+            ("empty", b""),
+            ("text", b"#!/bin/sh\n"),
+            ("magic", b"\x7fELF"),
+            ("cut", &own[..40]),
+            ("class32", &wide),
+        ];
+        for (name, bytes) in cases {
+            let path = file(name, bytes);
+            assert!(Elf::open(&path, |_| ()).is_err(), "{name}");
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn damaged_tables_do_not_panic() {
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        let head = &own[..own.len().min(1 << 16)];
+        for at in (0..0x400).step_by(3) {
+            let mut bytes = head.to_vec();
+            bytes[at] ^= 0xff;
+            let path = file("damaged", &bytes);
+            let _ = Elf::open(&path, |elf| elf.functions(&["SSL_write"]));
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Which TLS code a file holds, and at which addresses: one file per TLS implementation.
+
+mod openssl;
+
+use super::{Elf, Finding};
+
+/// Finds one TLS implementation in files.
+pub trait Locator: Sync {
+    /// Its name, as reports show it.
+    fn name(&self) -> &'static str;
+
+    /// Looks for it. `Ok(None)` if the file does not hold it; an error, for a person, if it does and can't
+    /// be probed. A guess that could read the wrong memory is never returned.
+    fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String>;
+}
+
+/// Every locator there is.
+pub const LOCATORS: &[&dyn Locator] = &[&openssl::OpenSsl];

@@ -1,0 +1,144 @@
+//! OpenSSL, and what keeps its interface, by symbols: shared under any file name, or in an executable that
+//! exports them (Node.js).
+
+use agent_common::{
+    ACTION_CALL, ACTION_END, ACTION_RETURN, ACTION_SHUTDOWN, AT_REGISTER, Location, Point, RECEIVED, SENT,
+};
+
+use super::Locator;
+use crate::probe::{Architecture, Elf, Finding, Mechanism, ProbePoint};
+
+/// The locator.
+pub struct OpenSsl;
+
+/// What a function of the library does with plaintext.
+enum Role {
+    /// `int f(SSL *, void *buf, int num)`: the result is the count.
+    Plain { direction: u8 },
+    /// `int f(SSL *, void *buf, size_t num, ..., size_t *count)`: the result is 1 for success; `count` is the
+    /// argument of that number.
+    Counted { direction: u8, count: usize },
+    /// `f(SSL *)`: the connection ends.
+    End { action: u8 },
+}
+
+/// The functions, from the manual pages SSL_read(3), SSL_write(3), SSL_free(3), SSL_shutdown(3). All but the
+/// first two are missing in some version, fork or build; that costs nothing.
+const FUNCTIONS: &[(&str, Role)] = &[
+    ("SSL_write", Role::Plain { direction: SENT }),
+    ("SSL_read", Role::Plain { direction: RECEIVED }),
+    ("SSL_write_ex", Role::Counted { direction: SENT, count: 3 }),
+    ("SSL_write_ex2", Role::Counted { direction: SENT, count: 4 }),
+    ("SSL_read_ex", Role::Counted { direction: RECEIVED, count: 3 }),
+    ("SSL_shutdown", Role::End { action: ACTION_SHUTDOWN }),
+    ("SSL_free", Role::End { action: ACTION_END }),
+];
+
+impl Locator for OpenSsl {
+    fn name(&self) -> &'static str {
+        "openssl"
+    }
+
+    fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String> {
+        let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
+        let offsets = elf.functions(&names);
+        let defined: Vec<&str> =
+            names.iter().zip(&offsets).filter(|(_, o)| o.is_some()).map(|(n, _)| *n).collect();
+        if defined.is_empty() {
+            return Ok(None);
+        }
+        for needed in ["SSL_write", "SSL_read"] {
+            if !defined.contains(&needed) {
+                return Err(format!("defines {} but not {needed}", defined.join(", ")));
+            }
+        }
+        let points = FUNCTIONS
+            .iter()
+            .zip(offsets)
+            .filter_map(|((symbol, role), offset)| Some((symbol, role, offset?)))
+            .flat_map(|(symbol, role, offset)| points(elf.architecture(), symbol, role, offset))
+            .collect();
+        Ok(Some(Finding { stack: self.name(), evidence: format!("symbols {}", defined.join(", ")), points }))
+    }
+}
+
+fn points(architecture: Architecture, symbol: &'static str, role: &Role, offset: u64) -> Vec<ProbePoint> {
+    let registers = architecture.registers();
+    let argument = |n: usize, width| Location {
+        kind: AT_REGISTER,
+        width,
+        register: registers.arguments[n],
+        displacement: 0,
+    };
+    let at_entry = Point {
+        stack_register: registers.stack,
+        frame: registers.entry_frame,
+        conn: argument(0, 8),
+        ..Point::default()
+    };
+    let entry = |point| ProbePoint { symbol, offset, mechanism: Mechanism::Uprobe, point };
+    let (direction, len, moved) = match *role {
+        Role::End { action } => return vec![entry(Point { action, ..at_entry })],
+        Role::Plain { direction } => (direction, argument(2, 4), Location::default()),
+        Role::Counted { direction, count } => (direction, argument(2, 8), argument(count, 8)),
+    };
+    vec![
+        entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, ..at_entry }),
+        ProbePoint {
+            symbol,
+            offset,
+            mechanism: Mechanism::Uretprobe,
+            point: Point {
+                action: ACTION_RETURN,
+                direction,
+                stack_register: registers.stack,
+                moved: Location { kind: AT_REGISTER, width: 4, register: registers.result, displacement: 0 },
+                ..Point::default()
+            },
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_follow_the_manual_pages() {
+        let points =
+            points(Architecture::X86_64, "SSL_write_ex2", &Role::Counted { direction: SENT, count: 4 }, 0x40);
+        assert_eq!(points.len(), 2);
+        let call = points[0].point;
+        // rdi, rsi, rdx, r8 of struct pt_regs
+        assert_eq!(
+            [call.conn.register, call.buf.register, call.len.register, call.moved.register],
+            [112, 104, 96, 72]
+        );
+        assert_eq!((call.frame, call.stack_register, call.len.width), (8, 152, 8));
+        assert_eq!(points[1].mechanism, Mechanism::Uretprobe);
+        assert_eq!((points[1].point.moved.register, points[1].point.moved.width), (80, 4));
+    }
+
+    #[test]
+    fn the_systems_library_is_found_whole() {
+        // Every machine that can run the end-to-end tests has one.
+        let path = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"]
+            .iter()
+            .flat_map(|d| ["libssl.so.3", "libssl.so.1.1"].map(|f| std::path::Path::new(d).join(f)))
+            .find(|p| p.exists())
+            .expect("a system OpenSSL (libssl.so.3), on which the tests rely");
+        let finding = Elf::open(&path, |elf| OpenSsl.locate(elf)).unwrap().unwrap().unwrap();
+        let named = |s| finding.points.iter().filter(|p| p.symbol == s).count();
+        assert_eq!(
+            (named("SSL_write"), named("SSL_read_ex"), named("SSL_free"), named("SSL_shutdown")),
+            (2, 2, 1, 1)
+        );
+        assert!(finding.points.iter().all(|p| p.offset > 0));
+    }
+
+    #[test]
+    fn a_user_of_the_library_is_not_the_library() {
+        let found = Elf::open("/proc/self/exe".as_ref(), |elf| OpenSsl.locate(elf)).unwrap();
+        assert_eq!(found, Ok(None));
+    }
+}
