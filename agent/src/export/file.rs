@@ -19,7 +19,7 @@ use crate::contract::Delivery;
 #[derive(Debug)]
 pub struct File {
     name: String,
-    file: Arc<Mutex<std::fs::File>>,
+    sink: Arc<Mutex<std::fs::File>>,
     scope: InstrumentationScope,
 }
 
@@ -37,7 +37,7 @@ impl File {
         }
         Ok(Self {
             name: format!("file:{}", path.display()),
-            file: Arc::new(Mutex::new(file)),
+            sink: Arc::new(Mutex::new(file)),
             scope: convert::scope(schema_url),
         })
     }
@@ -68,12 +68,12 @@ impl Exporter for File {
                     }
                 }
             }
-            let file = Arc::clone(&self.file);
+            let sink = Arc::clone(&self.sink);
             // A file may be a pipe that nobody reads at the moment, or on a disk that is slow.
             let written = tokio::task::spawn_blocking(move || {
-                append(&mut file.lock().unwrap_or_else(PoisonError::into_inner), &lines)
+                append(&mut sink.lock().unwrap_or_else(PoisonError::into_inner), &lines)
             });
-            let error = match written.await.map_err(io::Error::other).flatten() {
+            let error = match written.await.map_err(io::Error::other).and_then(|result| result) {
                 Ok(()) => match unencoded {
                     None => return Ok(()),
                     Some(error) => error.into(),

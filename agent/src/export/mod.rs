@@ -18,7 +18,7 @@ use thiserror::Error;
 
 pub use console::Console;
 pub use file::File;
-pub use otlp::{Otlp, OtlpConfig};
+pub use otlp::{Otlp, OtlpConfig, Protocol, Tls};
 pub use outputs::{Limits, OutputReport, Outputs};
 pub use target::{Target, TargetError};
 

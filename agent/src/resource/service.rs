@@ -193,6 +193,7 @@ fn percent_decoded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_from_commands() {
@@ -253,6 +254,19 @@ mod tests {
                 "{}",
                 String::from_utf8_lossy(environ)
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_process_says_is_a_short_name_or_none(
+            environ in "(OTEL_SERVICE_NAME=|OTEL_RESOURCE_ATTRIBUTES=service.name=)?\\PC{0,400}(%[0-9a-f]?)?",
+            executable in "(python3|node|java|x)",
+            args in proptest::collection::vec("(-m|-r|run|--|/|\\PC{0,300})", 0..6),
+        ) {
+            for name in [from_environment(environ.as_bytes()), from_command(Some(&executable), &args)] {
+                prop_assert!(name.is_none_or(|name| !name.is_empty() && name.len() <= NAME_LIMIT + '…'.len_utf8()));
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The line of a call.
 //!
 //! ```text
-//! 14:03:07.412  app[4242]   openai gpt-4o-mini          1204→88   (1024 cached)   1.82s               stop
-//! 14:03:09.870  app[4242]   anthropic claude-sonnet-4    310→512                  8.04s  first 640ms  tool_call
-//! 14:03:11.015  curl[4310]  openai gpt-4o                   -                      92ms               ERROR rate_limit_exceeded (HTTP 429)
+//! 14:03:07.412  app[4242]     openai gpt-4o-mini        1204→88       1.82s  stop
+//! 14:03:09.870  claude[6077]  anthropic claude-sonnet-4  stream    2310→512    (2048 cached)   8.04s  first 640ms  tool_call
+//! 14:03:11.015  curl[4310]    openai gpt-4o                            -                        92ms               ERROR rate_limit_exceeded (HTTP 429)
 //! ```
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) struct Columns {
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { process: 14, model: 28, stream: 0, cached: 0, first: 0 }
+        Self { process: 12, model: 22, stream: 0, cached: 0, first: 0 }
     }
 }
 
@@ -146,8 +146,9 @@ fn outcome(span: &Span, paint: Paint) -> String {
     let mut parts = Vec::new();
     let status =
         int(span, keys::HTTP_STATUS).filter(|status| *status >= 400).map(|status| status.to_string());
-    if matches!(span.status, Status::Error(_)) || text(span, keys::ERROR_TYPE).is_some() {
-        let kind = text(span, keys::ERROR_TYPE).unwrap_or("");
+    let kind = text(span, keys::ERROR_TYPE).unwrap_or_default();
+    let failed = matches!(span.status, Status::Error(_)) || !kind.is_empty();
+    if failed {
         let error = match status {
             Some(status) if kind.is_empty() || kind == status => format!("ERROR HTTP {status}"),
             Some(status) => format!("ERROR {} (HTTP {status})", cell(kind)),
@@ -155,10 +156,13 @@ fn outcome(span: &Span, paint: Paint) -> String {
         };
         parts.push(paint.red(error.trim_end()));
     }
-    if let Some(Value::Strings(reasons)) = span.get(keys::FINISH_REASONS) {
+    if let Some(Value::Strings(reasons)) = span.get(keys::FINISH_REASONS)
+        // Of a call that failed, `error` says nothing new.
+        && !(failed && reasons.iter().all(|reason| reason == "error"))
+    {
         parts.push(reasons.iter().take(8).map(|reason| cell(reason)).collect::<Vec<_>>().join(","));
     }
-    if let Some(ended) = text(span, keys::CALL_ENDED).filter(|ended| *ended != "complete") {
+    if let Some(ended) = text(span, keys::CALL_ENDED).filter(|ended| *ended != "complete" && *ended != kind) {
         parts.push(paint.yellow(&words(ended)));
     }
     if let Some(Value::Strings(marks)) = span.get(keys::DEGRADED) {

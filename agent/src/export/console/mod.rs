@@ -59,7 +59,6 @@ impl Console {
 
     fn whole_span(&self, text: &mut String, delivery: &Delivery) {
         let span = &delivery.span;
-        let hex = |id: &[u8]| id.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let mut section = |title: &str, mut rows: Vec<(String, String)>, sort: bool| {
             if rows.is_empty() {
                 return;
@@ -68,19 +67,19 @@ impl Console {
                 rows.sort_unstable();
             }
             let width = rows.iter().map(|(key, _)| text::width(key)).max().unwrap_or_default().min(48);
-            text.push_str(&format!("    {}\n", self.paint.dim(title)));
+            text.extend(["    ", &self.paint.dim(title), "\n"]);
             for (key, value) in rows {
                 let padding = " ".repeat(width.saturating_sub(text::width(&key)));
-                text.push_str(&format!("      {key}{padding}  {value}\n"));
+                text.extend(["      ", &key, &padding, "  ", &value, "\n"]);
             }
         };
         let mut rows = vec![
             ("name", visible(&span.name).into_owned()),
             ("kind", format!("{:?}", span.kind).to_lowercase()),
-            ("trace id", hex(&span.trace_id)),
-            ("span id", hex(&span.span_id)),
+            ("trace id", hex(span.trace_id)),
+            ("span id", hex(span.span_id)),
         ];
-        if let Some(parent) = &span.parent_span_id {
+        if let Some(parent) = span.parent_span_id {
             rows.push(("parent span id", hex(parent)));
         }
         if !span.trace_state.is_empty() {
@@ -101,6 +100,12 @@ impl Console {
         section("resource", own.chain(extra).collect(), true);
         text.push('\n');
     }
+}
+
+/// An id as W3C Trace Context writes it.
+fn hex<const N: usize>(id: [u8; N]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
+    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
 }
 
 fn shown(value: &Value) -> String {
@@ -137,7 +142,7 @@ impl Exporter for Console {
                 let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
                 sink.write_all(text.as_bytes()).and_then(|()| sink.flush())
             });
-            match written.await.map_err(io::Error::other).flatten() {
+            match written.await.map_err(io::Error::other).and_then(|result| result) {
                 Ok(()) => Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     self.closed = true;

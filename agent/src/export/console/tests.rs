@@ -36,7 +36,7 @@ fn failed(mut delivery: Delivery) -> Delivery {
 
 #[test]
 fn lines_of_single_calls() {
-    const HEAD: &str = "22:13:20.123  app[4242]       openai gpt-4o-mini          ";
+    const HEAD: &str = "22:13:20.123  app[4242]     openai gpt-4o-mini    ";
     let stop = ("gen_ai.response.finish_reasons", list(&["stop"]));
     let cases = [
         (chat(&[USAGE[0].clone(), USAGE[1].clone(), stop.clone()]), "    1204→88       1.82s  stop"),
@@ -70,7 +70,15 @@ fn lines_of_single_calls() {
                 ("plainspan.call.ended", text("client_closed")),
                 ("plainspan.capture.degraded", list(&["response_bytes_lost", "usage_partial"])),
             ])),
-            "    1204→?        1.82s  ERROR client_closed  error  client closed  ! response bytes lost, usage partial",
+            "    1204→?        1.82s  ERROR client_closed  ! response bytes lost, usage partial",
+        ),
+        (
+            failed(chat(&[
+                ("error.type", text("overloaded_error")),
+                ("gen_ai.response.finish_reasons", list(&["stop", "error"])),
+                ("plainspan.call.ended", text("server_closed")),
+            ])),
+            "        -         1.82s  ERROR overloaded_error  stop,error  server closed",
         ),
         (chat(&[("plainspan.call.ended", text("complete"))]), "        -         1.82s"),
     ];
@@ -87,11 +95,11 @@ fn lines_of_single_calls() {
 #[test]
 fn a_line_without_anything() {
     let mut delivery = delivery(1, &[]);
-    std::sync::Arc::make_mut(&mut delivery.resource).attributes.clear();
+    Arc::make_mut(&mut delivery.resource).attributes.clear();
     delivery.span.end = Timestamp(0);
     assert_eq!(
         plain().render(&delivery),
-        "22:13:20.123  ?               ? ?                                 -            0ms\n"
+        "22:13:20.123  ?             ? ?                           -           0ms\n"
     );
 }
 
@@ -121,7 +129,7 @@ fn columns_stay_below_each_other() {
 fn a_real_name_is_preferred() {
     let named = |service: &str, executable: &str| {
         let mut delivery = chat(&[]);
-        std::sync::Arc::make_mut(&mut delivery.resource).attributes = vec![
+        Arc::make_mut(&mut delivery.resource).attributes = vec![
             Attribute { key: "service.name", value: text(service) },
             Attribute { key: "process.executable.name", value: text(executable) },
         ];
@@ -145,14 +153,14 @@ fn nothing_from_the_wire_reaches_the_terminal_as_a_command() {
     delivery.span.name = evil.into();
     delivery.span.trace_state = evil.into();
     delivery.span.status = Status::Error(evil.into());
-    let resource = std::sync::Arc::make_mut(&mut delivery.resource);
+    let resource = Arc::make_mut(&mut delivery.resource);
     resource.attributes[0].value = text(evil);
     resource.extra.push((evil.into(), evil.into()));
     for verbose in [false, true] {
         let mut console = Console::new(Box::new(io::sink()), verbose, false, TimeZone::UTC);
         let shown = console.render(&delivery);
         assert!(!shown.contains(['\x1b', '\x07', '\u{202e}']), "{shown:?}");
-        assert_eq!(shown.lines().count(), if verbose { 22 } else { 1 }, "{shown}");
+        assert_eq!(shown.lines().count(), if verbose { 21 } else { 1 }, "{shown}");
     }
 }
 

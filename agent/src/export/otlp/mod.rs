@@ -181,7 +181,11 @@ fn grpc(config: &OtlpConfig) -> Result<SpanExporter, OpenError> {
     if config.is_https() {
         let mut tls = ClientTlsConfig::new();
         tls = match &config.tls.certificate {
-            Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+            Some(pem) => {
+                // Otherwise it would come to light with the first span, as a failure to connect.
+                http::certificates(pem)?;
+                tls.ca_certificate(Certificate::from_pem(pem))
+            }
             None => tls.with_enabled_roots(),
         };
         if let Some((certificate, key)) = &config.tls.client {
@@ -209,7 +213,10 @@ fn classify(text: &str) -> (bool, String) {
     if let Some((_, status)) = text.split_once("gRPC code: ") {
         let code = status.split(':').next().unwrap_or_default();
         let transient = matches!(code, "Unavailable" | "DeadlineExceeded" | "Cancelled" | "Aborted");
-        return (transient, status.to_owned());
+        // Each layer quotes the one below.
+        let mut causes: Vec<_> = status.split(": ").collect();
+        causes.dedup();
+        return (transient, causes.join(": "));
     }
     if let Some((_, status)) = text.split_once("status code: ") {
         // What OTLP/HTTP declares retryable (OTLP specification, "Failures").
