@@ -1,1 +1,152 @@
 //! SEND: spans to people, files and collectors. One file per exporter.
+//!
+//! Every exporter runs in a task of its own behind a queue that is bounded by spans and by bytes
+//! ([`Outputs`]), so that a slow one delays neither the capture nor its neighbours.
+
+mod console;
+mod convert;
+mod file;
+mod keys;
+mod otlp;
+mod outputs;
+mod target;
+mod worker;
+
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+
+use thiserror::Error;
+
+pub use console::Console;
+pub use file::File;
+pub use otlp::{Otlp, OtlpConfig, Protocol, Tls};
+pub use outputs::{Limits, OutputReport, Outputs};
+pub use target::{Target, TargetError};
+
+use crate::{account::Account, contract::Delivery};
+
+/// A future of any kind.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Something that delivers spans.
+pub trait Exporter: Send {
+    /// What the user calls it, as in `-o`.
+    fn name(&self) -> &str;
+
+    /// How many spans it likes to get at once.
+    fn batching(&self) -> Batching;
+
+    /// Delivers a batch: what is not in the [`Failure`] has left the agent.
+    fn export<'a>(&'a mut self, batch: &'a [Arc<Delivery>]) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Called once, after the last batch.
+    fn shutdown(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// How spans are gathered into batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Batching {
+    /// Most spans in a batch.
+    pub spans: usize,
+    /// Most bytes in a batch, as estimated; a single larger span is a batch of its own.
+    pub bytes: usize,
+    /// How long the first span waits for others.
+    pub delay: Duration,
+}
+
+/// What of a batch was not delivered.
+#[derive(Debug)]
+pub struct Failure {
+    /// Positions in the batch of the spans that may yet be delivered, ascending.
+    pub retry: Vec<usize>,
+    /// How many spans never will be.
+    pub lost: usize,
+    /// Why.
+    pub error: ExportError,
+}
+
+/// Why a batch was not delivered.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// Nobody reads the other end of a pipe any more.
+    #[error("its reader has closed it")]
+    Closed,
+    /// The operating system refused.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+    /// A span could not be put into its format.
+    #[error("cannot encode a span: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// The collector can't be reached, or asks to come back later.
+    #[error("no delivery to {endpoint} ({reason}): is the collector running, and is the endpoint right?")]
+    Unavailable {
+        /// Where to, without credentials.
+        endpoint: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The collector does not want it.
+    #[error(
+        "{endpoint} refuses spans ({reason}): see OTEL_EXPORTER_OTLP_HEADERS, _PROTOCOL and the collector's log"
+    )]
+    Refused {
+        /// Where to, without credentials.
+        endpoint: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Why an exporter can't be used at all.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A file can't be written.
+    #[error("cannot write spans to {path}: {source}; {remedy}")]
+    File {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A setting of the environment makes no sense.
+    #[error("{variable}: {reason}")]
+    Setting {
+        /// The environment variable.
+        variable: &'static str,
+        /// What is wrong and what is possible; never quotes a credential.
+        reason: String,
+    },
+    /// The OTLP exporter could not be built.
+    #[error("cannot set up the OTLP exporter: {0}")]
+    Otlp(String),
+}
+
+/// Settings that all exporters share.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Schema URL of the contract, carried on everything that is exported.
+    pub schema_url: &'static str,
+    /// The console shows the whole span.
+    pub verbose: bool,
+    /// Limits of each exporter's queue.
+    pub limits: Limits,
+}
+
+/// Opens the targets and starts their tasks on the current tokio runtime, or says why one can't be used.
+pub fn open(targets: &[Target], settings: Settings, account: Arc<Account>) -> Result<Outputs, OpenError> {
+    let mut exporters: Vec<Box<dyn Exporter>> = Vec::with_capacity(targets.len());
+    for target in targets {
+        exporters.push(match target {
+            Target::Console => Box::new(Console::stdout(settings.verbose)),
+            Target::File(path) => Box::new(File::open(path, settings.schema_url)?),
+            Target::Otlp => {
+                let config = OtlpConfig::from_env(&|name| std::env::var(name).ok())?;
+                Box::new(Otlp::connect(&config, settings.schema_url)?)
+            }
+        });
+    }
+    Ok(Outputs::start(exporters, settings.limits, account))
+}

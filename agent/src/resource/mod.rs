@@ -1,4 +1,17 @@
 //! WHO: a process id becomes a description of the process.
+//!
+//! Everything comes from `/proc/PID`, whose contents the process itself decides to a large part (its
+//! arguments, its environment, even its executable's name): every read is bounded, and what is shown of
+//! the arguments has its credentials masked.
+
+mod arguments;
+mod container;
+mod owner;
+mod processes;
+mod procfs;
+mod service;
+
+pub use processes::{Limits, Processes};
 
 /// Who a process is, as far as `/proc` tells. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
