@@ -119,13 +119,23 @@ impl CallBuilder {
             return;
         }
         let Some(body) = self.request.take(&mut self.budget) else { return };
-        for candidate in &mut self.candidates {
-            match candidate.fold.request(&body, &mut candidate.call, &mut self.budget) {
-                Ok(fits) => candidate.sure |= fits,
+        let (budget, malformed) = (&mut self.budget, &mut self.damage.request_malformed);
+        self.candidates.retain_mut(|candidate| {
+            match candidate.fold.request(&body, &mut candidate.call, budget) {
+                Ok(fits) => {
+                    candidate.sure |= fits;
+                    candidate.sure
+                }
                 // Half a body is no JSON, but that is not the client's fault.
-                Err(_) if complete => self.damage.request_malformed = true,
-                Err(_) => {}
+                Err(_) => {
+                    *malformed |= complete;
+                    true
+                }
             }
+        });
+        // One that fits is a better claim than one that could not read it.
+        if self.candidates.iter().any(|candidate| candidate.sure) {
+            self.candidates.retain(|candidate| candidate.sure);
         }
     }
 

@@ -118,7 +118,10 @@ impl Stream {
                 self.failed = true;
                 call.error = error(root, budget).or_else(|| Some(CallError::default()));
             }
-            _ => budget.unknown += 1,
+            _ => {
+                budget.unknown += 1;
+                return Ok(Carried::Nothing);
+            }
         }
         Ok(carried)
     }
