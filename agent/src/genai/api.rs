@@ -57,12 +57,13 @@ pub(super) fn purpose(method: &str, path: &str) -> Purpose {
     // serve below `/models/`: there the last segment decides.
     let last = path.rsplit('/').next().unwrap_or_default();
     let inference = INFERENCE.iter().find(|(name, _)| *name == last).map(|(_, kind)| *kind);
-    match (method, inference, find(HOUSEKEEPING), find(INFERENCE)) {
-        ("POST", Some(kind), _, _) => Purpose::Unread(kind),
-        (_, _, Some(kind), _) => Purpose::Housekeeping(kind),
-        ("GET", _, None, Some("responses")) => Purpose::Unread("fetch_response"),
-        ("POST" | "GET", _, None, Some(kind)) => Purpose::Unread(kind),
-        (_, _, None, Some(kind)) => Purpose::Housekeeping(kind),
+    if let ("POST", Some(kind)) = (method, inference) {
+        return Purpose::Unread(kind);
+    }
+    match (method, find(HOUSEKEEPING), find(INFERENCE)) {
+        ("GET", None, Some("responses")) => Purpose::Unread("fetch_response"),
+        ("POST" | "GET", None, Some(kind)) => Purpose::Unread(kind),
+        (_, Some(kind), _) | (_, None, Some(kind)) => Purpose::Housekeeping(kind),
         _ => Purpose::Housekeeping("other"),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::call::Content;
+use super::{call::Content, text};
 
 /// Longest identifier, model name or tool name that is believed, in bytes. A cut id would be a wrong id, so
 /// longer ones are left out and counted.
@@ -113,7 +113,7 @@ impl Budget {
             return;
         }
         let room = self.limits.content.saturating_sub(to.text.len() as u64).min(self.content_left);
-        let mut keep = text.floor_char_boundary(usize::try_from(room).unwrap_or(usize::MAX).min(text.len()));
+        let mut keep = text::head(text, usize::try_from(room).unwrap_or(usize::MAX)).len();
         if keep > 0 && !self.hold(keep as u64) {
             keep = 0;
         }

@@ -121,17 +121,13 @@ impl CallBuilder {
         let Some(body) = self.request.take(&mut self.budget) else { return };
         let (budget, malformed) = (&mut self.budget, &mut self.damage.request_malformed);
         self.candidates.retain_mut(|candidate| {
-            match candidate.fold.request(&body, &mut candidate.call, budget) {
-                Ok(fits) => {
-                    candidate.sure |= fits;
-                    candidate.sure
-                }
+            let Ok(fits) = candidate.fold.request(&body, &mut candidate.call, budget) else {
                 // Half a body is no JSON, but that is not the client's fault.
-                Err(_) => {
-                    *malformed |= complete;
-                    true
-                }
-            }
+                *malformed |= complete;
+                return true;
+            };
+            candidate.sure |= fits;
+            candidate.sure
         });
         // One that fits is a better claim than one that could not read it.
         if self.candidates.iter().any(|candidate| candidate.sure) {

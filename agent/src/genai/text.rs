@@ -24,6 +24,15 @@ pub(super) fn stop_sequences(field: Field<'_>, budget: &mut Budget) -> Vec<Strin
     out
 }
 
+/// The longest beginning of `text` of at most `max` bytes that ends at a character.
+pub(super) fn head(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// Percent-decoding of a path segment (RFC 3986 section 2.1); `None` where the result is no UTF-8.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
@@ -58,6 +67,14 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(percent_decode(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn heads() {
+        let cases = [("abc", 5, "abc"), ("abc", 2, "ab"), ("aé", 2, "a"), ("é", 1, ""), ("", 0, "")];
+        for (text, max, expected) in cases {
+            assert_eq!(head(text, max), expected, "{text} {max}");
         }
     }
 

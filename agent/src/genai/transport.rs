@@ -1,6 +1,6 @@
 //! The HTTP around a call.
 
-use super::call::Transport;
+use super::{call::Transport, text};
 use crate::wire::{Headers, RequestHead};
 
 /// Header fields in which providers name a request: OpenAI and most others, Anthropic, Azure's gateway.
@@ -34,7 +34,7 @@ pub(super) fn request_id(headers: &Headers) -> Option<String> {
 
 fn value(headers: &Headers, name: &str) -> Option<String> {
     let value = headers.get(name)?.trim();
-    (!value.is_empty()).then(|| value[..value.floor_char_boundary(VALUE_MAX)].to_owned())
+    (!value.is_empty()).then(|| text::head(value, VALUE_MAX).to_owned())
 }
 
 /// Host without brackets, and port (RFC 3986 section 3.2). Without a port it is that of https, since what is

@@ -198,7 +198,7 @@ impl Wire<'_> {
             self.reasoning_details.each(budget, |item, budget| {
                 let Some(detail) = item.object::<Reasoned<'_>>(budget) else { return };
                 with_text(detail.text.or(detail.summary), budget, |text, budget| {
-                    sink.reasoning(text, budget)
+                    sink.reasoning(text, budget);
                 });
             });
         }

@@ -31,15 +31,15 @@ struct Counts<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Details<'a> {
-    #[serde(borrow)]
-    cached_tokens: Field<'a>,
+    #[serde(rename = "cached_tokens", borrow)]
+    cached: Field<'a>,
     /// OpenRouter.
-    #[serde(borrow)]
-    cache_write_tokens: Field<'a>,
-    #[serde(borrow)]
-    reasoning_tokens: Field<'a>,
-    #[serde(borrow)]
-    audio_tokens: Field<'a>,
+    #[serde(rename = "cache_write_tokens", borrow)]
+    cache_write: Field<'a>,
+    #[serde(rename = "reasoning_tokens", borrow)]
+    reasoning: Field<'a>,
+    #[serde(rename = "audio_tokens", borrow)]
+    audio: Field<'a>,
 }
 
 /// A `usage` object. Cached tokens are within `prompt_tokens`.
@@ -47,19 +47,16 @@ pub(in crate::genai) fn read(field: Field<'_>, budget: &mut Budget) -> Option<Us
     let counts: Counts<'_> = field.object(budget)?;
     let input: Details<'_> = counts.prompt_tokens_details.object(budget).unwrap_or_default();
     let output: Details<'_> = counts.completion_tokens_details.object(budget).unwrap_or_default();
-    let cached = input
-        .cached_tokens
-        .or(counts.prompt_cache_hit_tokens)
-        .or(counts.cached_tokens)
-        .or(counts.num_cached_tokens);
+    let cached =
+        input.cached.or(counts.prompt_cache_hit_tokens).or(counts.cached_tokens).or(counts.num_cached_tokens);
     let mut usage = Usage {
         input: counts.prompt_tokens.count(budget),
         output: counts.completion_tokens.count(budget),
         cache_read: cached.count(budget),
-        cache_write: input.cache_write_tokens.count(budget),
-        reasoning: output.reasoning_tokens.count(budget),
-        audio_input: input.audio_tokens.count(budget),
-        audio_output: output.audio_tokens.count(budget),
+        cache_write: input.cache_write.count(budget),
+        reasoning: output.reasoning.count(budget),
+        audio_input: input.audio.count(budget),
+        audio_output: output.audio.count(budget),
         partial: false,
     };
     // xAI counts reasoning beside `completion_tokens`, OpenAI within. The total says which it is.

@@ -91,7 +91,7 @@ fn endings() {
         let cut = u64::from(ended != Complete || kind.is_some());
         assert_eq!((account.get(Counter::Calls), account.get(Counter::CallsCut)), (1, cut), "{case}");
         // A connection may be kept for hours after the answer.
-        let last = if ended == Complete && end != Complete { 1 } else { 0 };
+        let last = u64::from(ended == Complete && end != Complete);
         assert_eq!(call.end.0, 1007 + u64::from(!tail.is_empty()) - last, "{case}");
     }
 }

@@ -29,6 +29,11 @@ pub(in crate::genai) fn headers(list: &[(&str, &str)]) -> Headers {
     Headers(list.iter().map(|(n, v)| Header { name: (*n).into(), value: (*v).into() }).collect())
 }
 
+/// The text of an event stream with these data.
+pub(in crate::genai) fn stream_of<T: AsRef<str>>(list: &[T]) -> String {
+    list.iter().fold(String::new(), |body, data| body + "data: " + data.as_ref() + "\n\n")
+}
+
 /// The events of a `text/event-stream` body, naively.
 pub(in crate::genai) fn sse(body: &str) -> Vec<SseEvent> {
     let body = body.replace("\r\n", "\n");

@@ -110,3 +110,94 @@ fn messages_of_other_services_are_told_by_their_bodies() {
     head.headers = headers(&[("anthropic-version", "2023-06-01")]);
     assert!(Exchange::new(head).request("not json").run(ExchangeEnd::Complete).is_some());
 }
+
+/// Two dialects on one path, told apart by their bodies alone.
+mod by_body {
+    use super::*;
+    use crate::{
+        genai::{
+            Call,
+            budget::Budget,
+            dialect::{Carried, Claim, Dialect, Fold, Malformed},
+            finish::Ending,
+        },
+        time::Timestamp,
+        wire::{Event, ExchangeId, SseEvent},
+    };
+
+    struct Marked(&'static str);
+
+    impl Dialect for Marked {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn claim(&self, _: &RequestHead) -> Claim {
+            Claim::Maybe
+        }
+
+        fn provider(&self) -> Provider {
+            Provider::OpenAi
+        }
+
+        fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
+            Box::new(MarkedFold(self.0))
+        }
+    }
+
+    struct MarkedFold(&'static str);
+
+    impl Fold for MarkedFold {
+        fn request(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+            if body == b"broken" { Err(Malformed) } else { Ok(body == self.0.as_bytes()) }
+        }
+
+        fn response(&mut self, _: u16, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+            if body == self.0.as_bytes() { Ok(()) } else { Err(Malformed) }
+        }
+
+        fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
+            Ok(Carried::Content)
+        }
+
+        fn terminated(&self, _: &Call) -> bool {
+            true
+        }
+
+        fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
+    }
+
+    static MARKED: &[&dyn Dialect] = &[&Marked("first"), &Marked("second")];
+
+    #[test]
+    fn decides() {
+        let cases = [
+            ("first", "first", Some("first")),
+            ("second", "second", Some("second")),
+            // The request has the first word.
+            ("second", "first", Some("second")),
+            ("broken", "second", Some("second")),
+            ("other", "first", None),
+            ("broken", "other", None),
+        ];
+        for (request, response, expected) in cases {
+            let account = Arc::new(Account::default());
+            let recognizer = Recognizer::with_dialects(Limits::default(), Arc::clone(&account), MARKED);
+            let exchange = Exchange::openai().request(request).json(200, response);
+            let Recognition::Call(mut builder) = recognizer.recognize(&exchange.head) else {
+                panic!("{request}")
+            };
+            let head = EventKind::RequestHead(Box::new(exchange.head));
+            let end = EventKind::End(ExchangeEnd::Complete);
+            let mut events = std::iter::once(head).chain(exchange.events).chain([end]);
+            let call = events
+                .find_map(|kind| builder.event(Event { exchange: ExchangeId(1), time: Timestamp(1), kind }));
+            assert_eq!(call.map(|call| call.dialect), expected, "{request} {response}");
+            assert_eq!(
+                account.get(Counter::ExchangesNotLlm),
+                u64::from(expected.is_none()),
+                "{request} {response}"
+            );
+        }
+    }
+}

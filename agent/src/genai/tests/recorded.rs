@@ -149,6 +149,9 @@ fn recorded() -> Vec<Recorded> {
     out
 }
 
+/// Text, provider's finish reason, names and arguments of tool calls.
+type Choice<Calls = Vec<(String, String)>> = (String, Option<String>, Calls);
+
 /// What the wire says, read naively.
 #[derive(Debug, Default, PartialEq)]
 struct Said {
@@ -156,8 +159,7 @@ struct Said {
     model: Option<String>,
     input: Option<i64>,
     output: Option<i64>,
-    /// By choice: text, provider's finish reason, names and arguments of tool calls.
-    choices: Vec<(String, Option<String>, Vec<(String, String)>)>,
+    choices: Vec<Choice>,
 }
 
 fn filled(value: &Value) -> Option<String> {
@@ -173,7 +175,7 @@ fn content_text(content: &Value) -> String {
     }
 }
 
-fn chat_choice(message: &Value, finish: &Value) -> (String, Option<String>, Vec<(String, String)>) {
+fn chat_choice(message: &Value, finish: &Value) -> Choice {
     let mut calls: Vec<_> = message["tool_calls"].as_array().into_iter().flatten().collect();
     let old = serde_json::json!({"function": message["function_call"]});
     if filled(&message["function_call"]["name"]).is_some() {
@@ -197,8 +199,7 @@ fn naive_chat(recorded: &Recorded) -> Said {
         said.output = body["usage"]["completion_tokens"].as_i64();
         return said;
     }
-    let mut choices: BTreeMap<u64, (String, Option<String>, BTreeMap<u64, (String, String)>)> =
-        BTreeMap::new();
+    let mut choices = BTreeMap::<u64, Choice<BTreeMap<_, (String, String)>>>::new();
     for event in sse(recorded.text()).iter().filter(|event| event.data.as_ref() != b"[DONE]") {
         let chunk: Value = serde_json::from_slice(&event.data).unwrap();
         said.id = said.id.or_else(|| filled(&chunk["id"]));

@@ -1,6 +1,6 @@
 //! Streamed answers of Anthropic Messages: events in, one generation out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::Deserialize;
 
@@ -208,25 +208,20 @@ impl Stream {
         if text.is_empty() {
             return false;
         }
-        // The beginning of a block may have been lost: what its pieces are says what it is. A tool's name
-        // stood there, so its arguments go nowhere.
-        if !self.blocks.contains_key(&index) {
-            let lost = match &*kind {
-                "text_delta" => Partial::Text(Content::default()),
-                "thinking_delta" => Partial::Thinking(Content::default()),
+        let block = match self.blocks.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            // The beginning of a block may have been lost: what its pieces are says what it is. A tool's name
+            // stood there, so its arguments go nowhere.
+            Entry::Vacant(lost) => match &*kind {
+                "text_delta" if budget.item() => lost.insert(Partial::Text(Content::default())),
+                "thinking_delta" if budget.item() => lost.insert(Partial::Thinking(Content::default())),
                 _ => return true,
-            };
-            if !budget.item() {
-                return true;
-            }
-            self.blocks.insert(index, lost);
-        }
-        match (self.blocks.get_mut(&index), &*kind) {
-            (Some(Partial::Text(content)), "text_delta")
-            | (Some(Partial::Thinking(content)), "thinking_delta")
-            | (Some(Partial::Tool { input: content, .. }), "input_json_delta") => {
-                budget.append(content, &text);
-            }
+            },
+        };
+        match (block, &*kind) {
+            (Partial::Text(content), "text_delta")
+            | (Partial::Thinking(content), "thinking_delta")
+            | (Partial::Tool { input: content, .. }, "input_json_delta") => budget.append(content, &text),
             _ => budget.unknown += 1,
         }
         true

@@ -145,7 +145,7 @@ fn output_type(body: &Body<'_>, budget: &mut Budget) -> Option<OutputType> {
 
 /// The deployment in a path like `/openai/deployments/NAME/chat/completions`, percent-decoded.
 pub(super) fn deployment(path: &str) -> Option<String> {
-    let (_, rest) = path.split_once("/deployments/")?;
-    let (name, _) = rest.split_once('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/chat/completions")?;
+    let (_, name) = path.rsplit_once("/deployments/")?;
     text::percent_decode(name).filter(|name| !name.is_empty())
 }
