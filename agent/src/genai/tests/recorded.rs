@@ -5,12 +5,14 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
 
 use super::harness::{Exchange, head, headers, sse};
 use crate::{
+    account::Counter,
     genai::{Call, FinishReason, Limits, Part, Recognition, Recognizer},
     wire::{Body, EventKind, ExchangeEnd, SseEvent},
 };
@@ -323,13 +325,15 @@ fn recorded_calls_say_what_the_wire_says() {
         let source = &recorded.source;
         let Some(api) = recorded.api() else {
             let head = head(&recorded.method, &recorded.authority, &recorded.path);
-            let recognition = Recognizer::new(Limits::default(), std::sync::Arc::default()).recognize(&head);
+            let recognition = Recognizer::new(Limits::default(), Arc::default()).recognize(&head);
             assert!(!matches!(recognition, Recognition::Call(_)), "{source}");
             continue;
         };
-        let call =
-            recorded.exchange().run(ExchangeEnd::Complete).unwrap_or_else(|| panic!("missed: {source}"));
+        let exchange = recorded.exchange();
+        let account = Arc::clone(&exchange.account);
+        let call = exchange.run(ExchangeEnd::Complete).unwrap_or_else(|| panic!("missed: {source}"));
         calls += 1;
+        assert_eq!(account.get(Counter::UnknownValues), 0, "{source}");
         assert_eq!(call.ended, Some(ExchangeEnd::Complete), "{source}");
         assert!(!call.damage.request_malformed && !call.damage.response_malformed, "{source}");
         assert_eq!(call.omitted, 0, "{source}");
