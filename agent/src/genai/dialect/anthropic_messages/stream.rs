@@ -22,7 +22,10 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct Stream {
+    /// Something of the message was seen.
     started: bool,
+    /// Its `message_start` was.
+    greeted: bool,
     role: Option<String>,
     blocks: BTreeMap<i64, Partial>,
     counts: Counts,
@@ -127,7 +130,7 @@ impl Stream {
     }
 
     fn start(&mut self, wire: &Event<'_>, call: &mut Call, budget: &mut Budget) {
-        self.started = true;
+        (self.started, self.greeted) = (true, true);
         let Some(message) = wire.message.object::<Answer<'_>>(budget) else { return };
         call.response.id = message.id.label(budget);
         call.response.model = message.model.label(budget);
@@ -235,7 +238,9 @@ impl Stream {
         if !self.started {
             return;
         }
-        call.usage = self.counts.usage(!self.counts_are_final);
+        // Cached tokens may have stood in a `message_start` that was lost.
+        let partial = !self.counts_are_final || !self.greeted && self.counts.input.is_some();
+        call.usage = self.counts.usage(partial);
         let parts = std::mem::take(&mut self.blocks).into_values().filter_map(Partial::into_part).collect();
         let role = self.role.take().unwrap_or_else(|| "assistant".to_owned());
         let mut generation =

@@ -241,6 +241,7 @@ const START: &str = r#"{"type":"message_start","message":{"type":"message","id":
 const TEXT: &str = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
 const HI: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}"#;
 const DELTA: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":7}}"#;
+const SO_FAR: &str = r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":3}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
 
 fn stream(list: &[&str], end: ExchangeEnd) -> Call {
@@ -301,6 +302,7 @@ fn streams_that_break_off() {
         (vec![START, TEXT, HI, DELTA, STOP], ExchangeEnd::Complete, Some(7), false, Some(FinishReason::Stop)),
         (vec![START, TEXT, HI, DELTA], ExchangeEnd::Complete, Some(7), false, Some(FinishReason::Stop)),
         (vec![START, TEXT, HI], closed, Some(1), true, Some(FinishReason::Error)),
+        (vec![START, TEXT, HI, SO_FAR], closed, Some(3), true, Some(FinishReason::Error)),
         (vec![START], closed, Some(1), true, Some(FinishReason::Error)),
     ];
     for (list, ended, output, partial, finish) in cases {
@@ -325,6 +327,15 @@ fn what_a_gap_swallowed_is_not_made_up() {
         .call();
     assert_eq!((call.response.id.as_deref(), parts(&call)), (None, vec!["text:hi".to_owned()]));
     assert_eq!((call.usage.input, call.usage.output, call.usage.partial), (None, Some(7), false));
+    // What was cached stood there; input without it is not all.
+    let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":10,"output_tokens":7}}"#;
+    let call = Exchange::anthropic()
+        .request(MINIMAL)
+        .stream("")
+        .gap(Some(500))
+        .more(sse(&stream_of(&[HI, delta, STOP])))
+        .call();
+    assert_eq!((call.usage.input, call.usage.partial), (Some(10), true));
     // The total: what `message_start` had counted is not it.
     let call = Exchange::anthropic()
         .request(MINIMAL)
