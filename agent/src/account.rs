@@ -79,6 +79,8 @@ counters! {
     ExchangesNotLlm = "genai", "exchanges that are not LLM calls";
     /// Requests to an LLM API that are no inference (model lists, token counting, files).
     ExchangesNotInference = "genai", "LLM API requests that are no inference";
+    /// LLM calls in an API that is not read yet.
+    CallsUnread = "genai", "LLM calls in APIs that are not read yet";
     /// LLM calls rebuilt.
     Calls = "genai", "LLM calls";
     /// Calls that ended before their response was complete.
@@ -89,6 +91,8 @@ counters! {
     UnknownValues = "genai", "values new to the contract";
     /// Bodies of LLM calls that are not the JSON that their API promises.
     BodiesMalformed = "genai", "bodies malformed";
+    /// Messages, parts, tools and choices left out of calls by a limit.
+    PartsOmitted = "genai", "message parts over the limit";
     /// Violations of the contract found while building spans.
     ContractViolations = "contract", "contract violations";
     /// Attribute values cut to their length limit.

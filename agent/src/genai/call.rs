@@ -116,6 +116,9 @@ pub struct Call {
     pub transport: Transport,
     /// What of it was not captured.
     pub damage: Damage,
+    /// Messages, parts, tools and choices that were left out by a limit on how many are kept, or because they
+    /// were too long to be kept whole.
+    pub omitted: u64,
     /// W3C trace context that the request carried.
     pub trace: Option<TraceContext>,
 }

@@ -1,0 +1,102 @@
+//! Requests to the hosts of LLM providers that no dialect claims: what they are for.
+
+/// What a request to an LLM provider is for, if it is no call that a dialect reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Housekeeping: no inference.
+    Housekeeping(&'static str),
+    /// Inference, in an API that is not read yet.
+    Unread(&'static str),
+}
+
+/// Segments of paths that name inference, with the kind that they are counted under.
+const INFERENCE: &[(&str, &str)] = &[
+    ("responses", "responses"),
+    ("completions", "completions"),
+    ("complete", "completions"),
+    ("embeddings", "embeddings"),
+    ("moderations", "moderations"),
+    ("images", "images"),
+    ("speech", "speech"),
+    ("transcriptions", "transcriptions"),
+    ("translations", "transcriptions"),
+    ("ocr", "ocr"),
+    ("realtime", "realtime"),
+];
+
+/// Segments of paths that name housekeeping; they win over those of inference.
+const HOUSEKEEPING: &[(&str, &str)] = &[
+    ("models", "models"),
+    ("files", "files"),
+    ("uploads", "files"),
+    ("batch", "batches"),
+    ("batches", "batches"),
+    ("count_tokens", "count_tokens"),
+    ("input_tokens", "count_tokens"),
+    ("input_items", "responses"),
+    ("threads", "threads"),
+    ("assistants", "assistants"),
+    ("vector_stores", "vector_stores"),
+    ("fine_tuning", "fine_tuning"),
+    ("conversations", "conversations"),
+    ("organization", "organization"),
+    ("organizations", "organization"),
+];
+
+/// What a request to a provider's host is for.
+pub(super) fn purpose(method: &str, path: &str) -> Purpose {
+    if method == "OPTIONS" {
+        return Purpose::Housekeeping("preflight");
+    }
+    let find = |table: &[(&str, &'static str)]| {
+        path.split('/')
+            .find_map(|segment| table.iter().find(|(name, _)| *name == segment))
+            .map(|(_, kind)| *kind)
+    };
+    // Azure's deployments are chosen by a path like `/openai/deployments/NAME/embeddings`, and some providers
+    // serve below `/models/`: there the last segment decides.
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let inference = INFERENCE.iter().find(|(name, _)| *name == last).map(|(_, kind)| *kind);
+    if let ("POST", Some(kind)) = (method, inference) {
+        return Purpose::Unread(kind);
+    }
+    match (method, find(HOUSEKEEPING), find(INFERENCE)) {
+        ("GET", None, Some("responses")) => Purpose::Unread("fetch_response"),
+        ("POST" | "GET", None, Some(kind)) => Purpose::Unread(kind),
+        (_, Some(kind), _) | (_, None, Some(kind)) => Purpose::Housekeeping(kind),
+        _ => Purpose::Housekeeping("other"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Purpose::{Housekeeping, Unread},
+        *,
+    };
+
+    #[test]
+    fn purposes() {
+        let cases = [
+            ("GET", "/v1/models", Housekeeping("models")),
+            ("GET", "/v1/models/gpt-4o", Housekeeping("models")),
+            ("POST", "/v1/files", Housekeeping("files")),
+            ("POST", "/v1/messages/batches", Housekeeping("batches")),
+            ("POST", "/v1/threads/t_1/messages", Housekeeping("threads")),
+            ("POST", "/v1/responses", Unread("responses")),
+            ("GET", "/v1/responses/resp_1", Unread("fetch_response")),
+            ("DELETE", "/v1/responses/resp_1", Housekeeping("responses")),
+            ("POST", "/v1/responses/input_tokens", Housekeeping("count_tokens")),
+            ("POST", "/v1/completions", Unread("completions")),
+            ("POST", "/v1/complete", Unread("completions")),
+            ("POST", "/openai/deployments/models/embeddings", Unread("embeddings")),
+            ("POST", "/v1/images/generations", Unread("images")),
+            ("OPTIONS", "/v1/responses", Housekeeping("preflight")),
+            ("GET", "/", Housekeeping("other")),
+            ("GET", "", Housekeeping("other")),
+        ];
+        for (method, path, expected) in cases {
+            assert_eq!(purpose(method, path), expected, "{method} {path}");
+        }
+    }
+}

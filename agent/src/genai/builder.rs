@@ -1,0 +1,291 @@
+//! Events of one exchange in, one [`Call`] out.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    budget::{Budget, Gather},
+    call::{Call, CallError, Damage, Missed, Streaming, TraceContext, Transport},
+    dialect::{Carried, Dialect, Fold},
+    finish::Ending,
+    provider, trace, transport,
+};
+use crate::{
+    account::{Account, Counter},
+    time::Timestamp,
+    wire::{Body, Event, EventKind, ExchangeEnd, Missing, RequestHead, ResponseHead, Role, SseEvent},
+};
+
+/// A dialect that the exchange may be in.
+pub(super) struct Candidate {
+    fold: Box<dyn Fold>,
+    /// It is a call of this dialect: the head or a body says so.
+    sure: bool,
+    call: Call,
+}
+
+impl Candidate {
+    pub(super) fn open(dialect: &dyn Dialect, head: &RequestHead, sure: bool) -> Self {
+        let at_home = provider::of_authority(head.authority.as_deref());
+        let call = Call {
+            operation: dialect.operation(),
+            provider: at_home.unwrap_or_else(|| dialect.provider()),
+            dialect: dialect.name(),
+            ..Call::default()
+        };
+        Self { fold: dialect.open(head), sure, call }
+    }
+}
+
+/// Rebuilds one call. It is fed every event of its exchange, in order.
+pub struct CallBuilder {
+    candidates: Vec<Candidate>,
+    budget: Budget,
+    account: Arc<Account>,
+    role: Role,
+    start: Timestamp,
+    transport: Transport,
+    trace: Option<TraceContext>,
+    request: Gather,
+    request_read: bool,
+    response: Gather,
+    /// When the last byte of the response came.
+    last_byte: Timestamp,
+    /// Nothing has come after the last gap of the response, so its end may lie in the gap.
+    ends_in_gap: bool,
+    streaming: Streaming,
+    damage: Damage,
+}
+
+impl fmt::Debug for CallBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Bodies are content: they are never printed.
+        f.debug_struct("CallBuilder").field("transport", &self.transport).finish_non_exhaustive()
+    }
+}
+
+impl CallBuilder {
+    pub(super) fn new(candidates: Vec<Candidate>, budget: Budget, account: Arc<Account>) -> Self {
+        Self {
+            candidates,
+            budget,
+            account,
+            role: Role::Client,
+            start: Timestamp::default(),
+            transport: Transport::default(),
+            trace: None,
+            request: Gather::default(),
+            request_read: false,
+            response: Gather::default(),
+            last_byte: Timestamp::default(),
+            ends_in_gap: false,
+            streaming: Streaming::default(),
+            damage: Damage::default(),
+        }
+    }
+
+    /// Takes the next event, the head of the request being the first; gives the call at the end of the
+    /// exchange, unless its bodies showed that it was no LLM call (which is then counted).
+    pub fn event(&mut self, event: Event) -> Option<Call> {
+        let time = event.time;
+        match event.kind {
+            EventKind::RequestHead(head) => self.request_head(&head, time),
+            EventKind::RequestBody(body) => match body {
+                Body::Bytes(bytes) => self.damage.request.cut += self.request.push(&bytes, &mut self.budget),
+                Body::Missing(missing) => {
+                    self.damage.request.add(missing);
+                    self.request.spoil(&mut self.budget);
+                }
+                // No request of these APIs is an event stream: that one was not read can't go unsaid.
+                Body::Sse(_) => self.damage.request_malformed = true,
+            },
+            EventKind::RequestEnd => self.read_request(true),
+            EventKind::ResponseHead(head) => self.response_head(&head),
+            EventKind::ResponseBody(body) => self.response_body(body, time),
+            EventKind::End(end) => return self.end(end, time),
+        }
+        None
+    }
+
+    fn request_head(&mut self, head: &RequestHead, time: Timestamp) {
+        self.role = head.role;
+        self.start = time;
+        self.transport = transport::of_request(head);
+        self.trace = trace::context(&head.headers);
+    }
+
+    /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
+    fn read_request(&mut self, complete: bool) {
+        if std::mem::replace(&mut self.request_read, true) {
+            return;
+        }
+        let Some(body) = self.request.take(&mut self.budget) else { return };
+        let (budget, malformed) = (&mut self.budget, &mut self.damage.request_malformed);
+        self.candidates.retain_mut(|candidate| {
+            let Ok(fits) = candidate.fold.request(&body, &mut candidate.call, budget) else {
+                // Half a body is no JSON, but that is not the client's fault.
+                *malformed |= complete;
+                return true;
+            };
+            candidate.sure |= fits;
+            candidate.sure
+        });
+        // One that fits is a better claim than one that could not read it.
+        if self.candidates.iter().any(|candidate| candidate.sure) {
+            self.candidates.retain(|candidate| candidate.sure);
+        }
+    }
+
+    fn response_head(&mut self, head: &ResponseHead) {
+        self.transport.status = Some(head.status);
+        self.transport.request_id = transport::request_id(&head.headers);
+        let stream = "text/event-stream";
+        self.streaming.streamed = head
+            .headers
+            .get("content-type")
+            .and_then(|value| value.trim_start().get(..stream.len()))
+            .is_some_and(|value| value.eq_ignore_ascii_case(stream));
+    }
+
+    fn response_body(&mut self, body: Body, time: Timestamp) {
+        match body {
+            Body::Missing(missing) => {
+                self.damage.response.add(missing);
+                self.response.spoil(&mut self.budget);
+                self.ends_in_gap = true;
+                return;
+            }
+            Body::Bytes(bytes) => {
+                if bytes.is_empty() {
+                    return;
+                }
+                self.damage.response.cut += self.response.push(&bytes, &mut self.budget);
+            }
+            Body::Sse(event) => self.sse(&event, time),
+        }
+        self.streaming.first_chunk.get_or_insert(time);
+        self.last_byte = time;
+        self.ends_in_gap = false;
+    }
+
+    fn sse(&mut self, event: &SseEvent, time: Timestamp) {
+        self.streaming.streamed = true;
+        let mut carried = Carried::Nothing;
+        for candidate in &mut self.candidates {
+            match candidate.fold.event(event, &mut candidate.call, &mut self.budget) {
+                Ok(Carried::Nothing) => {}
+                Ok(found) => {
+                    candidate.sure = true;
+                    if carried != Carried::Content {
+                        carried = found;
+                    }
+                }
+                Err(_) => self.damage.response_malformed = true,
+            }
+        }
+        self.streaming.chunks += u64::from(carried != Carried::Nothing);
+        if carried == Carried::Content {
+            self.streaming.first_content.get_or_insert(time);
+        }
+    }
+
+    fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Option<Call> {
+        self.read_request(false);
+        let status = self.transport.status;
+        let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
+        let mut read = false;
+        if let (Some(body), Some(status)) = (body, status) {
+            for candidate in &mut self.candidates {
+                let outcome = candidate.fold.response(status, &body, &mut candidate.call, &mut self.budget);
+                candidate.sure |= outcome.is_ok() && status < 400;
+                read |= outcome.is_ok();
+            }
+            // A proxy's error page and an answer that broke off are not the API's.
+            let promised = status < 300 && end == ExchangeEnd::Complete;
+            self.damage.response_malformed |= promised && !read;
+        }
+        let Some(at) = self.candidates.iter().position(|candidate| candidate.sure) else {
+            self.account.add(Counter::ExchangesNotLlm, 1);
+            return None;
+        };
+        let Candidate { mut fold, mut call, .. } = self.candidates.swap_remove(at);
+        let terminated = if self.streaming.streamed { fold.terminated(&call) } else { read };
+        let ending = self.ending(end, terminated);
+        let damaged = self.damage.response.any();
+        if self.streaming.streamed {
+            // With a gap somewhere, the choice's last word may have been in it.
+            let known = if damaged && ending == Ending::Broken { Ending::Unknown } else { ending };
+            fold.finish(known, damaged, &mut call, &mut self.budget);
+        } else {
+            fold.finish(Ending::Whole, damaged, &mut call, &mut self.budget);
+        }
+        self.set_error(&mut call, end, ending);
+        call.role = Some(self.role);
+        call.start = self.start;
+        call.end = if terminated && end != ExchangeEnd::Complete { self.last_byte } else { time };
+        call.ended = Some(if terminated { ExchangeEnd::Complete } else { end });
+        call.streaming = self.streaming;
+        call.transport = std::mem::take(&mut self.transport);
+        call.trace = self.trace.take();
+        call.damage = self.damage;
+        call.omitted = self.budget.omitted;
+        self.count(&call, ending);
+        Some(call)
+    }
+
+    fn ending(&self, end: ExchangeEnd, terminated: bool) -> Ending {
+        match end {
+            _ if terminated => Ending::Whole,
+            // A stream whose connection ended well and that yet didn't say that it is over broke off behind
+            // a proxy.
+            ExchangeEnd::Complete if !self.streaming.streamed => Ending::Whole,
+            ExchangeEnd::CaptureEnd => Ending::Unknown,
+            _ if self.ends_in_gap => Ending::Unknown,
+            _ => Ending::Broken,
+        }
+    }
+
+    /// What the provider says went wrong, else the HTTP status, else how the call was cut short.
+    fn set_error(&self, call: &mut Call, end: ExchangeEnd, ending: Ending) {
+        let status = self.transport.status.filter(|status| *status >= 400);
+        if status.is_some() || call.error.is_some() {
+            let error = call.error.get_or_insert_default();
+            if error.kind.is_empty() {
+                error.kind = status.map_or_else(|| "_OTHER".to_owned(), |status| status.to_string());
+            }
+        } else if ending == Ending::Broken {
+            let kind =
+                match (end, self.role) {
+                    (ExchangeEnd::ClosedLocally, Role::Client)
+                    | (ExchangeEnd::ClosedRemotely, Role::Server) => "client_closed",
+                    (ExchangeEnd::ClosedLocally, Role::Server)
+                    | (ExchangeEnd::ClosedRemotely, Role::Client) => "server_closed",
+                    (ExchangeEnd::ProcessExit, _) => "process_exit",
+                    (ExchangeEnd::Unreadable, _) => "unreadable",
+                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd, _) => "incomplete_stream",
+                };
+            call.error = Some(CallError { kind: kind.to_owned(), message: None });
+        }
+    }
+
+    fn count(&self, call: &Call, ending: Ending) {
+        let damage = &call.damage;
+        let malformed = u64::from(damage.request_malformed) + u64::from(damage.response_malformed);
+        let cut = ending == Ending::Broken || call.ended != Some(ExchangeEnd::Complete);
+        self.account.add(Counter::Calls, 1);
+        self.account.add(Counter::CallsCut, u64::from(cut));
+        self.account.add(Counter::CallsDamaged, u64::from(damage.request.any() || damage.response.any()));
+        self.account.add(Counter::BodiesMalformed, malformed);
+        self.account.add(Counter::UnknownValues, self.budget.unknown);
+        self.account.add(Counter::PartsOmitted, self.budget.omitted);
+    }
+}
+
+impl Missed {
+    fn add(&mut self, missing: Missing) {
+        match missing.len {
+            Some(len) if missing.cut => self.cut = self.cut.saturating_add(len),
+            Some(len) => self.lost = self.lost.saturating_add(len),
+            None => self.unknown = true,
+        }
+    }
+}

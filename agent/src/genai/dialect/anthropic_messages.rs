@@ -1,0 +1,236 @@
+//! Anthropic Messages.
+
+mod block;
+mod request;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+
+use super::{Carried, Claim, Dialect, Fold, Malformed};
+use crate::{
+    genai::{
+        budget::Budget,
+        call::{Call, CallError, Generation, Message, Provider, Usage},
+        field::{Field, Kind},
+        finish::Ending,
+        openai::error::message,
+        provider,
+    },
+    wire::{RequestHead, SseEvent},
+};
+
+/// The dialect.
+pub(super) struct AnthropicMessages;
+
+impl Dialect for AnthropicMessages {
+    fn name(&self) -> &'static str {
+        "anthropic.messages"
+    }
+
+    fn provider(&self) -> Provider {
+        Provider::Anthropic
+    }
+
+    fn claim(&self, head: &RequestHead) -> Claim {
+        const PATH: &str = "/v1/messages";
+        let path = head.path.strip_suffix('/').unwrap_or(&head.path);
+        // The API requires the version header; recordings and gateways may have lost it.
+        let at_home = provider::of_authority(head.authority.as_deref()) == Some(Provider::Anthropic)
+            || head.headers.get("anthropic-version").is_some();
+        if path.ends_with(PATH) && &*head.method == "POST" {
+            // Other services have messages too: there the body decides.
+            return if at_home { Claim::Yes } else { Claim::Maybe };
+        }
+        match path.split_once("/v1/messages/") {
+            Some((_, "count_tokens")) => Claim::NotInference("count_tokens"),
+            Some((_, rest)) if at_home && rest.split('/').next() == Some("batches") => {
+                Claim::NotInference("batches")
+            }
+            _ => Claim::No,
+        }
+    }
+
+    fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
+        Box::new(Messages::default())
+    }
+}
+
+#[derive(Default)]
+struct Messages {
+    stream: stream::Stream,
+}
+
+/// A whole message, or the one in `message_start`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Field<'a>,
+    #[serde(borrow)]
+    id: Field<'a>,
+    #[serde(borrow)]
+    model: Field<'a>,
+    #[serde(borrow)]
+    role: Field<'a>,
+    #[serde(borrow)]
+    content: Field<'a>,
+    #[serde(borrow)]
+    stop_reason: Field<'a>,
+    #[serde(borrow)]
+    usage: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    error: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Detail<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Field<'a>,
+    #[serde(borrow)]
+    message: Field<'a>,
+}
+
+/// `{"type": "error", "error": {type, message}}`.
+fn error(root: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+    let envelope: Envelope<'_> = root.object(budget)?;
+    let detail: Detail<'_> = envelope.error.object(budget)?;
+    let kind = detail.kind.label(budget).unwrap_or_default();
+    Some(CallError { kind, message: message(detail.message, budget) })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UsageFields<'a> {
+    #[serde(borrow)]
+    input_tokens: Field<'a>,
+    #[serde(borrow)]
+    output_tokens: Field<'a>,
+    #[serde(borrow)]
+    cache_creation_input_tokens: Field<'a>,
+    #[serde(borrow)]
+    cache_read_input_tokens: Field<'a>,
+    #[serde(borrow)]
+    output_tokens_details: Field<'a>,
+    #[serde(borrow)]
+    service_tier: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputDetails<'a> {
+    #[serde(borrow)]
+    thinking_tokens: Field<'a>,
+}
+
+/// Tokens as this API reports them: cached ones beside `input`. Later reports are cumulative, and may leave
+/// out what has not changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    input: Option<i64>,
+    output: Option<i64>,
+    cache_write: Option<i64>,
+    cache_read: Option<i64>,
+    reasoning: Option<i64>,
+}
+
+impl Counts {
+    fn update(&mut self, usage: Field<'_>, call: &mut Call, budget: &mut Budget) {
+        let Some(fields) = usage.object::<UsageFields<'_>>(budget) else { return };
+        let details: OutputDetails<'_> = fields.output_tokens_details.object(budget).unwrap_or_default();
+        let slots = [
+            (&mut self.input, fields.input_tokens),
+            (&mut self.output, fields.output_tokens),
+            (&mut self.cache_write, fields.cache_creation_input_tokens),
+            (&mut self.cache_read, fields.cache_read_input_tokens),
+            (&mut self.reasoning, details.thinking_tokens),
+        ];
+        for (slot, field) in slots {
+            *slot = field.count(budget).or(*slot);
+        }
+        if let Some(tier) = fields.service_tier.label(budget) {
+            call.response.service_tier = Some(tier);
+        }
+    }
+
+    fn usage(self, partial: bool) -> Usage {
+        let cached = self.cache_write.unwrap_or(0).checked_add(self.cache_read.unwrap_or(0));
+        Usage {
+            input: self.input.and_then(|input| input.checked_add(cached?)),
+            output: self.output,
+            cache_read: self.cache_read,
+            cache_write: self.cache_write,
+            reasoning: self.reasoning,
+            partial: partial && (self.input.is_some() || self.output.is_some()),
+            ..Usage::default()
+        }
+    }
+}
+
+impl Fold for Messages {
+    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+        request::read(body, call, budget)
+    }
+
+    fn response(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let root = Field::root(body).ok_or(Malformed)?;
+        if status >= 400 {
+            call.error = error(root, budget);
+            return Ok(());
+        }
+        let answer: Answer<'_> = root.object(budget).ok_or(Malformed)?;
+        match answer.kind.text(budget).as_deref() {
+            Some("message") => {}
+            Some("error") => {
+                call.error = error(root, budget);
+                return Ok(());
+            }
+            _ => return Err(Malformed),
+        }
+        call.response.id = answer.id.label(budget);
+        call.response.model = answer.model.label(budget);
+        let mut counts = Counts::default();
+        counts.update(answer.usage, call, budget);
+        call.usage = counts.usage(false);
+        let role = answer.role.label(budget).unwrap_or_else(|| "assistant".to_owned());
+        let mut parts = Vec::new();
+        if answer.content.kind() != Kind::Absent {
+            block::parts(answer.content, budget, &mut parts);
+        }
+        let mut generation =
+            Generation { message: Message { role, name: None, parts }, ..Generation::default() };
+        generation.finish(answer.stop_reason.label(budget), Ending::Whole, budget);
+        call.response.generations.push(generation);
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        event: &SseEvent,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<Carried, Malformed> {
+        self.stream.event(event, call, budget)
+    }
+
+    fn terminated(&self, _: &Call) -> bool {
+        self.stream.terminated()
+    }
+
+    fn finish(&mut self, ending: Ending, _damaged: bool, call: &mut Call, budget: &mut Budget) {
+        self.stream.finish(ending, call, budget);
+    }
+}

@@ -1,0 +1,89 @@
+//! The API dialects that are understood: one file each, registered in [`DIALECTS`].
+
+mod anthropic_messages;
+mod openai_chat;
+
+use super::{
+    budget::Budget,
+    call::{Call, OperationName, Provider},
+    finish::Ending,
+};
+use crate::wire::{RequestHead, SseEvent};
+
+/// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
+pub(super) static DIALECTS: &[&dyn Dialect] =
+    &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
+
+/// What a dialect says of a request, by its head alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Not mine.
+    No,
+    /// A call in this dialect.
+    Yes,
+    /// Perhaps: the bodies decide. Several dialects may say so of one request.
+    Maybe,
+    /// A request to this API that is no inference, and of what kind.
+    NotInference(&'static str),
+}
+
+/// An API dialect.
+pub(super) trait Dialect: Sync {
+    /// Id of the dialect, as `plainspan.api` has it.
+    fn name(&self) -> &'static str;
+
+    /// What kind of call is made through it.
+    fn operation(&self) -> OperationName {
+        OperationName::Chat
+    }
+
+    /// Is this request one of this dialect? Must be cheap: it is asked of every request.
+    fn claim(&self, head: &RequestHead) -> Claim;
+
+    /// Who serves, where the host does not say.
+    fn provider(&self) -> Provider;
+
+    /// A fold for one call.
+    fn open(&self, head: &RequestHead) -> Box<dyn Fold>;
+}
+
+/// A body, or an event, that is not what the API promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// What an event of a stream brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// Keeps the connection alive, or marks the end.
+    Nothing,
+    /// Something else than content.
+    Data,
+    /// Content: text, reasoning, arguments of a tool.
+    Content,
+}
+
+/// Folds the bodies of one exchange into a [`Call`].
+pub(super) trait Fold: Send {
+    /// The whole request body. `Ok(false)`: it is no call of this dialect after all.
+    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed>;
+
+    /// The whole response body, where it is no event stream.
+    fn response(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed>;
+
+    /// The next event of a streamed response.
+    fn event(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget)
+    -> Result<Carried, Malformed>;
+
+    /// Did the stream say that it is over?
+    fn terminated(&self, call: &Call) -> bool;
+
+    /// Nothing more comes. A stream puts its generations and its usage into the call now; `damaged` says that
+    /// some of its events may be missing.
+    fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget);
+}

@@ -1,0 +1,73 @@
+//! Who serves, by the host that a request names.
+
+use super::{call::Provider, transport::split_authority};
+
+/// Hosts of providers; a leading dot means every host below it, a trailing one every top-level domain.
+const HOSTS: &[(&str, Provider)] = &[
+    ("api.openai.com", Provider::OpenAi),
+    (".api.openai.com", Provider::OpenAi),
+    ("api.anthropic.com", Provider::Anthropic),
+    (".openai.azure.com", Provider::AzureOpenAi),
+    (".cognitiveservices.azure.com", Provider::AzureOpenAi),
+    (".services.ai.azure.com", Provider::AzureAiInference),
+    ("models.inference.ai.azure.com", Provider::AzureAiInference),
+    ("api.deepseek.com", Provider::DeepSeek),
+    ("api.groq.com", Provider::Groq),
+    ("api.mistral.ai", Provider::MistralAi),
+    ("api.moonshot.", Provider::MoonshotAi),
+    ("api.perplexity.ai", Provider::Perplexity),
+    ("api.x.ai", Provider::XAi),
+];
+
+/// The provider of a host that the conventions name.
+pub(super) fn of_authority(authority: Option<&str>) -> Option<Provider> {
+    let (host, _) = split_authority(authority?)?;
+    // A final dot is the same name written in full (RFC 1034 section 3.1).
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
+}
+
+fn matches(pattern: &str, host: &str) -> bool {
+    if pattern.starts_with('.') {
+        host.len() > pattern.len() && host.ends_with(pattern)
+    } else if pattern.ends_with('.') {
+        host.strip_prefix(pattern).is_some_and(|tld| !tld.is_empty() && !tld.contains('.'))
+    } else {
+        host == pattern
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        let cases = [
+            (Some("api.openai.com"), Some(Provider::OpenAi)),
+            (Some("API.OpenAI.com:443"), Some(Provider::OpenAi)),
+            (Some("eu.api.openai.com"), Some(Provider::OpenAi)),
+            (Some("api.anthropic.com."), Some(Provider::Anthropic)),
+            (Some("me.openai.azure.com"), Some(Provider::AzureOpenAi)),
+            (Some("me.cognitiveservices.azure.com"), Some(Provider::AzureOpenAi)),
+            (Some("me.services.ai.azure.com"), Some(Provider::AzureAiInference)),
+            (Some("models.inference.ai.azure.com"), Some(Provider::AzureAiInference)),
+            (Some("api.deepseek.com"), Some(Provider::DeepSeek)),
+            (Some("api.groq.com"), Some(Provider::Groq)),
+            (Some("api.mistral.ai"), Some(Provider::MistralAi)),
+            (Some("api.moonshot.cn"), Some(Provider::MoonshotAi)),
+            (Some("api.moonshot.ai"), Some(Provider::MoonshotAi)),
+            (Some("api.moonshot.evil.example"), None),
+            (Some("api.perplexity.ai"), Some(Provider::Perplexity)),
+            (Some("api.x.ai"), Some(Provider::XAi)),
+            (Some(".openai.azure.com"), None),
+            (Some("notapi.openai.com"), None),
+            (Some("api.openai.com.evil.example"), None),
+            (Some("localhost:8000"), None),
+            (None, None),
+        ];
+        for (authority, expected) in cases {
+            assert_eq!(of_authority(authority), expected, "{authority:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Which exchanges are LLM calls.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    api::{self, Purpose},
+    budget::{Budget, Limits, Pool},
+    builder::{CallBuilder, Candidate},
+    call::Provider,
+    dialect::{Claim, DIALECTS, Dialect},
+    provider,
+};
+use crate::{
+    account::{Account, Counter},
+    wire::RequestHead,
+};
+
+/// What an exchange is, by the head of its request.
+#[derive(Debug)]
+pub enum Recognition {
+    /// Not LLM traffic.
+    NotLlm,
+    /// A request to an LLM API that is no inference, and of what kind (`models`, `files`, ...).
+    NotInference(&'static str),
+    /// Inference in an API that is not read yet, and which (`responses`, `embeddings`, ...).
+    Unread(&'static str),
+    /// An LLM call, or one that may turn out to be none when its body is seen.
+    Call(Box<CallBuilder>),
+}
+
+/// Tells LLM calls from everything else. Cheap to ask: most traffic is something else.
+pub struct Recognizer {
+    limits: Limits,
+    account: Arc<Account>,
+    pool: Arc<Pool>,
+    dialects: &'static [&'static dyn Dialect],
+}
+
+impl fmt::Debug for Recognizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recognizer").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Recognizer {
+    /// A recognizer whose calls share the limit of [`Limits::in_flight`].
+    pub fn new(limits: Limits, account: Arc<Account>) -> Self {
+        Self::with_dialects(limits, account, DIALECTS)
+    }
+
+    pub(super) fn with_dialects(
+        limits: Limits,
+        account: Arc<Account>,
+        dialects: &'static [&'static dyn Dialect],
+    ) -> Self {
+        Self { limits, account, pool: Arc::default(), dialects }
+    }
+
+    /// What is the exchange that begins with this head? Each exchange is to be shown once: it is counted.
+    pub fn recognize(&self, head: &RequestHead) -> Recognition {
+        let mut maybe = Vec::new();
+        for dialect in self.dialects {
+            match dialect.claim(head) {
+                Claim::No => {}
+                Claim::NotInference(kind) => return self.not_inference(kind),
+                Claim::Yes => return self.call(vec![Candidate::open(*dialect, head, true)]),
+                Claim::Maybe => maybe.push(Candidate::open(*dialect, head, false)),
+            }
+        }
+        if !maybe.is_empty() {
+            return self.call(maybe);
+        }
+        match provider::of_authority(head.authority.as_deref()) {
+            Some(provider) if serves_llms_at(provider, &head.path) => {
+                match api::purpose(&head.method, &head.path) {
+                    Purpose::Housekeeping(kind) => self.not_inference(kind),
+                    Purpose::Unread(kind) => {
+                        self.account.add(Counter::CallsUnread, 1);
+                        Recognition::Unread(kind)
+                    }
+                }
+            }
+            _ => {
+                self.account.add(Counter::ExchangesNotLlm, 1);
+                Recognition::NotLlm
+            }
+        }
+    }
+
+    fn not_inference(&self, kind: &'static str) -> Recognition {
+        self.account.add(Counter::ExchangesNotInference, 1);
+        Recognition::NotInference(kind)
+    }
+
+    fn call(&self, candidates: Vec<Candidate>) -> Recognition {
+        let budget = Budget::new(self.limits, Arc::clone(&self.pool));
+        Recognition::Call(Box::new(CallBuilder::new(candidates, budget, Arc::clone(&self.account))))
+    }
+}
+
+/// Azure's hosts serve other things too (speech, vision, search).
+fn serves_llms_at(provider: Provider, path: &str) -> bool {
+    match provider {
+        Provider::AzureOpenAi | Provider::AzureAiInference => {
+            ["/openai", "/models", "/chat"].iter().any(|prefix| path.starts_with(prefix))
+        }
+        _ => true,
+    }
+}

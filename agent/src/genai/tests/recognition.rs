@@ -1,0 +1,203 @@
+use std::sync::Arc;
+
+use super::harness::{Exchange, counted, head, headers};
+use crate::{
+    account::{Account, Counter},
+    genai::{Limits, Provider, Recognition, Recognizer},
+    wire::{EventKind, ExchangeEnd, RequestHead},
+};
+
+/// What is recognized, in short, with the counters that it moved.
+fn recognize(head: &RequestHead) -> (String, Vec<(Counter, u64)>) {
+    let account = Arc::new(Account::default());
+    let recognition = Recognizer::new(Limits::default(), Arc::clone(&account)).recognize(head);
+    let name = match recognition {
+        Recognition::NotLlm => "not llm".to_owned(),
+        Recognition::NotInference(kind) => format!("not inference: {kind}"),
+        Recognition::Unread(kind) => format!("unread: {kind}"),
+        Recognition::Call(_) => "call".to_owned(),
+    };
+    (name, counted(&account))
+}
+
+#[test]
+fn heads() {
+    let cases = [
+        ("POST", "api.openai.com", "/v1/chat/completions", "call"),
+        ("POST", "api.openai.com", "/v1/chat/completions/", "call"),
+        ("POST", "localhost:8000", "/chat/completions", "call"),
+        ("POST", "api.groq.com", "/openai/v1/chat/completions", "call"),
+        ("POST", "me.openai.azure.com", "/openai/deployments/gpt-4o/chat/completions", "call"),
+        ("GET", "api.openai.com", "/v1/chat/completions", "not inference: stored_completions"),
+        ("GET", "api.openai.com", "/v1/chat/completions/chatcmpl-1", "not inference: stored_completions"),
+        ("POST", "localhost", "/v1/mychat/completions", "not llm"),
+        ("POST", "api.anthropic.com", "/v1/messages", "call"),
+        ("POST", "gateway.example", "/anthropic/v1/messages", "call"),
+        ("GET", "api.anthropic.com", "/v1/messages", "not inference: other"),
+        ("POST", "gateway.example", "/v1/messages/count_tokens", "not inference: count_tokens"),
+        ("POST", "api.anthropic.com", "/v1/messages/batches", "not inference: batches"),
+        ("GET", "api.anthropic.com", "/v1/messages/batches/b_1/results", "not inference: batches"),
+        ("POST", "sms.example", "/v1/messages/batches", "not llm"),
+        ("GET", "api.anthropic.com", "/v1/models", "not inference: models"),
+        ("POST", "api.openai.com", "/v1/files", "not inference: files"),
+        ("POST", "api.openai.com", "/v1/embeddings", "unread: embeddings"),
+        ("POST", "api.openai.com", "/v1/threads/t_1/messages", "not inference: threads"),
+        ("POST", "speech.cognitiveservices.azure.com", "/sts/v1.0/issueToken", "not llm"),
+        ("OPTIONS", "api.openai.com", "/v1/chat/completions", "not inference: preflight"),
+        ("GET", "example.org", "/", "not llm"),
+        ("GET", "", "", "not llm"),
+    ];
+    for (method, authority, path, expected) in cases {
+        let (name, counters) = recognize(&head(method, authority, path));
+        assert_eq!(name, expected, "{method} {authority}{path}");
+        let counter = match expected.split(':').next() {
+            Some("not llm") => vec![(Counter::ExchangesNotLlm, 1)],
+            Some("not inference") => vec![(Counter::ExchangesNotInference, 1)],
+            Some("unread") => vec![(Counter::CallsUnread, 1)],
+            _ => vec![],
+        };
+        assert_eq!(counters, counter, "{method} {authority}{path}");
+    }
+}
+
+#[test]
+fn providers() {
+    let cases = [
+        ("api.openai.com", "/v1/chat/completions", Provider::OpenAi),
+        ("me.openai.azure.com", "/openai/deployments/x/chat/completions", Provider::AzureOpenAi),
+        ("openrouter.ai", "/api/v1/chat/completions", Provider::OpenAi),
+        ("api.x.ai", "/v1/chat/completions", Provider::XAi),
+        ("api.deepseek.com", "/anthropic/v1/messages", Provider::DeepSeek),
+        ("api.anthropic.com", "/v1/chat/completions", Provider::Anthropic),
+        ("localhost:8787", "/anthropic/v1/messages", Provider::Anthropic),
+    ];
+    for (authority, path, provider) in cases {
+        let body = r#"{"model":"m","max_tokens":1,"messages":[]}"#;
+        let call = Exchange::new(head("POST", authority, path)).request(body).call();
+        assert_eq!(call.provider, provider, "{authority}{path}");
+    }
+}
+
+/// `/v1/messages` is a path that services without a model have too.
+#[test]
+fn messages_of_other_services_are_told_by_their_bodies() {
+    let llm = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}"#;
+    let sms = r#"{"from":"a","to":"b","text":"hi"}"#;
+    let answer = r#"{"type":"message","id":"msg_1","role":"assistant","content":[],"model":"m"}"#;
+    let made = |request: Option<&str>, response: &str| {
+        let mut exchange = Exchange::new(head("POST", "sms.example", "/v1/messages"));
+        exchange = match request {
+            Some(body) => exchange.request(body),
+            None => exchange.then(EventKind::RequestBody(crate::wire::Body::Missing(crate::wire::Missing {
+                len: Some(9),
+                cut: false,
+            }))),
+        };
+        let account = Arc::clone(&exchange.account);
+        let call = exchange.json(200, response).run(ExchangeEnd::Complete);
+        (call.is_some(), account.get(Counter::Calls), account.get(Counter::ExchangesNotLlm))
+    };
+    assert_eq!(made(Some(llm), answer), (true, 1, 0));
+    assert_eq!(made(Some(sms), r#"{"status":0}"#), (false, 0, 1));
+    // Its request says that it is none, whatever its answer looks like.
+    assert_eq!(made(Some(sms), answer), (false, 0, 1));
+    // With the request lost, the answer decides.
+    assert_eq!(made(None, answer), (true, 1, 0));
+    assert_eq!(made(None, r#"{"status":0}"#), (false, 0, 1));
+    assert_eq!(made(Some("not json"), r#"{"status":0}"#), (false, 0, 1));
+
+    let mut head = head("POST", "gateway.example", "/v1/messages");
+    head.headers = headers(&[("anthropic-version", "2023-06-01")]);
+    assert!(Exchange::new(head).request("not json").run(ExchangeEnd::Complete).is_some());
+}
+
+/// Two dialects on one path, told apart by their bodies alone.
+mod by_body {
+    use super::*;
+    use crate::{
+        genai::{
+            Call,
+            budget::Budget,
+            dialect::{Carried, Claim, Dialect, Fold, Malformed},
+            finish::Ending,
+        },
+        time::Timestamp,
+        wire::{Event, ExchangeId, SseEvent},
+    };
+
+    struct Marked(&'static str);
+
+    impl Dialect for Marked {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn claim(&self, _: &RequestHead) -> Claim {
+            Claim::Maybe
+        }
+
+        fn provider(&self) -> Provider {
+            Provider::OpenAi
+        }
+
+        fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
+            Box::new(MarkedFold(self.0))
+        }
+    }
+
+    struct MarkedFold(&'static str);
+
+    impl Fold for MarkedFold {
+        fn request(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+            if body == b"broken" { Err(Malformed) } else { Ok(body == self.0.as_bytes()) }
+        }
+
+        fn response(&mut self, _: u16, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+            if body == self.0.as_bytes() { Ok(()) } else { Err(Malformed) }
+        }
+
+        fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
+            Ok(Carried::Content)
+        }
+
+        fn terminated(&self, _: &Call) -> bool {
+            true
+        }
+
+        fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
+    }
+
+    static MARKED: &[&dyn Dialect] = &[&Marked("first"), &Marked("second")];
+
+    #[test]
+    fn decides() {
+        let cases = [
+            ("first", "first", Some("first")),
+            ("second", "second", Some("second")),
+            // The request has the first word.
+            ("second", "first", Some("second")),
+            ("broken", "second", Some("second")),
+            ("other", "first", None),
+            ("broken", "other", None),
+        ];
+        for (request, response, expected) in cases {
+            let account = Arc::new(Account::default());
+            let recognizer = Recognizer::with_dialects(Limits::default(), Arc::clone(&account), MARKED);
+            let exchange = Exchange::openai().request(request).json(200, response);
+            let Recognition::Call(mut builder) = recognizer.recognize(&exchange.head) else {
+                panic!("{request}")
+            };
+            let head = EventKind::RequestHead(Box::new(exchange.head));
+            let end = EventKind::End(ExchangeEnd::Complete);
+            let mut events = std::iter::once(head).chain(exchange.events).chain([end]);
+            let call = events
+                .find_map(|kind| builder.event(Event { exchange: ExchangeId(1), time: Timestamp(1), kind }));
+            assert_eq!(call.map(|call| call.dialect), expected, "{request} {response}");
+            assert_eq!(
+                account.get(Counter::ExchangesNotLlm),
+                u64::from(expected.is_none()),
+                "{request} {response}"
+            );
+        }
+    }
+}

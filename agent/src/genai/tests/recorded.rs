@@ -1,0 +1,437 @@
+//! Every recorded exchange of both APIs, against an independent, naive reading of the same bytes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::harness::{Exchange, head, headers, sse};
+use crate::{
+    account::Counter,
+    genai::{Call, FinishReason, Limits, Part, Recognition, Recognizer},
+    wire::{Body, EventKind, ExchangeEnd, SseEvent},
+};
+
+struct Recorded {
+    source: String,
+    method: String,
+    authority: String,
+    path: String,
+    request_headers: Vec<(String, String)>,
+    request: Vec<u8>,
+    status: u16,
+    response_headers: Vec<(String, String)>,
+    response: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Api {
+    Chat,
+    Messages,
+}
+
+impl Recorded {
+    /// Which of the two APIs the exchange is a call of, told by its URL.
+    fn api(&self) -> Option<Api> {
+        match self.path.as_str() {
+            _ if self.method != "POST" => None,
+            path if path.ends_with("/chat/completions") => Some(Api::Chat),
+            path if path.ends_with("/v1/messages") => Some(Api::Messages),
+            _ => None,
+        }
+    }
+
+    fn streamed(&self) -> bool {
+        self.response_headers.iter().any(|(n, v)| n == "content-type" && v.starts_with("text/event-stream"))
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.response).expect("UTF-8")
+    }
+
+    fn exchange(&self) -> Exchange {
+        let mut head = head(&self.method, &self.authority, &self.path);
+        head.headers = headers(&pairs(&self.request_headers));
+        let exchange = Exchange::new(head)
+            .request_bytes(&self.request)
+            .status(self.status, &pairs(&self.response_headers));
+        if self.streamed() {
+            return exchange.more(sse(self.text()));
+        }
+        exchange.then(EventKind::ResponseBody(Body::Bytes(self.response.clone().into())))
+    }
+}
+
+fn pairs(list: &[(String, String)]) -> Vec<(&str, &str)> {
+    list.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect()
+}
+
+fn folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("PLAINSPAN_EXCHANGES") {
+        return folder.into();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let candidates = [root.join("../shared/exchanges"), root.join("../../shared/exchanges")];
+    candidates.into_iter().find(|path| path.is_dir()).expect(
+        "the recorded exchanges are not beside the repository (../shared/exchanges): set PLAINSPAN_EXCHANGES",
+    )
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (mut bits, mut n) = (0u32, 0);
+    for byte in text.bytes().filter(|b| *b != b'=') {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            other => panic!("not base64: {other}"),
+        };
+        (bits, n) = ((bits << 6 | u32::from(digit)) & 0xffff, n + 6);
+        if n >= 8 {
+            n -= 8;
+            out.push((bits >> n) as u8);
+        }
+    }
+    out
+}
+
+fn body(value: &Value) -> Vec<u8> {
+    let bytes = base64(value.as_str().unwrap_or_default());
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return bytes;
+    }
+    let mut out = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut out).expect("gzip");
+    out
+}
+
+fn header_list(value: &Value) -> Vec<(String, String)> {
+    let list = value.as_array().expect("headers");
+    list.iter().map(|h| (h[0].as_str().unwrap().to_lowercase(), h[1].as_str().unwrap().to_owned())).collect()
+}
+
+fn recorded() -> Vec<Recorded> {
+    let mut out = Vec::new();
+    let folder = folder();
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "jsonl"))
+        .collect();
+    files.sort();
+    for file in files {
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let (request, response) = (&line["request"], &line["response"]);
+            let Some(url) = request["url"].as_str() else { continue };
+            let (_, rest) = url.split_once("://").unwrap();
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            out.push(Recorded {
+                source: line["source"].as_str().unwrap().to_owned(),
+                method: request["method"].as_str().unwrap().to_owned(),
+                authority: authority.to_owned(),
+                path: path.split('?').next().unwrap().to_owned(),
+                request_headers: header_list(&request["headers"]),
+                request: body(&request["body_b64"]),
+                status: response["status"].as_u64().unwrap() as u16,
+                response_headers: header_list(&response["headers"]),
+                response: body(&response["body_b64"]),
+            });
+        }
+    }
+    assert!(out.len() > 1000, "only {} exchanges in {}", out.len(), folder.display());
+    out
+}
+
+/// Text, provider's finish reason, names and arguments of tool calls.
+type Choice<Calls = Vec<(String, String)>> = (String, Option<String>, Calls);
+
+/// What the wire says, read naively.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    id: Option<String>,
+    model: Option<String>,
+    input: Option<i64>,
+    output: Option<i64>,
+    choices: Vec<Choice>,
+}
+
+fn filled(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The text of an OpenAI `content`.
+fn content_text(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+fn chat_choice(message: &Value, finish: &Value) -> Choice {
+    let mut calls: Vec<_> = message["tool_calls"].as_array().into_iter().flatten().collect();
+    let old = serde_json::json!({"function": message["function_call"]});
+    if filled(&message["function_call"]["name"]).is_some() {
+        calls.push(&old);
+    }
+    let calls = calls.iter().map(|call| {
+        let function = &call["function"];
+        (function["name"].as_str().unwrap().to_owned(), function["arguments"].as_str().unwrap().to_owned())
+    });
+    (content_text(&message["content"]), filled(finish), calls.collect())
+}
+
+fn naive_chat(recorded: &Recorded) -> Said {
+    let mut said = Said::default();
+    if !recorded.streamed() {
+        let body: Value = serde_json::from_slice(&recorded.response).unwrap();
+        let choices = body["choices"].as_array().into_iter().flatten();
+        said.choices = choices.map(|c| chat_choice(&c["message"], &c["finish_reason"])).collect();
+        (said.id, said.model) = (filled(&body["id"]), filled(&body["model"]));
+        said.input = body["usage"]["prompt_tokens"].as_i64();
+        said.output = body["usage"]["completion_tokens"].as_i64();
+        return said;
+    }
+    let mut choices = BTreeMap::<u64, Choice<BTreeMap<_, (String, String)>>>::new();
+    for event in sse(recorded.text()).iter().filter(|event| event.data.as_ref() != b"[DONE]") {
+        let chunk: Value = serde_json::from_slice(&event.data).unwrap();
+        said.id = said.id.or_else(|| filled(&chunk["id"]));
+        said.model = said.model.or_else(|| filled(&chunk["model"]));
+        for usage in [&chunk["usage"], &chunk["x_groq"]["usage"]] {
+            said.input = usage["prompt_tokens"].as_i64().or(said.input);
+            said.output = usage["completion_tokens"].as_i64().or(said.output);
+        }
+        for choice in chunk["choices"].as_array().into_iter().flatten() {
+            let entry = choices.entry(choice["index"].as_u64().unwrap()).or_default();
+            entry.0 += choice["delta"]["content"].as_str().unwrap_or_default();
+            entry.1 = entry.1.take().or_else(|| filled(&choice["finish_reason"]));
+            for call in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
+                let slot = entry.2.entry(call["index"].as_u64().unwrap()).or_default();
+                slot.0 += call["function"]["name"].as_str().unwrap_or_default();
+                slot.1 += call["function"]["arguments"].as_str().unwrap_or_default();
+            }
+        }
+    }
+    said.choices = choices.into_values().map(|(t, f, calls)| (t, f, calls.into_values().collect())).collect();
+    said
+}
+
+fn naive_messages(recorded: &Recorded) -> Said {
+    let mut said = Said::default();
+    let mut usage = BTreeMap::<String, i64>::new();
+    let mut add_usage = |value: &Value| {
+        for (key, n) in value.as_object().into_iter().flatten() {
+            n.as_i64().map(|n| usage.insert(key.clone(), n));
+        }
+    };
+    let mut choice = (String::new(), None, Vec::new());
+    if recorded.streamed() {
+        let mut calls = BTreeMap::<u64, (String, String, String)>::new();
+        for event in sse(recorded.text()) {
+            let event: Value = serde_json::from_slice(&event.data).unwrap();
+            match event["type"].as_str().unwrap() {
+                "message_start" => {
+                    said.id = filled(&event["message"]["id"]);
+                    said.model = filled(&event["message"]["model"]);
+                    add_usage(&event["message"]["usage"]);
+                }
+                "message_delta" => {
+                    choice.1 = filled(&event["delta"]["stop_reason"]);
+                    add_usage(&event["usage"]);
+                }
+                "content_block_start" if event["content_block"]["type"] == "tool_use" => {
+                    let block = &event["content_block"];
+                    let name = block["name"].as_str().unwrap().to_owned();
+                    calls.insert(
+                        event["index"].as_u64().unwrap(),
+                        (name, String::new(), block["input"].to_string()),
+                    );
+                }
+                "content_block_delta" => {
+                    choice.0 += event["delta"]["text"].as_str().unwrap_or_default();
+                    if let Some(call) = calls.get_mut(&event["index"].as_u64().unwrap()) {
+                        call.1 += event["delta"]["partial_json"].as_str().unwrap_or_default();
+                    }
+                }
+                _ => {}
+            }
+        }
+        let whole = |(name, joined, initial): (String, String, String)| {
+            (name, if joined.is_empty() { initial } else { joined })
+        };
+        choice.2 = calls.into_values().map(whole).collect();
+    } else {
+        let body: Value = serde_json::from_slice(&recorded.response).unwrap();
+        (said.id, said.model) = (filled(&body["id"]), filled(&body["model"]));
+        choice.1 = filled(&body["stop_reason"]);
+        for block in body["content"].as_array().unwrap() {
+            choice.0 += block["text"].as_str().unwrap_or_default();
+            if block["type"] == "tool_use" {
+                choice.2.push((block["name"].as_str().unwrap().to_owned(), block["input"].to_string()));
+            }
+        }
+        add_usage(&body["usage"]);
+    }
+    let sum = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+    said.input = Some(sum.iter().filter_map(|key| usage.get(*key)).sum());
+    said.output = usage.get("output_tokens").copied();
+    said.choices = vec![choice];
+    said
+}
+
+/// The same out of a call. Arguments are compared as values: `serde_json::Value` does not keep spaces.
+fn of_call(call: &Call) -> Said {
+    let choices = call.response.generations.iter().map(|generation| {
+        let (mut text, mut calls) = (String::new(), Vec::new());
+        for part in &generation.message.parts {
+            match part {
+                Part::Text(content) => text += &content.text,
+                Part::ToolCall { name, arguments, .. } => calls.push((name.clone(), arguments.text.clone())),
+                _ => {}
+            }
+        }
+        (text, generation.provider_finish_reason.clone(), calls)
+    });
+    Said {
+        id: call.response.id.clone(),
+        model: call.response.model.clone(),
+        input: call.usage.input,
+        output: call.usage.output,
+        choices: choices.collect(),
+    }
+}
+
+fn normalise_arguments(said: &mut Said) {
+    for (_, arguments) in said.choices.iter_mut().flat_map(|choice| &mut choice.2) {
+        if let Ok(value) = serde_json::from_str::<Value>(arguments) {
+            *arguments = value.to_string();
+        }
+    }
+}
+
+#[test]
+fn recorded_calls_say_what_the_wire_says() {
+    let (mut calls, mut streams, mut errors) = (0, 0, 0);
+    for recorded in recorded() {
+        let source = &recorded.source;
+        let Some(api) = recorded.api() else {
+            let head = head(&recorded.method, &recorded.authority, &recorded.path);
+            let recognition = Recognizer::new(Limits::default(), Arc::default()).recognize(&head);
+            assert!(!matches!(recognition, Recognition::Call(_)), "{source}");
+            continue;
+        };
+        let exchange = recorded.exchange();
+        let account = Arc::clone(&exchange.account);
+        let call = exchange.run(ExchangeEnd::Complete).unwrap_or_else(|| panic!("missed: {source}"));
+        calls += 1;
+        assert_eq!(account.get(Counter::UnknownValues), 0, "{source}");
+        assert_eq!(call.ended, Some(ExchangeEnd::Complete), "{source}");
+        assert!(!call.damage.request_malformed && !call.damage.response_malformed, "{source}");
+        assert_eq!(call.omitted, 0, "{source}");
+        same_request(&recorded, &call);
+        if recorded.status >= 400 {
+            errors += 1;
+            let body: Value = serde_json::from_slice(&recorded.response).unwrap();
+            assert_eq!(call.error.unwrap().kind, body["error"]["code"].as_str().unwrap(), "{source}");
+            continue;
+        }
+        assert_eq!(call.streaming.streamed, recorded.streamed(), "{source}");
+        streams += usize::from(recorded.streamed());
+        let mut naive = if api == Api::Chat { naive_chat(&recorded) } else { naive_messages(&recorded) };
+        let mut found = of_call(&call);
+        normalise_arguments(&mut naive);
+        normalise_arguments(&mut found);
+        assert_eq!(found, naive, "{source}");
+        assert!(!call.usage.partial, "{source}");
+        // Azure has answered a blocked prompt with 200 and an error.
+        let failed = if recorded.streamed() {
+            recorded.text().contains("event: error")
+        } else {
+            serde_json::from_str::<Value>(recorded.text()).unwrap()["error"].is_object()
+        };
+        assert_eq!(call.error.is_some(), failed, "{source}");
+        for generation in &call.response.generations {
+            let new = matches!(generation.finish_reason, Some(FinishReason::Other(_)));
+            assert!(!new, "{source}: {:?}", generation.finish_reason);
+        }
+    }
+    assert!(calls > 500 && streams > 100 && errors > 5, "{calls} calls, {streams} streams, {errors} errors");
+}
+
+fn same_request(recorded: &Recorded, call: &Call) {
+    let body: Value = serde_json::from_slice(&recorded.request).unwrap();
+    let (source, request) = (&recorded.source, &call.request);
+    let deployment = recorded.path.split("/deployments/").nth(1).and_then(|rest| rest.split('/').next());
+    assert_eq!(request.model.as_deref(), body["model"].as_str().or(deployment), "{source}");
+    assert_eq!(request.stream, body["stream"].as_bool(), "{source}");
+    assert_eq!(request.temperature, body["temperature"].as_f64(), "{source}");
+    let max = body["max_completion_tokens"].as_i64().or(body["max_tokens"].as_i64());
+    assert_eq!(request.max_tokens, max, "{source}");
+    let roles = |m: &Value| m["role"].as_str().unwrap().to_owned();
+    let roles: Vec<_> = body["messages"].as_array().unwrap().iter().map(roles).collect();
+    assert_eq!(request.messages.iter().map(|m| m.role.clone()).collect::<Vec<_>>(), roles, "{source}");
+    let count = |key: &str| body[key].as_array().map_or(0, Vec::len);
+    assert_eq!(request.tools.len(), count("tools") + count("functions"), "{source}");
+    assert_eq!(request.system.is_empty(), body["system"].is_null(), "{source}");
+    let json = serde_json::to_string(&body["tools"]).unwrap();
+    for name in request.tools.iter().filter_map(|tool| tool.name.as_ref()) {
+        assert!(json.contains(name) || count("functions") > 0, "{source}: {name}");
+    }
+}
+
+/// A call of the first events of a stream, its client gone.
+fn cut(recorded: &Recorded, events: &[SseEvent]) -> Call {
+    Exchange::new(head(&recorded.method, &recorded.authority, &recorded.path))
+        .request(r#"{"model":"m","max_tokens":1,"messages":[]}"#)
+        .status(recorded.status, &pairs(&recorded.response_headers))
+        .more(events.to_vec())
+        .run(ExchangeEnd::ClosedLocally)
+        .unwrap()
+}
+
+#[test]
+fn a_cut_stream_never_contradicts_the_whole_one() {
+    let mut cuts = 0;
+    for recorded in recorded().iter().filter(|r| r.api().is_some() && r.streamed()) {
+        let events = sse(recorded.text());
+        let whole = cut(recorded, &events);
+        let expected = of_call(&whole);
+        for n in 0..events.len() {
+            let source = format!("{} cut after {n} of {} events", recorded.source, events.len());
+            let call = cut(recorded, &events[..n]);
+            let found = of_call(&call);
+            cuts += 1;
+            assert!(found.id.is_none() || found.id == expected.id, "{source}");
+            assert!(found.model.is_none() || found.model == expected.model, "{source}");
+            assert!(found.choices.len() <= expected.choices.len(), "{source}");
+            for (choice, whole) in found.choices.iter().zip(&expected.choices) {
+                assert!(whole.0.starts_with(&choice.0), "{source}");
+                assert!(choice.1.is_none() || choice.1 == whole.1, "{source}");
+                for (part, whole) in choice.2.iter().zip(&whole.2) {
+                    assert_eq!(part.0, whole.0, "{source}");
+                    assert!(whole.1.starts_with(&part.1) || part.1 == "{}", "{source}");
+                }
+            }
+            if !call.usage.partial {
+                assert!(found.input.is_none() || found.input == expected.input, "{source}");
+                assert!(found.output.is_none() || found.output == expected.output, "{source}");
+            }
+            let complete = call.ended == Some(ExchangeEnd::Complete);
+            assert_eq!(call.error.is_none(), complete, "{source}");
+            for generation in &call.response.generations {
+                let broken = generation.finish_reason == Some(FinishReason::Error);
+                assert_eq!(broken, generation.provider_finish_reason.is_none() && !complete, "{source}");
+            }
+        }
+    }
+    assert!(cuts > 3000, "only {cuts} cuts");
+}
