@@ -16,8 +16,9 @@ def request():
     if args.rich:
         system = {"type": "text", "text": "You are terse.", "cache_control": {"type": "ephemeral"}}
         what.update(
-            system=[system], temperature=0.5, top_p=0.9, top_k=40, stop_sequences=["END", "STOP"],
-            service_tier="auto", metadata={"user_id": "someone"},
+            system=[system], stop_sequences=["END", "STOP"], service_tier="standard_only", metadata={"user_id": "someone"},
+            # The API takes them; this SDK has no names for them any more.
+            extra_body={"temperature": 0.5, "top_p": 0.9, "top_k": 40},
         )
     if args.tools:
         messages += [

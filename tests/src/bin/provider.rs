@@ -3,12 +3,7 @@
 //! Writes `ca.pem` to DIR, prints one line `{"port":N,"ca":"DIR/ca.pem"}` when it listens, and serves until
 //! it is killed.
 
-use std::{
-    error::Error,
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{error::Error, io::Write as _, path::PathBuf, process::ExitCode};
 
 use plainspan_tests::provider::Provider;
 

@@ -89,7 +89,7 @@ pub fn usage(number: u64, script: &Script, output: usize) -> Usage {
         input: 100 + number + cache_read + cache_write,
         output: output as u64 + 1 + reasoning,
         cache_read,
-        cache_write: Some(cache_write),
+        cache_write,
         reasoning: Some(reasoning),
     }
 }

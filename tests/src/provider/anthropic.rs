@@ -102,7 +102,7 @@ fn head(facts: &Facts, usage: Value) -> Value {
 
 /// On this wire `input_tokens` are those that no cache had anything to do with.
 fn wire_usage(usage: &Usage, output: u64) -> Value {
-    let written = usage.cache_write.unwrap_or(0);
+    let written = usage.cache_write;
     let mut wire = json!({
         "input_tokens": usage.input - usage.cache_read - written,
         "cache_creation_input_tokens": written, "cache_read_input_tokens": usage.cache_read,
@@ -174,7 +174,10 @@ mod tests {
         let Content::Events(events) = &answer.content else { panic!("not a stream") };
         let data: Vec<Value> = events
             .iter()
-            .map(|e| serde_json::from_str(std::str::from_utf8(e).unwrap().split_once("\ndata: ").unwrap().1).unwrap())
+            .map(|e| {
+                serde_json::from_str(std::str::from_utf8(e).unwrap().split_once("\ndata: ").unwrap().1)
+                    .unwrap()
+            })
             .collect();
         let text: String = data.iter().filter_map(|e| e["delta"]["text"].as_str()).collect();
         assert_eq!(text, answer.facts.texts[0]);

@@ -50,9 +50,8 @@ fn error(status: u16, message: &str) -> Answer {
 
 fn completion(number: u64, model: &str, script: &Script, request: &Value) -> Answer {
     let choices = request["n"].as_u64().unwrap_or(1).clamp(1, 16) as usize;
-    let texts: Vec<Vec<String>> = (0..choices)
-        .map(|i| if script.tool { Vec::new() } else { script.text(number, i) })
-        .collect();
+    let texts: Vec<Vec<String>> =
+        (0..choices).map(|i| if script.tool { Vec::new() } else { script.text(number, i) }).collect();
     let finish = if script.tool {
         "tool_calls"
     } else if script.length {
@@ -62,7 +61,7 @@ fn completion(number: u64, model: &str, script: &Script, request: &Value) -> Ans
     } else {
         "stop"
     };
-    let usage = Usage { cache_write: None, ..usage(number, script, texts.iter().map(Vec::len).sum()) };
+    let usage = usage(number, script, texts.iter().map(Vec::len).sum());
     let mut facts = Facts {
         id: Some(format!("chatcmpl-Test{number:025}")),
         model: Some(served(model)),
@@ -116,7 +115,9 @@ fn wire_usage(usage: &Usage) -> Value {
     json!({
         "prompt_tokens": usage.input, "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write, "audio_tokens": 0,
+        },
         "completion_tokens_details": {
             "reasoning_tokens": usage.reasoning, "audio_tokens": 0,
             "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
@@ -223,7 +224,8 @@ mod tests {
 
     #[test]
     fn errors_have_the_providers_code() {
-        for (status, code) in [(401, "invalid_api_key"), (429, "rate_limit_exceeded"), (500, "server_error")] {
+        for (status, code) in [(401, "invalid_api_key"), (429, "rate_limit_exceeded"), (500, "server_error")]
+        {
             let answer = ask(&json!({"model": format!("test-error-{status}")}));
             assert_eq!((answer.status, answer.facts.error.as_deref()), (status, Some(code)));
         }

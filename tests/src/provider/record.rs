@@ -26,9 +26,9 @@ pub struct Usage {
     pub output: u64,
     /// Input tokens read from a cache.
     pub cache_read: u64,
-    /// Input tokens written to a cache; only Anthropic tells.
-    pub cache_write: Option<u64>,
-    /// Output tokens spent on reasoning; only OpenAI tells.
+    /// Input tokens written to a cache.
+    pub cache_write: u64,
+    /// Output tokens spent on reasoning; Anthropic tells only where there were any.
     pub reasoning: Option<u64>,
 }
 

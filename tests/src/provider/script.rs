@@ -105,7 +105,10 @@ mod tests {
             ),
             ("test-error-529", Script { error: Some(529), ..quiet.clone() }),
             ("test-error", quiet.clone()),
-            ("test-late-30-reset", Script { late: Duration::from_millis(30), death: Some(Death::Reset), ..quiet }),
+            (
+                "test-late-30-reset",
+                Script { late: Duration::from_millis(30), death: Some(Death::Reset), ..quiet },
+            ),
         ];
         for (model, script) in cases {
             assert_eq!(Script::of(model), script, "{model}");

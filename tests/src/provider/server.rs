@@ -23,8 +23,9 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
-    Shared, anthropic,
+    Shared,
     answer::{Answer, Content},
+    anthropic,
     body::{Fate, Paced, Watch},
     openai,
     record::{Ending, Exchange, Facts},
