@@ -19,7 +19,7 @@ def options(description):
     parser.add_argument("--url", required=True, help="the provider's, without a path")
     parser.add_argument("--model", required=True)
     parser.add_argument("--key", default="sk-test-0123456789abcdef")
-    parser.add_argument("--prompt", default="Say something short.")
+    parser.add_argument("--prompt", default="Say something short.", help="text, or @FILE")
     parser.add_argument("--prompt-bytes", type=int, default=0, help="fill the prompt up to this length")
     parser.add_argument("--asynchronous", action="store_true")
     parser.add_argument("--stream", action="store_true")
@@ -33,6 +33,9 @@ def options(description):
     parser.add_argument("--echo", action="store_true", help="tell of each chunk")
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
+    if args.prompt.startswith("@"):
+        with open(args.prompt[1:], encoding="utf-8") as file:
+            args.prompt = file.read()
     args.prompt += "x" * max(0, args.prompt_bytes - len(args.prompt))
     args.headers = dict(h.split("=", 1) for h in args.header)
     return args

@@ -1,11 +1,12 @@
-//! The provider itself: what it says that it sent is what unmodified clients got. Needs no privileges.
+//! The tests' own tools: what the provider says that it sent is what unmodified clients got, and the receiver
+//! tells what it was sent. Needs no privileges.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;
 
 use plainspan_tests::{
-    harness::{Command, Local},
+    harness::{Command, Local, Receiver},
     provider::{record::Ending, script::Death},
 };
 use serde_json::json;
@@ -82,4 +83,26 @@ fn plaintext_is_counted() {
     let call = &provider.calls()[0];
     assert!(moved.received as usize > call.request_body.len());
     assert!(call.response_body.len() > 50_000);
+}
+
+#[test]
+fn the_receiver_tells_what_it_received() {
+    let receiver = Receiver::start();
+    let attribute = json!([{"key": "a.b", "value": {"stringValue": "text"}}]);
+    let span = json!({
+        "traceId": "0a".repeat(16), "spanId": "0b".repeat(8), "name": "chat m", "kind": 3,
+        "startTimeUnixNano": "1767225600000000001", "endTimeUnixNano": "1767225600000000002", "attributes": attribute,
+    });
+    let scope = json!({"scope": {"name": "s"}, "schemaUrl": "u", "spans": [span]});
+    let traces = json!({"resourceSpans": [{"resource": {"attributes": attribute}, "scopeSpans": [scope]}]});
+    let url = format!("{}/v1/traces", receiver.http());
+    let curl = Command::new("curl").args(["-sSf", "-H", "content-type: application/json", "-d"]);
+    curl.args([&traces.to_string(), &url]).run().exited(0);
+    let [arrived] = &receiver.stop()[..] else { panic!("one span was sent") };
+    assert_eq!((arrived.name.as_str(), arrived.span_id.as_str()), ("chat m", "0b0b0b0b0b0b0b0b"));
+    assert_eq!((arrived.start, arrived.schema_url.as_str()), (1_767_225_600_000_000_001, "u"));
+    assert_eq!(
+        (&arrived.attributes["a.b"], &arrived.resource["a.b"]),
+        (&"Str(text)".into(), &"Str(text)".into())
+    );
 }

@@ -49,6 +49,11 @@ impl AgentCommand {
         Self { dir, args: vec!["run".into(), "-o".into(), file], env: Vec::new() }
     }
 
+    /// `plainspan run` with no output named: the report has no spans of it.
+    pub fn bare() -> Self {
+        Self { args: vec!["run".into()], ..Self::new() }
+    }
+
     /// Adds arguments.
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
@@ -79,20 +84,25 @@ impl AgentCommand {
     }
 
     fn spawn(self, command: Option<Command>) -> Agent {
-        let mut process = std::process::Command::new(plainspan());
-        // Nothing of the tester's own settings may reach it.
-        for (name, _) in std::env::vars_os() {
-            let name_text = name.to_string_lossy();
-            if ["OTEL_", "RUST_LOG", "SUDO_"].iter().any(|p| name_text.starts_with(p)) {
-                process.env_remove(&name);
-            }
-        }
+        let mut process = agent();
         process.args(&self.args).envs(self.env);
         if let Some(command) = command {
             process.arg("--").arg(&command.program).args(&command.args).envs(command.env);
         }
         Agent { process: Process::start(process), dir: self.dir }
     }
+}
+
+/// The agent's executable, shielded from the tester's own settings.
+pub fn agent() -> std::process::Command {
+    let mut process = std::process::Command::new(plainspan());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["OTEL_", "RUST_LOG", "SUDO_"].iter().any(|p| text.starts_with(p)) {
+            process.env_remove(&name);
+        }
+    }
+    process
 }
 
 fn span_file(dir: &TempDir) -> PathBuf {
@@ -129,6 +139,12 @@ impl Agent {
     pub fn stop(self) -> Report {
         self.process.signal(Signal::TERM);
         self.wait()
+    }
+
+    /// Kills it outright, so that it can't clean up.
+    pub fn kill(self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait();
     }
 
     /// Waits for its end and returns what it said.

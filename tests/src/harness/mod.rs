@@ -26,13 +26,15 @@ mod client;
 mod expect;
 mod otlp;
 mod process;
+mod receiver;
 
 pub use account::Account;
-pub use agent::{Agent, AgentCommand, Report};
+pub use agent::{Agent, AgentCommand, Report, agent};
 pub use client::{Client, Command, KEY};
 pub use expect::{Expected, assert_span};
 pub use otlp::{Span, parse as parse_spans};
 pub use process::{Finished, Process};
+pub use receiver::{Received, Receiver, free_port};
 
 /// How long anything that should happen at once may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,8 +65,8 @@ pub fn plainspan() -> PathBuf {
 
 /// A program of the virtual environment with the clients: `PLAINSPAN_VENV`, else `venv` in the target directory.
 pub fn venv(program: &str) -> PathBuf {
-    let venv =
-        std::env::var_os("PLAINSPAN_VENV").map_or_else(|| executables().join("../venv"), PathBuf::from);
+    let venv = std::env::var_os("PLAINSPAN_VENV")
+        .map_or_else(|| executables().with_file_name("venv"), PathBuf::from);
     let path = venv.join("bin").join(program);
     assert!(
         path.exists(),

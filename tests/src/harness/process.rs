@@ -16,6 +16,7 @@ use super::{PATIENCE, lines};
 pub struct Process {
     name: String,
     child: Child,
+    started: Instant,
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
@@ -40,6 +41,7 @@ impl Process {
     pub fn start(mut command: Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("can't start {name}: {e}"));
         Self {
             stdin: child.stdin.take(),
@@ -47,6 +49,7 @@ impl Process {
             stderr: lines(child.stderr.take().expect("it is piped")),
             name,
             child,
+            started,
             read: Default::default(),
         }
     }
@@ -110,7 +113,7 @@ impl Process {
                 None => thread::sleep(Duration::from_millis(2)),
             }
         };
-        let took = begin.elapsed();
+        let took = self.started.elapsed();
         self.drain(Duration::from_secs(2));
         let (stdout, stderr) = std::mem::take(&mut self.read);
         Finished { status, stdout, stderr, took }
