@@ -50,7 +50,8 @@ sdk! {
     openai_streamed_without_usage: openai, "test-length", ["--stream", "--rich"], 1, 0;
     openai_async_plain: openai, "test-tool", ["--asynchronous", "--tools"], 1, 0;
     openai_async_streamed: openai, "test-slow-30", ["--asynchronous", "--stream", "--usage", "--choices", "3"], 1, 0;
-    openai_many_on_one_connection: openai, "test-events-9", ["--stream", "--count", "5"], 5, 0;
+    openai_many_on_one_connection: openai, "test-events-9", ["--count", "5"], 5, 0;
+    openai_many_streamed: openai, "test-events-9", ["--stream", "--count", "5"], 5, 0;
     openai_tool_streamed: openai, "test-tool", ["--stream", "--usage", "--tools"], 1, 0;
     openai_filtered: openai, "test-filter", [], 1, 0;
     openai_rate_limited: openai, "test-error-429", [], 1, 1;
@@ -60,7 +61,8 @@ sdk! {
     anthropic_streamed: anthropic, "test-cached", ["--stream", "--rich"], 1, 0;
     anthropic_async_plain: anthropic, "test-tool-cached", ["--asynchronous", "--tools"], 1, 0;
     anthropic_async_streamed: anthropic, "test-slow-30", ["--asynchronous", "--stream"], 1, 0;
-    anthropic_many_on_one_connection: anthropic, "test-length", ["--stream", "--count", "5"], 5, 0;
+    anthropic_many_on_one_connection: anthropic, "test-length", ["--count", "5"], 5, 0;
+    anthropic_many_streamed: anthropic, "test-cached", ["--stream", "--count", "5"], 5, 0;
     anthropic_tool_streamed: anthropic, "test-tool", ["--stream", "--tools"], 1, 0;
     anthropic_refused: anthropic, "test-filter", ["--stream"], 1, 0;
     anthropic_overloaded: anthropic, "test-error-529", ["--stream"], 1, 1;
