@@ -17,6 +17,7 @@ def request():
         system = {"type": "text", "text": "You are terse.", "cache_control": {"type": "ephemeral"}}
         what.update(
             system=[system], stop_sequences=["END", "STOP"], service_tier="standard_only", metadata={"user_id": "someone"},
+            output_config={"effort": "low"},
             # The API takes them; this SDK has no names for them any more.
             extra_body={"temperature": 0.5, "top_p": 0.9, "top_k": 40},
         )

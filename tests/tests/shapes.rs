@@ -206,6 +206,20 @@ fn server_dies_in_the_middle() {
 }
 
 #[test]
+fn a_stream_that_reports_an_error() {
+    let provider = Local::new();
+    for (path, error) in [("/v1/chat/completions", "server_error"), ("/v1/messages", "overloaded_error")] {
+        let body = json!({"model": "test-fail", "max_tokens": 9, "stream": true, "messages": []});
+        let report = AgentCommand::new().run(Command::curl(&provider, path, &body)).exited(0);
+        assert_eq!(report.spans.len(), 1, "{report:#?}");
+        let span = &report.spans[0];
+        assert_eq!(span.get("error.type"), error);
+        assert_eq!(span.get("gen_ai.response.finish_reasons"), &json!(["error"]));
+        assert_eq!((span.get("http.response.status_code"), span.status), (&json!(200), 2));
+    }
+}
+
+#[test]
 fn compressed_answers() {
     let provider = Local::new();
     for (command, options) in [

@@ -114,6 +114,10 @@ impl Expected {
         copy("stop_sequences", "gen_ai.request.stop_sequences");
         copy("reasoning_effort", "gen_ai.request.reasoning.level");
         copy("n", "gen_ai.request.choice.count");
+        self.maybe(
+            "gen_ai.request.reasoning.level",
+            request.get("output_config").map(|c| c["effort"].clone()),
+        );
         if request.get("stream") == Some(&json!(true)) {
             self.set("gen_ai.request.stream", true);
         }

@@ -62,7 +62,7 @@ fn message(number: u64, model: &str, script: &Script, request: &Value) -> Answer
     if !script.reason {
         usage.reasoning = None;
     }
-    let facts = Facts {
+    let mut facts = Facts {
         id: Some(format!("msg_01{number:022}")),
         model: Some(served(model)),
         finish_reasons: vec![stop.to_owned()],
@@ -73,7 +73,14 @@ fn message(number: u64, model: &str, script: &Script, request: &Value) -> Answer
         system_fingerprint: None,
     };
     if request["stream"].as_bool() == Some(true) {
-        let events = events(number, &facts, &usage, &text, script, stop);
+        let mut events = events(number, &facts, &usage, &text, script, stop);
+        if script.fail {
+            let error = json!({"type": "overloaded_error", "message": "scripted failure"});
+            let data = json!({"type": "error", "error": error});
+            events.truncate(events.len() / 2);
+            events.push(format!("event: error\ndata: {data}\n\n").into());
+            facts = Facts { error: Some("overloaded_error".to_owned()), finish_reasons: Vec::new(), ..facts };
+        }
         Answer::events(events, facts)
     } else {
         let content = if script.tool {

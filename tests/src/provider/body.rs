@@ -86,7 +86,7 @@ impl Paced {
         let pieces: VecDeque<Piece> = plain
             .into_iter()
             .zip(wire)
-            .map(|(plain, wire)| Piece { plain, wire, event: !exact })
+            .map(|(plain, wire)| Piece { event: !exact && carries_data(&plain), plain, wire })
             .filter(|p| !p.wire.is_empty())
             .collect();
         let death = answer.script.death.map(|d| (d, pieces.len() / 2));
@@ -97,6 +97,11 @@ impl Paced {
     fn rest(&self) -> u64 {
         self.pieces.iter().map(|p| p.wire.len() as u64).sum()
     }
+}
+
+/// `ping` keeps a connection alive, and `[DONE]` is no data of the answer.
+fn carries_data(event: &[u8]) -> bool {
+    !event.starts_with(b"event: ping") && !event.starts_with(b"data: [DONE]")
 }
 
 /// One gzip stream, flushed after every piece, as servers that compress event streams do.

@@ -77,7 +77,19 @@ fn completion(number: u64, model: &str, script: &Script, request: &Value) -> Ans
         if !with_usage {
             facts.usage = None;
         }
-        let chunks = chunks(number, &facts, &texts, script, finish);
+        let mut chunks = chunks(number, &facts, &texts, script, finish);
+        if script.fail {
+            let error =
+                json!({"message": "scripted failure", "type": "server_error", "param": null, "code": null});
+            chunks.truncate(chunks.len() / 2);
+            chunks.push(format!("data: {}\n\n", json!({"error": error})).into());
+            facts = Facts {
+                error: Some("server_error".to_owned()),
+                finish_reasons: Vec::new(),
+                usage: None,
+                ..facts
+            };
+        }
         Answer::events(chunks, facts)
     } else {
         let choices: Vec<Value> = facts

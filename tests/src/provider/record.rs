@@ -80,7 +80,7 @@ pub struct Exchange {
     pub response_wire_len: u64,
     /// The answer was sent as a stream of events.
     pub streamed: bool,
-    /// Events handed to the connection that carry data (also `[DONE]` and `ping`).
+    /// Events handed to the connection that carry data (all but `[DONE]` and `ping`).
     pub events: u64,
     /// What the complete answer says.
     pub facts: Facts,

@@ -30,6 +30,8 @@ pub struct Script {
     pub filter: bool,
     /// `gzip`: the response is compressed if the client accepts it.
     pub gzip: bool,
+    /// `fail`: a stream reports an error in its middle and ends.
+    pub fail: bool,
     /// `error-STATUS`: the answer is the provider's error of that status.
     pub error: Option<u16>,
     /// `late-MS`: the time before the answer begins.
@@ -59,6 +61,7 @@ impl Script {
                 ("length", _) => script.length = true,
                 ("filter", _) => script.filter = true,
                 ("gzip", _) => script.gzip = true,
+                ("fail", _) => script.fail = true,
                 ("error", Some(n)) => script.error = u16::try_from(n).ok(),
                 ("late", Some(n)) => script.late = Duration::from_millis(n),
                 ("slow", Some(n)) => script.slow = Duration::from_millis(n),
