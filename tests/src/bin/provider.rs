@@ -1,0 +1,42 @@
+//! The tests' local TLS provider on its own: `provider --dir DIR [--port N]`.
+//!
+//! Writes `ca.pem` to DIR, prints one line `{"port":N,"ca":"DIR/ca.pem"}` when it listens, and serves until
+//! it is killed.
+
+use std::{error::Error, io::Write as _, path::PathBuf, process::ExitCode};
+
+use plainspan_tests::provider::Provider;
+
+const USAGE: &str = "usage: provider --dir DIR [--port N]";
+
+fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "provider: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let (mut dir, mut port) = (None, 0);
+    let mut args = std::env::args_os().skip(1);
+    while let Some(arg) = args.next() {
+        match (arg.to_str(), args.next()) {
+            (Some("--dir"), Some(value)) => dir = Some(PathBuf::from(value)),
+            (Some("--port"), Some(value)) => {
+                port = value.to_str().and_then(|v| v.parse().ok()).ok_or("--port takes a port number")?;
+            }
+            _ => return Err(USAGE.into()),
+        }
+    }
+    let provider = Provider::start(&dir.ok_or(USAGE)?, port)?;
+    let line = serde_json::json!({"port": provider.port(), "ca": provider.ca()});
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()?;
+    loop {
+        std::thread::park();
+    }
+}

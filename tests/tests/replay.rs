@@ -1,0 +1,150 @@
+//! `plainspan replay` over recorded traffic: every call and nothing else, the same every time, however the
+//! bytes are cut and compressed. Needs no privileges.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
+
+use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, workspace};
+use serde_json::Value;
+
+/// The folder with the recordings.
+fn recordings() -> PathBuf {
+    let dir = std::env::var_os("PLAINSPAN_EXCHANGES")
+        .map_or_else(|| workspace().join("../shared/exchanges"), PathBuf::from);
+    assert!(
+        dir.is_dir(),
+        "no recorded exchanges at {}: set PLAINSPAN_EXCHANGES to the folder that has them",
+        dir.display()
+    );
+    dir
+}
+
+fn files() -> Vec<PathBuf> {
+    let names = ["openllmetry.jsonl", "opentelemetry-python-contrib.jsonl", "pydantic-ai.jsonl"];
+    names.map(|n| recordings().join(n)).into()
+}
+
+/// What was recorded, line by line.
+fn exchanges() -> Vec<Value> {
+    let text =
+        |path: &PathBuf| fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    files()
+        .iter()
+        .flat_map(|f| text(f).lines().map(str::to_owned).collect::<Vec<_>>())
+        .map(|l| serde_json::from_str(&l).expect("the recordings are JSON lines"))
+        .collect()
+}
+
+/// Is it a call of one of the two APIs?
+fn is_call(exchange: &Value) -> bool {
+    let url = exchange["request"]["url"].as_str().unwrap_or_default();
+    let path = url.split('?').next().unwrap_or_default();
+    exchange["request"]["method"] == "POST"
+        && (path.ends_with("/chat/completions") || path.ends_with("/v1/messages"))
+}
+
+fn source(exchange: &Value) -> &str {
+    exchange["source"].as_str().expect("every recording names its source")
+}
+
+/// The file that a replay writes, and its spans.
+fn replay(options: &[&str]) -> (String, Vec<Span>) {
+    let dir = directory();
+    let path = dir.path().join("spans.jsonl");
+    let mut command = agent();
+    command.arg("replay").args(options).args(["-o", &format!("file:{}", path.display())]).args(files());
+    let ended = Process::start(command).wait();
+    assert!(ended.status.success(), "{ended:#?}");
+    let text = fs::read_to_string(&path).expect("it wrote the file");
+    let spans = parse_spans(&text).unwrap_or_else(|e| panic!("{e}"));
+    (text, spans)
+}
+
+/// The value of the span's source attribute.
+fn replayed(span: &Span) -> &str {
+    span.get("plainspan.replay.source").as_str().expect("every span names its source")
+}
+
+/// A span without what depends on the moments at which its bytes came.
+fn timeless(span: &Span) -> (String, BTreeMap<String, Value>) {
+    let mut attributes = span.attributes.clone();
+    attributes.retain(|k, _| !k.contains("time_to_first"));
+    (span.name.clone(), attributes)
+}
+
+#[test]
+fn one_span_for_every_call_and_none_for_anything_else() {
+    let recorded = exchanges();
+    let calls: Vec<&str> = recorded.iter().filter(|e| is_call(e)).map(source).collect();
+    assert!(calls.len() > 500, "the recordings have been read");
+    let (text, spans) = replay(&[]);
+    assert_eq!(text.lines().count(), spans.len(), "one span a line");
+    let found: Vec<&str> = spans.iter().map(replayed).collect();
+    let (wanted, there): (BTreeSet<_>, BTreeSet<_>) = (calls.iter().collect(), found.iter().collect());
+    let missed: Vec<_> = wanted.difference(&there).collect();
+    let invented: Vec<_> = there.difference(&wanted).collect();
+    assert!(missed.is_empty() && invented.is_empty(), "missed {missed:#?}\ninvented {invented:#?}");
+    assert_eq!(found, calls, "in the order of the input");
+    let violations: Vec<_> =
+        spans.iter().filter(|s| !s.get("plainspan.contract.violations").is_null()).map(replayed).collect();
+    assert_eq!(violations, Vec::<&str>::new());
+}
+
+#[test]
+fn the_same_every_time() {
+    let (first, _) = replay(&[]);
+    let (second, _) = replay(&[]);
+    assert!(!first.is_empty());
+    assert!(first == second, "two replays of the same files differ");
+}
+
+#[test]
+fn however_it_is_cut_and_compressed() {
+    let (_, plain) = replay(&[]);
+    let wanted: Vec<_> = plain.iter().map(timeless).collect();
+    for options in [
+        ["--split", "random:1", "--encoding", "identity"],
+        ["--split", "random:2", "--encoding", "gzip"],
+        ["--split", "1000", "--encoding", "br"],
+        ["--split", "random:3", "--encoding", "zstd"],
+    ] {
+        let (_, spans) = replay(&options);
+        assert_eq!(spans.len(), wanted.len(), "{options:?}");
+        for (span, wanted) in spans.iter().zip(&wanted) {
+            assert_eq!(&timeless(span), wanted, "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn loss_is_told_and_makes_nothing_up() {
+    let (_, whole) = replay(&[]);
+    let whole: BTreeMap<&str, &Span> = whole.iter().map(|s| (replayed(s), s)).collect();
+    let (_, spans) = replay(&["--split", "random:4", "--drop", "0.05"]);
+    assert!(spans.len() > whole.len() / 2 && spans.len() <= whole.len());
+    let mut damaged = 0;
+    for span in &spans {
+        let degraded = !span.get("plainspan.capture.degraded").is_null();
+        let cut = span.get("plainspan.call.ended") != whole[replayed(span)].get("plainspan.call.ended");
+        damaged += usize::from(degraded || cut);
+        if !degraded && !cut {
+            assert_eq!(timeless(span), timeless(whole[replayed(span)]), "a span that claims to be whole");
+        }
+        for exact in
+            ["gen_ai.response.id", "gen_ai.response.model", "gen_ai.request.model", "gen_ai.provider.name"]
+        {
+            let value = span.get(exact);
+            assert!(
+                value.is_null() || value == whole[replayed(span)].get(exact),
+                "{exact} of {}",
+                replayed(span)
+            );
+        }
+    }
+    assert!(damaged > 0, "something was dropped");
+}
