@@ -68,7 +68,9 @@ mod tests {
         {
             data.extend_from_slice(&u32::to_le_bytes(word));
         }
-        types.iter().for_each(|w| data.extend_from_slice(&w.to_le_bytes()));
+        for word in types {
+            data.extend_from_slice(&word.to_le_bytes());
+        }
         data.extend_from_slice(strings);
         assert_eq!(member_offset(&data, "s", "tgid"), Some(4));
         assert_eq!(member_offset(&data, "s", "b"), None);

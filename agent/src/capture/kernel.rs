@@ -365,6 +365,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use object::{Object, ObjectSymbol};
+
     use super::*;
 
     #[test]
@@ -381,7 +383,6 @@ mod tests {
     #[test]
     fn the_object_holds_what_is_asked_of_it() {
         let object = object::File::parse(OBJECT).unwrap();
-        use object::{Object, ObjectSymbol};
         let names: Vec<&str> = object.symbols().filter_map(|s| s.name().ok()).collect();
         for needed in [
             "point_call",
