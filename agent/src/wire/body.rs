@@ -178,3 +178,84 @@ impl Content {
         if full { Err(Stop::Full) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Header, encoding::tests::encode};
+
+    const LIMITS: Limits = Limits {
+        head_bytes: 1000,
+        headers: 10,
+        body_bytes: 20,
+        event_bytes: 12,
+        outstanding: 1,
+        undecided_bytes: 1,
+    };
+
+    /// `text` for bytes, `e(text)` for an event, `-?` and `-?cut` for what is missing.
+    fn read(headers: &[(&str, &str)], pieces: &[&[u8]], limits: &Limits) -> (String, [u64; 2]) {
+        let account = Arc::new(Account::default());
+        let headers =
+            Headers(headers.iter().map(|(n, v)| Header { name: (*n).into(), value: (*v).into() }).collect());
+        let mut body = BodyReader::new(&headers, false, limits, &account);
+        let mut out = Vec::new();
+        let mut sink = Sink { out: &mut out, exchange: ExchangeId(0), time: Timestamp(0), request: false };
+        for piece in pieces {
+            match *piece {
+                b"<gap>" => body.gap(Some(3), false, &mut sink),
+                piece => body.data(Bytes::copy_from_slice(piece), &mut sink),
+            }
+        }
+        body.end(&mut sink);
+        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        let shown = out.iter().map(|event| match &event.kind {
+            EventKind::ResponseBody(Body::Bytes(b)) => text(b),
+            EventKind::ResponseBody(Body::Sse(e)) => format!("{}({})", e.event, text(&e.data)),
+            EventKind::ResponseBody(Body::Missing(m)) => {
+                let len = m.len.map_or("?".to_owned(), |n| n.to_string());
+                format!("-{len}{}", if m.cut { "cut" } else { "" })
+            }
+            other => panic!("{other:?}"),
+        });
+        (shown.collect(), [account.get(Counter::BodiesCut), account.get(Counter::BodiesUndecoded)])
+    }
+
+    #[test]
+    fn bodies() {
+        const SSE: (&str, &str) = ("content-type", "Text/Event-Stream; charset=utf-8");
+        let gzip = ("content-encoding", "gzip");
+        let zipped = |text: &str| encode("gzip", text.as_bytes());
+        let (short, bomb, event) = (zipped("hello"), zipped(&"x".repeat(5000)), zipped("data: a\n\n"));
+        let half = &short[..short.len() / 2];
+        let xs = "x".repeat(20);
+        let xs_cut = format!("{xs}-?cut");
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], &'a str, [u64; 2]);
+        let table: &[Row<'_>] = &[
+            (&[], &[b"ab", b"cd"], "abcd", [0, 0]),
+            (&[], &[b"ab", b"<gap>", b"cd"], "ab-3cd", [0, 0]),
+            (&[], &[xs.as_bytes()], &xs, [0, 0]),
+            (&[], &[xs.as_bytes(), b"y", b"z", b"<gap>"], &xs_cut, [1, 0]),
+            (&[gzip], &[&short], "hello", [0, 0]),
+            (&[gzip], &[], "", [0, 0]),
+            (&[gzip], &[b"{\"a\":1}"], "{\"a\":1}", [0, 0]),
+            (&[gzip], &[&bomb], &xs_cut, [1, 0]),
+            (&[gzip], &[b"<gap>", &short], "-3", [0, 1]),
+            (&[gzip], &[half], "h-?", [0, 1]),
+            (&[("content-encoding", "dcz")], &[b"ab", b"cd"], "-?", [0, 1]),
+            (&[("content-encoding", "dcz")], &[], "", [0, 0]),
+            (&[("content-encoding", "br")], &[b"{\"a\":\"bcdefghijkl\"}"], "-?", [0, 1]),
+            (&[SSE], &[b"event: e\ndata: a\n\n"], "e(a)", [0, 0]),
+            (&[SSE, gzip], &[&event], "(a)", [0, 0]),
+            (&[SSE], &[b"da", b"<gap>", b"x\n\n", b"data:b\n\n"], "-3(b)", [0, 0]),
+            (&[SSE], &[b"data:56789abcd\n\n"], "-?cut", [1, 0]),
+        ];
+        for (headers, pieces, shown, counted) in table {
+            assert_eq!(
+                read(headers, pieces, &LIMITS),
+                ((*shown).to_owned(), *counted),
+                "{headers:?} {pieces:?}"
+            );
+        }
+    }
+}

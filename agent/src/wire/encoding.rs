@@ -293,3 +293,184 @@ fn drain(decoder: &mut MultiGzDecoder<Vec<u8>>, take: Take<'_>) -> Result<(), St
     written.clear();
     result
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Encodes with one coding (`raw-deflate` for the variant without wrapper).
+    pub(in crate::wire) fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
+        match coding {
+            "gzip" => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            "deflate" => {
+                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            "raw-deflate" => {
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            "br" => {
+                let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+                encoder.write_all(plain).unwrap();
+                encoder.into_inner()
+            }
+            "zstd" => zstd::bulk::compress(plain, 3).unwrap(),
+            _ => plain.to_vec(),
+        }
+    }
+
+    fn decode<'a>(header: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Stop> {
+        let mut plain = Vec::new();
+        let mut take = |part: &[u8]| {
+            assert!(part.len() <= 32 * 1024, "handed on in small runs");
+            plain.extend_from_slice(part);
+            Ok(())
+        };
+        if let Some(mut decoder) = Decoder::new([header].into_iter())? {
+            for piece in pieces {
+                decoder.push(piece, &mut take)?;
+            }
+            decoder.finish(&mut take)?;
+        }
+        Ok(plain)
+    }
+
+    const CODINGS: [&str; 5] = ["gzip", "deflate", "raw-deflate", "br", "zstd"];
+
+    fn header(coding: &str) -> &str {
+        coding.strip_prefix("raw-").unwrap_or(coding)
+    }
+
+    #[test]
+    fn round_trips_cut_at_each_byte() {
+        let plain = b"{\"choices\":[{\"text\":\"abcabcabcabc\"}]}".repeat(3);
+        for coding in CODINGS {
+            let coded = encode(coding, &plain);
+            for cut in 0..=coded.len() {
+                let decoded = decode(header(coding), [&coded[..cut], &coded[cut..]]);
+                assert_eq!(decoded.as_deref(), Ok(&plain[..]), "{coding} at {cut}");
+            }
+            assert_eq!(decode(header(coding), coded.chunks(1)).as_deref(), Ok(&plain[..]), "{coding}");
+            let short = decode(header(coding), [&coded[..coded.len() - 1]]);
+            assert_eq!(short, Err(Stop::Malformed), "{coding}, one byte short");
+        }
+    }
+
+    #[test]
+    fn stacked_codings_and_their_names() {
+        let plain = b"some plain text, some plain text".repeat(9);
+        let coded = encode("br", &encode("gzip", &plain));
+        for header in ["gzip, br", "x-gzip,BR", "identity, gzip, , br"] {
+            assert_eq!(decode(header, coded.chunks(7)).as_deref(), Ok(&plain[..]), "{header}");
+        }
+        assert!(matches!(Decoder::new(["identity", ""].into_iter()), Ok(None)));
+        assert!(Decoder::new(["compress"].into_iter()).is_err());
+        assert!(Decoder::new(["gzip, gzip", "gzip, gzip, gzip"].into_iter()).is_err());
+        let two_headers = Decoder::new(["gzip", "br"].into_iter()).unwrap().unwrap();
+        assert_eq!(two_headers.stages[0].coding, Coding::Brotli, "the last is undone first");
+    }
+
+    #[test]
+    fn a_header_that_outlived_its_encoding_is_ignored() {
+        for header in ["gzip", "zstd"] {
+            for plain in [&b""[..], b"{", b"{}", b"{\"a\":1}", b"data: x\n\n"] {
+                assert_eq!(decode(header, plain.chunks(1)).as_deref(), Ok(plain), "{header}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_and_frames_may_follow_each_other() {
+        for coding in ["gzip", "zstd"] {
+            let coded = [encode(coding, b"one "), encode(coding, b"two")].concat();
+            assert_eq!(decode(coding, coded.chunks(3)).as_deref(), Ok(&b"one two"[..]), "{coding}");
+        }
+    }
+
+    /// A flush of the sender is readable at once: the time to the first token depends on it.
+    #[test]
+    fn what_was_flushed_is_there() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(b"data: first\n\n").unwrap();
+        gzip.flush().unwrap();
+        let mut br = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+        br.write_all(b"data: first\n\n").unwrap();
+        br.flush().unwrap();
+        let mut zstd = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+        zstd.write_all(b"data: first\n\n").unwrap();
+        zstd.flush().unwrap();
+        for (header, coded) in
+            [("gzip", gzip.get_ref().clone()), ("br", br.get_ref().clone()), ("zstd", zstd.get_ref().clone())]
+        {
+            let mut plain = Vec::new();
+            let mut decoder = Decoder::new([header].into_iter()).unwrap().unwrap();
+            decoder
+                .push(&coded, &mut |part| {
+                    plain.extend_from_slice(part);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(plain, b"data: first\n\n", "{header}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_goes_off_no_further_than_it_is_let() {
+        let zeros = vec![0; 16 << 20];
+        for coding in CODINGS {
+            let coded = encode(coding, &zeros);
+            let mut taken = 0;
+            let mut decoder = Decoder::new([header(coding)].into_iter()).unwrap().unwrap();
+            let result = decoder.push(&coded, &mut |part| {
+                taken += part.len();
+                if taken > 100_000 { Err(Stop::Full) } else { Ok(()) }
+            });
+            assert_eq!(result, Err(Stop::Full), "{coding}");
+            assert!(taken < 200_000, "{coding} {taken}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(
+            plain in prop::collection::vec(0u8..8, 0..3000),
+            sizes in prop::collection::vec(1usize..200, 1..20),
+            coding in prop::sample::select(&CODINGS[..]),
+        ) {
+            let coded = encode(coding, &plain);
+            let mut pieces = Vec::new();
+            let mut rest = &coded[..];
+            for size in sizes.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (piece, after) = rest.split_at((*size).min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            prop_assert_eq!(decode(header(coding), pieces), Ok(plain));
+        }
+
+        #[test]
+        fn anything_may_come(
+            mut coded in prop::collection::vec(any::<u8>(), 0..400),
+            header in prop::sample::select(vec!["gzip", "deflate", "br", "zstd", "br, gzip"]),
+            magic in prop::sample::select(vec![&b""[..], b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00", b"\x28\xb5\x2f\xfd"]),
+        ) {
+            coded.splice(..0, magic.iter().copied());
+            let whole = decode(header, [&coded[..]]);
+            let cut = decode(header, coded.chunks(5));
+            prop_assert_eq!(whole.is_ok(), cut.is_ok());
+        }
+    }
+}

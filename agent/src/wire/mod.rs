@@ -9,6 +9,8 @@ mod credentials;
 mod encoding;
 mod event;
 mod h1;
+#[cfg(test)]
+mod properties;
 mod sse;
 mod start;
 

@@ -6,8 +6,8 @@
 //! next request on the same connection (nearly all do; one that was seen not to is given up after a loss):
 //!
 //! - a request that begins after a loss ends every exchange before it, and the response that begins next is its own;
-//! - without a new request, reading goes on only if less is missing than the smallest head seen on
-//!   that side takes, so that no message can have begun in it.
+//! - without a new request, reading goes on only if so little went unread (less than half the smallest head
+//!   seen on that side) that no other message can have begun in it.
 
 mod exchanges;
 mod framing;
@@ -61,11 +61,11 @@ enum State {
 struct Lost {
     /// Nothing was seen of this side yet.
     fresh: bool,
-    /// Bytes missing since the last request began.
-    missing: u64,
+    /// Bytes missing or skipped since then, or since the last request began.
+    unread: u64,
     /// The lost message was chunked: reading may go on at a piece that begins with a chunk.
     chunked: bool,
-    /// The lost place is malformed, or a message began in what was skipped.
+    /// It is not that bytes are missing, but that they are malformed.
     hopeless: bool,
 }
 
@@ -75,9 +75,9 @@ impl Side {
         Self { state, head: Collector::default(), current: None, body: None, smallest_head: None }
     }
 
-    /// Is it certain that no other message began in what is missing?
+    /// Is too little unread for another message to have begun in it?
     fn same_message(&self, lost: Lost) -> bool {
-        !lost.hopeless && (lost.missing == 0 || self.smallest_head.is_some_and(|head| lost.missing < head))
+        !lost.hopeless && (lost.unread == 0 || self.smallest_head.is_some_and(|head| lost.unread < head / 2))
     }
 
     /// A head of so many bytes began a message.
@@ -296,13 +296,7 @@ impl Http1 {
     ) {
         self.skip(held + rest.len() as u64);
         match lost {
-            Some(lost) => {
-                // Scanned only while it matters, that is while a message is waited for.
-                let begun = !lost.hopeless && self.http && memchr::memmem::find(rest, b"HTTP/1.").is_some();
-                if begun && let State::Lost(lost) = &mut self.side(direction).state {
-                    lost.hopeless = true;
-                }
-            }
+            Some(_) => self.lose_more(direction, time, held + rest.len() as u64, out),
             None => self.lose(direction, time, 0, false, true, out),
         }
     }
@@ -329,13 +323,10 @@ impl Http1 {
                 }
                 Fit::Unknown => self.lose(direction, time, len, cut, false, out),
             },
-            State::Lost(lost) => {
-                lost.fresh = false;
-                lost.missing = lost.missing.saturating_add(len);
-                let lost = *lost;
+            State::Lost(_) => {
                 let held = side.head.clear();
                 self.skip(held);
-                self.lost(direction, lost, time, out);
+                self.lose_more(direction, time, held.saturating_add(len), out);
             }
         }
     }
@@ -354,12 +345,23 @@ impl Http1 {
         if matches!(self.side(direction).state, State::Body(_)) {
             self.body_gap(direction, time, None, cut, out);
         }
-        let lost = Lost { fresh: false, missing, chunked: chunked && !malformed, hopeless: malformed };
+        let lost =
+            Lost { fresh: false, unread: missing, chunked: chunked && !malformed, hopeless: malformed };
         let side = self.side(direction);
         side.state = State::Lost(lost);
         let held = side.head.clear();
         self.skip(held);
         self.lost(direction, lost, time, out);
+    }
+
+    /// A side that is lost stays so for `n` bytes more, whether they are missing or make no sense.
+    fn lose_more(&mut self, direction: Direction, time: Timestamp, n: u64, out: &mut Vec<Event>) {
+        if let State::Lost(lost) = &mut self.side(direction).state {
+            lost.fresh = false;
+            lost.unread = lost.unread.saturating_add(n);
+            let lost = *lost;
+            self.lost(direction, lost, time, out);
+        }
     }
 
     /// What follows from a loss for the exchanges.
