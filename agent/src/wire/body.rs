@@ -193,6 +193,9 @@ mod tests {
         undecided_bytes: 1,
     };
 
+    /// Headers, pieces, what is read, and what is counted.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], &'a str, [u64; 2]);
+
     /// `text` for bytes, `e(text)` for an event, `-?` and `-?cut` for what is missing.
     fn read(headers: &[(&str, &str)], pieces: &[&[u8]], limits: &Limits) -> (String, [u64; 2]) {
         let account = Arc::new(Account::default());
@@ -230,7 +233,6 @@ mod tests {
         let half = &short[..short.len() / 2];
         let xs = "x".repeat(20);
         let xs_cut = format!("{xs}-?cut");
-        type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], &'a str, [u64; 2]);
         let table: &[Row<'_>] = &[
             (&[], &[b"ab", b"cd"], "abcd", [0, 0]),
             (&[], &[b"ab", b"<gap>", b"cd"], "ab-3cd", [0, 0]),
