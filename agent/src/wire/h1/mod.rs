@@ -345,12 +345,12 @@ impl Http1 {
         if matches!(self.side(direction).state, State::Body(_)) {
             self.body_gap(direction, time, None, cut, out);
         }
-        let lost =
-            Lost { fresh: false, unread: missing, chunked: chunked && !malformed, hopeless: malformed };
-        let side = self.side(direction);
-        side.state = State::Lost(lost);
-        let held = side.head.clear();
+        let held = self.side(direction).head.clear();
         self.skip(held);
+        // A head that had begun may be complete within what is missing, and its message too.
+        let unread = missing.saturating_add(held);
+        let lost = Lost { fresh: false, unread, chunked: chunked && !malformed, hopeless: malformed };
+        self.side(direction).state = State::Lost(lost);
         self.lost(direction, lost, time, out);
     }
 
