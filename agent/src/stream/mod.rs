@@ -1,5 +1,10 @@
 //! ORDER: records in, and per connection and direction an ordered byte stream with explicit gaps out.
 
+mod streams;
+mod table;
+
+pub use streams::{Limits, Streams};
+
 use bytes::Bytes;
 
 use crate::{

@@ -3,8 +3,18 @@
 //! A [`Connection`] is fed the segments of one connection and emits [`Event`]s of the exchanges in it.
 //! Credentials end here: no event carries an `authorization` header, an API key or a cookie.
 
+mod body;
+mod connection;
+mod credentials;
+mod encoding;
 mod event;
+mod h1;
+#[cfg(test)]
+mod properties;
+mod sse;
+mod start;
 
+pub use connection::{Connection, Interest, Limits};
 pub use event::{
     Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, RequestHead, ResponseHead,
     Role, SseEvent, Version,

@@ -1,0 +1,321 @@
+//! Puts the records of each connection and direction in order and makes what is missing explicit.
+
+use std::sync::Arc;
+
+use super::{
+    GapReason, Piece, Segment, StreamEvent,
+    table::{Entry, Position, Table},
+};
+use crate::{
+    account::{Account, Counter},
+    capture::{Close, CloseReason, ConnectionId, Data, Direction, Process},
+    time::Timestamp,
+};
+
+/// What the stream layer may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections followed at once; beyond it the one that was idle longest is given up.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 65_536 }
+    }
+}
+
+/// The streams of all connections.
+pub struct Streams {
+    table: Table,
+    account: Arc<Account>,
+}
+
+impl Streams {
+    /// No connections yet.
+    pub fn new(limits: Limits, account: Arc<Account>) -> Self {
+        Self { table: Table::new(limits.connections), account }
+    }
+
+    /// How many connections are followed.
+    pub fn connections(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Takes a record, and hands on what is missing before it and what of it is new.
+    pub fn data(&mut self, data: Data, out: &mut Vec<StreamEvent>) {
+        let Data { connection, process, direction, time, offset, cut, mut bytes, call_len: _ } = data;
+        if self.table.touch(connection).is_none() {
+            self.begin(connection, process, time, out);
+        }
+        let Some(entry) = self.table.touch(connection) else { return };
+        entry.process = process;
+        let unwanted = entry.unwanted;
+        let position = position(entry, direction);
+        let at = StreamAt { connection, process, direction, time };
+        if let Some(missing) = offset.checked_sub(position.next).filter(|n| *n > 0) {
+            gap(&self.account, at, missing, unwanted, position.cut, out);
+            position.next = offset;
+        }
+        let known = position.next - offset;
+        let end = offset.saturating_add(bytes.len() as u64);
+        if known > 0 {
+            let twice = known.min(bytes.len() as u64);
+            self.account.add(Counter::DuplicateBytes, twice);
+            let _ = bytes.split_to(twice as usize);
+        }
+        if end >= position.next {
+            position.next = end;
+            position.cut = cut;
+        }
+        if !bytes.is_empty() {
+            out.push(at.segment(Piece::Bytes(bytes)));
+        }
+    }
+
+    /// Takes a close: what is known to be missing at the end of each direction, then the close itself.
+    ///
+    /// After [`CloseReason::Shutdown`] the connection is still followed, since the process may read on.
+    pub fn close(&mut self, close: Close, out: &mut Vec<StreamEvent>) {
+        let Close { connection, time, reason, sent, received } = close;
+        // Of a connection that isn't known (evicted, or never heard of) nobody holds anything, and how
+        // much of its totals is already accounted for can't be told.
+        if let Some(entry) = self.table.touch(connection) {
+            let (process, unwanted) = (entry.process, entry.unwanted);
+            for (direction, total) in [(Direction::Sent, sent), (Direction::Received, received)] {
+                let position = position(entry, direction);
+                let missing = total.unwrap_or(0).saturating_sub(position.next);
+                if missing > 0 {
+                    let at = StreamAt { connection, process, direction, time };
+                    gap(&self.account, at, missing, unwanted, position.cut, out);
+                    position.next += missing;
+                    position.cut = false;
+                }
+            }
+        }
+        if reason != CloseReason::Shutdown {
+            self.table.remove(connection);
+        }
+        out.push(StreamEvent::Close { connection, time, reason });
+    }
+
+    /// Closes every connection, because the capture ends.
+    pub fn close_all(&mut self, time: Timestamp, out: &mut Vec<StreamEvent>) {
+        while let Some(connection) = self.table.pop_oldest() {
+            out.push(StreamEvent::Close { connection, time, reason: CloseReason::CaptureEnd });
+        }
+    }
+
+    /// Says whether the agent has told the kernel to leave out the bytes of a connection: what is
+    /// missing from now on is then [`GapReason::Unwanted`], which is no loss.
+    pub fn set_unwanted(&mut self, connection: ConnectionId, unwanted: bool) {
+        if let Some(entry) = self.table.touch(connection) {
+            entry.unwanted = unwanted;
+        }
+    }
+
+    fn begin(
+        &mut self,
+        connection: ConnectionId,
+        process: Process,
+        time: Timestamp,
+        out: &mut Vec<StreamEvent>,
+    ) {
+        let entry =
+            Entry { sent: Position::default(), received: Position::default(), process, unwanted: false };
+        self.account.add(Counter::Connections, 1);
+        if let Some(evicted) = self.table.insert(connection, entry) {
+            self.account.add(Counter::ConnectionsEvicted, 1);
+            out.push(StreamEvent::Close { connection: evicted, time, reason: CloseReason::CaptureEnd });
+        }
+    }
+}
+
+fn position(entry: &mut Entry, direction: Direction) -> &mut Position {
+    match direction {
+        Direction::Sent => &mut entry.sent,
+        Direction::Received => &mut entry.received,
+    }
+}
+
+/// Where and when a segment belongs.
+#[derive(Clone, Copy)]
+struct StreamAt {
+    connection: ConnectionId,
+    process: Process,
+    direction: Direction,
+    time: Timestamp,
+}
+
+impl StreamAt {
+    fn segment(self, piece: Piece) -> StreamEvent {
+        let Self { connection, process, direction, time } = self;
+        StreamEvent::Segment(Segment { connection, process, direction, time, piece })
+    }
+}
+
+fn gap(account: &Account, at: StreamAt, len: u64, unwanted: bool, cut: bool, out: &mut Vec<StreamEvent>) {
+    let reason = match (cut, unwanted) {
+        (true, _) => GapReason::Cap,
+        (false, true) => GapReason::Unwanted,
+        (false, false) => GapReason::Lost,
+    };
+    // Unwanted bytes are counted where they are left out, in the kernel.
+    if reason != GapReason::Unwanted {
+        account.add(Counter::GapBytes, len);
+    }
+    out.push(at.segment(Piece::Gap { len, reason }));
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROCESS: Process = Process { pid: 7, tid: 8 };
+
+    fn record(id: u64, direction: Direction, offset: u64, bytes: &'static str) -> Data {
+        Data {
+            connection: ConnectionId(id),
+            process: PROCESS,
+            direction,
+            time: Timestamp(offset),
+            offset,
+            call_len: bytes.len() as u32,
+            cut: false,
+            bytes: Bytes::from_static(bytes.as_bytes()),
+        }
+    }
+
+    fn close(id: u64, reason: CloseReason, sent: u64, received: u64) -> Close {
+        let connection = ConnectionId(id);
+        Close { connection, time: Timestamp(9), reason, sent: Some(sent), received: Some(received) }
+    }
+
+    /// Events as short texts: `1>abc` sent, `1<abc` received, `1>-5 Lost` a gap, `1x Freed` a close.
+    fn shown(out: &[StreamEvent]) -> Vec<String> {
+        out.iter()
+            .map(|event| match event {
+                StreamEvent::Segment(Segment { connection, direction, piece, .. }) => {
+                    let way = if *direction == Direction::Sent { '>' } else { '<' };
+                    match piece {
+                        Piece::Bytes(b) => format!("{}{way}{}", connection.0, String::from_utf8_lossy(b)),
+                        Piece::Gap { len, reason } => format!("{}{way}-{len} {reason:?}", connection.0),
+                    }
+                }
+                StreamEvent::Close { connection, reason, .. } => format!("{}x {reason:?}", connection.0),
+            })
+            .collect()
+    }
+
+    fn streams(connections: usize) -> (Streams, Arc<Account>) {
+        let account = Arc::new(Account::default());
+        (Streams::new(Limits { connections }, account.clone()), account)
+    }
+
+    #[test]
+    fn order_gaps_and_overlaps() {
+        use Direction::{Received, Sent};
+        let (mut streams, account) = streams(8);
+        let mut out = Vec::new();
+        streams.data(record(1, Sent, 0, "abc"), &mut out);
+        streams.data(record(1, Received, 4, "xyz"), &mut out);
+        streams.data(record(1, Sent, 5, "fg"), &mut out);
+        streams.data(record(1, Sent, 6, "ghi"), &mut out);
+        streams.data(record(1, Sent, 0, "abcdefg"), &mut out);
+        streams.data(Data { cut: true, ..record(1, Received, 7, "w") }, &mut out);
+        streams.data(record(1, Received, 10, "v"), &mut out);
+        assert_eq!(
+            shown(&out),
+            ["1>abc", "1<-4 Lost", "1<xyz", "1>-2 Lost", "1>fg", "1>hi", "1<w", "1<-2 Cap", "1<v"]
+        );
+        assert_eq!(account.get(Counter::GapBytes), 8);
+        assert_eq!(account.get(Counter::DuplicateBytes), 8);
+        assert_eq!(account.get(Counter::Connections), 1);
+    }
+
+    #[test]
+    fn closes_and_their_tail_gaps() {
+        use Direction::Sent;
+        let (mut streams, account) = streams(8);
+        let mut out = Vec::new();
+        streams.data(Data { cut: true, ..record(1, Sent, 0, "abc") }, &mut out);
+        streams.close(close(1, CloseReason::Shutdown, 5, 0), &mut out);
+        streams.data(record(1, Direction::Received, 0, "late"), &mut out);
+        assert_eq!(streams.connections(), 1);
+        streams.close(close(1, CloseReason::Freed, 5, 6), &mut out);
+        assert_eq!(streams.connections(), 0);
+        streams.close(close(2, CloseReason::Freed, 50, 60), &mut out);
+        assert_eq!(
+            shown(&out),
+            ["1>abc", "1>-2 Cap", "1x Shutdown", "1<late", "1<-2 Lost", "1x Freed", "2x Freed"]
+        );
+        assert_eq!(account.get(Counter::GapBytes), 4);
+    }
+
+    #[test]
+    fn unwanted_bytes_are_no_loss() {
+        let (mut streams, account) = streams(8);
+        let mut out = Vec::new();
+        streams.data(record(1, Direction::Sent, 0, "a"), &mut out);
+        streams.set_unwanted(ConnectionId(1), true);
+        streams.data(record(1, Direction::Sent, 3, "d"), &mut out);
+        assert_eq!(shown(&out), ["1>a", "1>-2 Unwanted", "1>d"]);
+        assert_eq!(account.get(Counter::GapBytes), 0);
+    }
+
+    #[test]
+    fn a_full_table_evicts_the_idlest_and_says_so() {
+        let (mut streams, account) = streams(2);
+        let mut out = Vec::new();
+        streams.data(record(1, Direction::Sent, 0, "a"), &mut out);
+        streams.data(record(2, Direction::Sent, 0, "b"), &mut out);
+        streams.data(record(1, Direction::Sent, 1, "c"), &mut out);
+        streams.data(record(3, Direction::Sent, 0, "d"), &mut out);
+        streams.close_all(Timestamp(1), &mut out);
+        assert_eq!(
+            shown(&out),
+            ["1>a", "2>b", "1>c", "2x CaptureEnd", "3>d", "1x CaptureEnd", "3x CaptureEnd"]
+        );
+        assert_eq!(account.get(Counter::ConnectionsEvicted), 1);
+        assert_eq!(streams.connections(), 0);
+    }
+
+    #[test]
+    fn offsets_at_the_end_of_the_number_range_do_not_overflow() {
+        let (mut streams, _) = streams(2);
+        let mut out = Vec::new();
+        streams.data(record(1, Direction::Sent, u64::MAX - 1, "abcdef"), &mut out);
+        streams.data(record(1, Direction::Sent, 3, "abcdef"), &mut out);
+        streams.close(close(1, CloseReason::Freed, u64::MAX, u64::MAX), &mut out);
+        assert_eq!(streams.connections(), 0);
+    }
+
+    proptest! {
+        /// Whatever arrives, the pieces cover the numbers from zero on without a hole or a repetition.
+        #[test]
+        fn pieces_cover_every_number_once(records in prop::collection::vec((0u64..64, 0usize..16), 0..40)) {
+            let (mut streams, _) = streams(2);
+            let (mut out, mut furthest) = (Vec::new(), 0);
+            for (offset, len) in records {
+                let bytes = Bytes::from((0..len).map(|i| offset as u8 + i as u8).collect::<Vec<_>>());
+                streams.data(Data { bytes, ..record(1, Direction::Sent, offset, "") }, &mut out);
+                furthest = furthest.max(offset + len as u64);
+            }
+            let mut at = 0u64;
+            for event in out {
+                let StreamEvent::Segment(segment) = event else { continue };
+                match segment.piece {
+                    Piece::Gap { len, .. } => { prop_assert!(len > 0); at += len; }
+                    Piece::Bytes(bytes) => {
+                        prop_assert!(!bytes.is_empty());
+                        for byte in bytes { prop_assert_eq!(u64::from(byte), at); at += 1; }
+                    }
+                }
+            }
+            prop_assert_eq!(at, furthest);
+        }
+    }
+}

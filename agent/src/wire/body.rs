@@ -1,0 +1,263 @@
+//! A body on its way out: content encoding undone, event streams taken apart, limits kept.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    Body, Event, EventKind, ExchangeId, Headers, Limits, Missing,
+    encoding::{Decoder, Stop},
+    sse::{Found, Sse},
+};
+use crate::{
+    account::{Account, Counter},
+    time::Timestamp,
+};
+
+/// Decoded bytes are collected up to this length before they are handed on.
+const COLLECT: usize = 64 * 1024;
+
+/// Where the parts of a body go.
+pub(super) struct Sink<'a> {
+    pub out: &'a mut Vec<Event>,
+    pub exchange: ExchangeId,
+    pub time: Timestamp,
+    /// Of the request; else of the response.
+    pub request: bool,
+}
+
+impl Sink<'_> {
+    fn put(&mut self, body: Body) {
+        let kind = if self.request { EventKind::RequestBody(body) } else { EventKind::ResponseBody(body) };
+        self.out.push(Event { exchange: self.exchange, time: self.time, kind });
+    }
+
+    fn missing(&mut self, len: Option<u64>, cut: bool) {
+        self.put(Body::Missing(Missing { len, cut }));
+    }
+}
+
+enum Coded {
+    Plain,
+    Encoded(Box<Decoder>),
+    /// In an encoding that isn't known.
+    Unknown,
+}
+
+/// Reads one body.
+pub(super) struct BodyReader {
+    account: Arc<Account>,
+    coded: Coded,
+    content: Content,
+    /// Nothing more is read: the body is over its limit, or the rest can't be decoded.
+    over: bool,
+}
+
+impl BodyReader {
+    /// For the body that follows a head.
+    pub fn new(headers: &Headers, request: bool, limits: &Limits, account: &Arc<Account>) -> Self {
+        let codings = headers.0.iter().filter(|h| &*h.name == "content-encoding").map(|h| &*h.value);
+        let coded = match Decoder::new(codings) {
+            Ok(None) => Coded::Plain,
+            Ok(Some(decoder)) => Coded::Encoded(Box::new(decoder)),
+            Err(_) => Coded::Unknown,
+        };
+        let media_type = headers.get("content-type").and_then(|v| v.split(';').next()).unwrap_or_default();
+        let sse = (!request && media_type.trim().eq_ignore_ascii_case("text/event-stream"))
+            .then(|| Box::new(Sse::new(limits.event_bytes)));
+        let content = Content { sse, left: limits.body_bytes, collected: BytesMut::new(), too_long: false };
+        Self { account: account.clone(), coded, content, over: false }
+    }
+
+    /// The next bytes of the wire.
+    pub fn data(&mut self, bytes: Bytes, sink: &mut Sink<'_>) {
+        if self.over || bytes.is_empty() {
+            return;
+        }
+        let result = match &mut self.coded {
+            Coded::Plain => self.content.put(bytes, sink),
+            Coded::Unknown => Err(Stop::Malformed),
+            Coded::Encoded(decoder) => {
+                let result = decoder.push(&bytes, &mut |part| self.content.collect(part, sink));
+                self.content.flush(sink).and(result)
+            }
+        };
+        self.settle(result, sink);
+    }
+
+    /// Bytes of the wire are missing here.
+    pub fn gap(&mut self, len: Option<u64>, cut: bool, sink: &mut Sink<'_>) {
+        if self.over {
+            return;
+        }
+        sink.missing(len, cut);
+        if matches!(self.coded, Coded::Plain) {
+            if let Some(sse) = &mut self.content.sse {
+                sse.gap();
+            }
+        } else {
+            self.over = true;
+            self.account.add(Counter::BodiesUndecoded, 1);
+        }
+    }
+
+    /// The body is complete.
+    pub fn end(mut self, sink: &mut Sink<'_>) {
+        if self.over {
+            return;
+        }
+        if let Coded::Encoded(decoder) = &mut self.coded {
+            let result = decoder.finish(&mut |part| self.content.collect(part, sink));
+            let result = self.content.flush(sink).and(result);
+            self.settle(result, sink);
+        }
+    }
+
+    fn settle(&mut self, result: Result<(), Stop>, sink: &mut Sink<'_>) {
+        if std::mem::take(&mut self.content.too_long) {
+            self.account.add(Counter::BodiesCut, 1);
+        }
+        let Err(stop) = result else { return };
+        self.over = true;
+        self.account.add(
+            match stop {
+                Stop::Full => Counter::BodiesCut,
+                Stop::Malformed => Counter::BodiesUndecoded,
+            },
+            1,
+        );
+        sink.missing(None, stop == Stop::Full);
+        self.coded = Coded::Unknown;
+        self.content.sse = None;
+    }
+}
+
+/// The decoded side of a body.
+struct Content {
+    sse: Option<Box<Sse>>,
+    /// Decoded bytes that may still come.
+    left: u64,
+    collected: BytesMut,
+    /// An event was over its limit.
+    too_long: bool,
+}
+
+impl Content {
+    fn collect(&mut self, part: &[u8], sink: &mut Sink<'_>) -> Result<(), Stop> {
+        self.collected.extend_from_slice(part);
+        if self.collected.len() >= COLLECT { self.flush(sink) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), Stop> {
+        if self.collected.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.collected.split().freeze();
+        self.put(bytes, sink)
+    }
+
+    fn put(&mut self, mut bytes: Bytes, sink: &mut Sink<'_>) -> Result<(), Stop> {
+        let full = bytes.len() as u64 > self.left;
+        if full {
+            bytes.truncate(self.left as usize);
+        }
+        self.left -= bytes.len() as u64;
+        if !bytes.is_empty() {
+            if let Some(sse) = &mut self.sse {
+                sse.push(bytes, &mut |found| match found {
+                    Found::Event(event) => sink.put(Body::Sse(event)),
+                    Found::TooLong => {
+                        self.too_long = true;
+                        sink.missing(None, true);
+                    }
+                });
+            } else {
+                sink.put(Body::Bytes(bytes));
+            }
+        }
+        if full { Err(Stop::Full) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Header, encoding::tests::encode};
+
+    const LIMITS: Limits = Limits {
+        head_bytes: 1000,
+        headers: 10,
+        body_bytes: 20,
+        event_bytes: 12,
+        outstanding: 1,
+        undecided_bytes: 1,
+    };
+
+    /// Headers, pieces, what is read, and what is counted.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a [u8]], &'a str, [u64; 2]);
+
+    /// `text` for bytes, `e(text)` for an event, `-?` and `-?cut` for what is missing.
+    fn read(headers: &[(&str, &str)], pieces: &[&[u8]], limits: &Limits) -> (String, [u64; 2]) {
+        let account = Arc::new(Account::default());
+        let headers =
+            Headers(headers.iter().map(|(n, v)| Header { name: (*n).into(), value: (*v).into() }).collect());
+        let mut body = BodyReader::new(&headers, false, limits, &account);
+        let mut out = Vec::new();
+        let mut sink = Sink { out: &mut out, exchange: ExchangeId(0), time: Timestamp(0), request: false };
+        for piece in pieces {
+            match *piece {
+                b"<gap>" => body.gap(Some(3), false, &mut sink),
+                piece => body.data(Bytes::copy_from_slice(piece), &mut sink),
+            }
+        }
+        body.end(&mut sink);
+        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        let shown = out.iter().map(|event| match &event.kind {
+            EventKind::ResponseBody(Body::Bytes(b)) => text(b),
+            EventKind::ResponseBody(Body::Sse(e)) => format!("{}({})", e.event, text(&e.data)),
+            EventKind::ResponseBody(Body::Missing(m)) => {
+                let len = m.len.map_or("?".to_owned(), |n| n.to_string());
+                format!("-{len}{}", if m.cut { "cut" } else { "" })
+            }
+            other => panic!("{other:?}"),
+        });
+        (shown.collect(), [account.get(Counter::BodiesCut), account.get(Counter::BodiesUndecoded)])
+    }
+
+    #[test]
+    fn bodies() {
+        const SSE: (&str, &str) = ("content-type", "Text/Event-Stream; charset=utf-8");
+        let gzip = ("content-encoding", "gzip");
+        let zipped = |text: &str| encode("gzip", text.as_bytes());
+        let (short, bomb, event) = (zipped("hello"), zipped(&"x".repeat(5000)), zipped("data: a\n\n"));
+        let half = &short[..short.len() / 2];
+        let xs = "x".repeat(20);
+        let xs_cut = format!("{xs}-?cut");
+        let table: &[Row<'_>] = &[
+            (&[], &[b"ab", b"cd"], "abcd", [0, 0]),
+            (&[], &[b"ab", b"<gap>", b"cd"], "ab-3cd", [0, 0]),
+            (&[], &[xs.as_bytes()], &xs, [0, 0]),
+            (&[], &[xs.as_bytes(), b"y", b"z", b"<gap>"], &xs_cut, [1, 0]),
+            (&[gzip], &[&short], "hello", [0, 0]),
+            (&[gzip], &[], "", [0, 0]),
+            (&[gzip], &[b"{\"a\":1}"], "{\"a\":1}", [0, 0]),
+            (&[gzip], &[&bomb], &xs_cut, [1, 0]),
+            (&[gzip], &[b"<gap>", &short], "-3", [0, 1]),
+            (&[gzip], &[half], "h-?", [0, 1]),
+            (&[("content-encoding", "dcz")], &[b"ab", b"cd"], "-?", [0, 1]),
+            (&[("content-encoding", "dcz")], &[], "", [0, 0]),
+            (&[("content-encoding", "br")], &[b"{\"a\":\"bcdefghijkl\"}"], "-?", [0, 1]),
+            (&[SSE], &[b"event: e\ndata: a\n\n"], "e(a)", [0, 0]),
+            (&[SSE, gzip], &[&event], "(a)", [0, 0]),
+            (&[SSE], &[b"da", b"<gap>", b"x\n\n", b"data:b\n\n"], "-3(b)", [0, 0]),
+            (&[SSE], &[b"data:56789abcd\n\n"], "-?cut", [1, 0]),
+        ];
+        for (headers, pieces, shown, counted) in table {
+            assert_eq!(
+                read(headers, pieces, &LIMITS),
+                ((*shown).to_owned(), *counted),
+                "{headers:?} {pieces:?}"
+            );
+        }
+    }
+}

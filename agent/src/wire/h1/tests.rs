@@ -1,0 +1,662 @@
+//! Conversations as literal text, and what is made of them.
+
+use std::fmt::Write;
+
+use super::*;
+use crate::wire::{Body, Connection, Interest};
+
+/// One step of a conversation.
+#[derive(Clone, Debug)]
+enum Do {
+    Sent(Vec<u8>),
+    Received(Vec<u8>),
+    SentGap(u64),
+    ReceivedGap(u64),
+    Close(CloseReason),
+}
+
+fn out(text: &str) -> Do {
+    Do::Sent(text.into())
+}
+
+fn back(text: &str) -> Do {
+    Do::Received(text.into())
+}
+
+const FREED: Do = Do::Close(CloseReason::Freed);
+
+/// Runs a conversation and shows its events, adjacent bytes of a body joined.
+fn converse(steps: &[Do]) -> (String, Connection, Arc<Account>) {
+    converse_within(Limits::default(), steps)
+}
+
+fn converse_within(limits: Limits, steps: &[Do]) -> (String, Connection, Arc<Account>) {
+    let account = Arc::new(Account::default());
+    let mut connection = Connection::new(limits, account.clone());
+    let mut events = Vec::new();
+    for (i, step) in steps.iter().enumerate() {
+        let time = Timestamp(i as u64);
+        let gap = |len: &u64| Piece::Gap { len: *len, reason: GapReason::Lost };
+        let bytes = |b: &[u8]| Piece::Bytes(Bytes::copy_from_slice(b));
+        match step {
+            Do::Sent(b) => connection.push(Direction::Sent, time, bytes(b), &mut events),
+            Do::Received(b) => connection.push(Direction::Received, time, bytes(b), &mut events),
+            Do::SentGap(n) => connection.push(Direction::Sent, time, gap(n), &mut events),
+            Do::ReceivedGap(n) => connection.push(Direction::Received, time, gap(n), &mut events),
+            Do::Close(reason) => connection.close(time, *reason, &mut events),
+        }
+    }
+    (shown(&events), connection, account)
+}
+
+/// `0 POST /path`, `0 >body`, `0 >.` for a complete request, `0 200`, `0 <body`, `0 <e:data` for an event,
+/// `0 <-5` for missing bytes, `0 =Complete`.
+fn shown(events: &[Event]) -> String {
+    let mut lines: Vec<(Option<(u64, char)>, String)> = Vec::new();
+    for event in events {
+        let id = event.exchange.0;
+        let (joins, text) = match &event.kind {
+            EventKind::RequestHead(head) => (None, format!("{id} {} {}", head.method, head.path)),
+            EventKind::RequestEnd => (None, format!("{id} >.")),
+            EventKind::ResponseHead(head) => (None, format!("{id} {}", head.status)),
+            EventKind::End(how) => (None, format!("{id} ={how:?}")),
+            EventKind::RequestBody(body) => body_shown(id, '>', body),
+            EventKind::ResponseBody(body) => body_shown(id, '<', body),
+        };
+        match lines.last_mut() {
+            Some((before, line)) if joins.is_some() && *before == joins => line.push_str(&text[3..]),
+            _ => lines.push((joins, text)),
+        }
+    }
+    lines.into_iter().fold(String::new(), |mut all, (_, line)| {
+        let _ = writeln!(all, "{line}");
+        all
+    })
+}
+
+fn body_shown(id: u64, way: char, body: &Body) -> (Option<(u64, char)>, String) {
+    match body {
+        Body::Bytes(b) => (Some((id, way)), format!("{id} {way}{}", String::from_utf8_lossy(b))),
+        Body::Sse(e) => (None, format!("{id} {way}{}:{}", e.event, String::from_utf8_lossy(&e.data))),
+        Body::Missing(m) => {
+            (None, format!("{id} {way}-{}", m.len.map_or_else(|| "?".to_owned(), |n| n.to_string())))
+        }
+    }
+}
+
+fn lines(text: &[&str]) -> String {
+    text.iter().fold(String::new(), |all, line| all + line + "\n")
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+const GET_B: &str = "GET /b HTTP/1.1\r\nHost: h\r\n\r\n";
+const POST: &str = "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[test]
+fn whole_exchanges() {
+    let one = ["0 GET /a", "0 >.", "0 200", "0 <ok", "0 =Complete"];
+    let table: Vec<(Vec<Do>, Vec<&str>)> = vec![
+        (vec![out(GET), back(OK)], one.to_vec()),
+        (vec![out(POST), back(OK)], vec!["0 POST /p", "0 >body", "0 >.", "0 200", "0 <ok", "0 =Complete"]),
+        // Keep-alive.
+        (
+            vec![out(GET), back(OK), out(GET_B), back(OK)],
+            [&one[..], &["1 GET /b", "1 >.", "1 200", "1 <ok", "1 =Complete"]].concat(),
+        ),
+        // Pipelining.
+        (
+            vec![out(&(GET.to_owned() + POST + GET_B)), back(&(OK.to_owned() + OK)), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "1 POST /p",
+                "1 >body",
+                "1 >.",
+                "2 GET /b",
+                "2 >.",
+                "0 200",
+                "0 <ok",
+                "0 =Complete",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+                "2 200",
+                "2 <ok",
+                "2 =Complete",
+            ],
+        ),
+        // Interim responses.
+        (
+            vec![
+                out(GET),
+                back("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+                back(OK),
+            ],
+            one.to_vec(),
+        ),
+        // Chunks with extensions and trailers.
+        (vec![out(GET), back(CHUNKED), back("1;a=b\r\no\r\n1\r\nk\r\n0\r\nX: y\r\n\r\n")], one.to_vec()),
+        // Both kinds of framing: chunks win (RFC 9112, section 6.3).
+        (
+            vec![
+                out(GET),
+                back(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 77\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+                ),
+            ],
+            one.to_vec(),
+        ),
+        // Line feeds alone, and empty lines before a request.
+        (
+            vec![
+                out("\r\n\r\nGET /a HTTP/1.1\nHost: h\n\n"),
+                back("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),
+            ],
+            one.to_vec(),
+        ),
+        // No body, whatever the headers say.
+        (
+            vec![
+                out("HEAD /h HTTP/1.1\r\n\r\n"),
+                back("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+                out(GET_B),
+                back(OK),
+            ],
+            vec![
+                "0 HEAD /h",
+                "0 >.",
+                "0 200",
+                "0 =Complete",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            vec![
+                out(GET),
+                back("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
+                out(GET_B),
+                back("HTTP/1.1 204 No Content\r\n\r\n"),
+            ],
+            vec!["0 GET /a", "0 >.", "0 304", "0 =Complete", "1 GET /b", "1 >.", "1 204", "1 =Complete"],
+        ),
+        // Delimited by the close.
+        (vec![out(GET), back("HTTP/1.0 200 OK\r\n\r\no"), back("k"), FREED], one.to_vec()),
+        (
+            vec![
+                out(GET),
+                back("HTTP/1.1 200 OK\r\n\r\no"),
+                Do::Close(CloseReason::Shutdown),
+                back("k"),
+                FREED,
+            ],
+            one.to_vec(),
+        ),
+        // The captured process is the server.
+        (vec![back(GET), out(OK)], one.to_vec()),
+        (vec![back(GET), out("HTTP/1.0 200 OK\r\n\r\nok"), Do::Close(CloseReason::Shutdown)], one.to_vec()),
+        // An answer before the request is complete waits for its end.
+        (
+            vec![out(&POST[..POST.len() - 2]), back(OK), out("dy"), out(GET_B)],
+            vec!["0 POST /p", "0 >bo", "0 200", "0 <ok", "0 >dy", "0 >.", "0 =Complete", "1 GET /b", "1 >."],
+        ),
+        (
+            vec![out(&POST[..POST.len() - 2]), back(OK), FREED],
+            vec!["0 POST /p", "0 >bo", "0 200", "0 <ok", "0 =Complete"],
+        ),
+        // Events.
+        (
+            vec![
+                out(GET),
+                back(STREAM),
+                back("9\r\ndata: a\n\n\r\n"),
+                back("13\r\nevent: e\ndata: b\n\n"),
+                back("\r\n0\r\n\r\n"),
+            ],
+            vec!["0 GET /a", "0 >.", "0 200", "0 <:a", "0 <e:b", "0 =Complete"],
+        ),
+    ];
+    for (steps, expected) in table {
+        let (shown, connection, account) = converse(&steps);
+        assert_eq!(shown, lines(&expected), "{steps:?}");
+        assert_eq!(connection.interest(), Interest::Http);
+        assert_eq!(account.get(Counter::BytesUnparsed), 0, "{steps:?}");
+    }
+}
+
+#[test]
+fn ends_of_the_unfinished() {
+    use CloseReason::{CaptureEnd, Freed, ProcessExit, Shutdown};
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok";
+    let begun = ["0 GET /a", "0 >."];
+    let answered = ["0 GET /a", "0 >.", "0 200", "0 <ok"];
+    let table: Vec<(Vec<Do>, &[&str], &str)> = vec![
+        (vec![out(GET), Do::Close(Freed)], &begun, "0 =ClosedLocally"),
+        (vec![out(GET), Do::Close(ProcessExit)], &begun, "0 =ProcessExit"),
+        (vec![out(GET), Do::Close(CaptureEnd)], &begun, "0 =CaptureEnd"),
+        (vec![out(GET), back(half), Do::Close(Freed)], &answered, "0 =ClosedLocally"),
+        (vec![out(GET), back(half), Do::Close(ProcessExit)], &answered, "0 =ProcessExit"),
+        (
+            vec![out(GET), back(half), Do::Close(Shutdown), Do::Close(ProcessExit)],
+            &answered,
+            "0 =ClosedLocally",
+        ),
+        (vec![out(GET), back(half), Do::Close(Shutdown), Do::Close(CaptureEnd)], &answered, "0 =CaptureEnd"),
+        (vec![back(GET), out(half), Do::Close(Shutdown)], &answered, "0 =ClosedLocally"),
+        (
+            vec![out(GET), back("HTTP/1.1 200 OK\r\n\r\nok"), Do::Close(ProcessExit)],
+            &answered,
+            "0 =ProcessExit",
+        ),
+    ];
+    for (steps, begun, end) in table {
+        let (shown, ..) = converse(&steps);
+        assert_eq!(shown, lines(&[begun, &[end]].concat()), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_client_that_shut_down_may_still_read() {
+    let (shown, ..) = converse(&[out(GET), Do::Close(CloseReason::Shutdown)]);
+    assert_eq!(shown, lines(&["0 GET /a", "0 >."]));
+}
+
+#[test]
+fn upgrades() {
+    let switch = |to: &str| format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {to}\r\n\r\n\u{1}\u{2}");
+    let connect = "CONNECT a.example:443 HTTP/1.1\r\n\r\n";
+    for (request, response, why) in [
+        (GET, switch("websocket"), "websocket"),
+        (GET, switch("h2c"), "upgrade"),
+        (connect, "HTTP/1.1 200 OK\r\n\r\n\u{16}\u{3}".to_owned(), "tunnel"),
+    ] {
+        let (shown, connection, account) = converse(&[out(request), back(&response), out("\u{1}raw"), FREED]);
+        assert!(shown.ends_with("0 =Complete\n"), "{shown}");
+        assert_eq!(connection.interest(), Interest::Unread(why));
+        assert_eq!(account.get(Counter::ConnectionsUnread), 1);
+    }
+    let (shown, connection, _) = converse(&[out("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), FREED]);
+    assert_eq!((&*shown, connection.interest()), ("", Interest::Unread("http2")));
+}
+
+#[test]
+fn attached_late() {
+    let one = ["0 GET /a", "0 >.", "0 200", "0 <ok", "0 =Complete"];
+    let table: Vec<(Vec<Do>, &[&str], u64)> = vec![
+        // In the middle of a response, of a request, between a request and its response.
+        (vec![back("rest of a body"), back("and more"), out(GET), back(OK)], &one, 22),
+        (vec![out("\"}]}"), back(OK), out(GET), back(OK)], &one, 4 + OK.len() as u64),
+        (vec![back(OK), out(GET), back(OK)], &one, OK.len() as u64),
+        (vec![back(&OK[..20]), back(&OK[20..]), out(GET), back(OK)], &one, OK.len() as u64),
+        // A response whose end can't be known ends with the next request.
+        (vec![back("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nxy"), out(GET), back(OK)], &one, 41),
+        (vec![back(CHUNKED), out(GET), back(OK)], &one, CHUNKED.len() as u64),
+        // The server's side.
+        (vec![out("xyz"), back("a body"), back(GET), out(OK)], &one, 9),
+    ];
+    for (steps, expected, unparsed) in table {
+        let (shown, _, account) = converse(&steps);
+        assert_eq!(shown, lines(expected), "{steps:?}");
+        assert_eq!(account.get(Counter::BytesUnparsed), unparsed, "{steps:?}");
+    }
+    let (_, _, account) = converse(&[back("rest"), out(GET)]);
+    assert_eq!(account.get(Counter::ConnectionsLate), 1);
+}
+
+#[test]
+fn gaps() {
+    let large = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234";
+    let chunk = &format!("{CHUNKED}a\r\n01234");
+    let gone = 100_000;
+    let table: Vec<(&str, Vec<Do>, Vec<&str>)> = vec![
+        (
+            "within a known length",
+            vec![out(GET), back(large), Do::ReceivedGap(3), back("89"), out(GET_B), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "0 200",
+                "0 <01234",
+                "0 <-3",
+                "0 <89",
+                "0 =Complete",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            "up to the end of a known length",
+            vec![out(GET), back(large), Do::ReceivedGap(5), out(GET_B), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "0 200",
+                "0 <01234",
+                "0 <-5",
+                "0 =Complete",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            "over the end of a known length, noticed at the next response",
+            vec![out(GET), back(large), out(GET_B), Do::ReceivedGap(gone), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "0 200",
+                "0 <01234",
+                "1 GET /b",
+                "1 >.",
+                "0 <-5",
+                "0 =Complete",
+                "1 =Unreadable",
+            ],
+        ),
+        (
+            "within a chunk",
+            vec![out(GET), back(chunk), Do::ReceivedGap(5), back("\r\n1\r\nX\r\n0\r\n\r\n")],
+            vec!["0 GET /a", "0 >.", "0 200", "0 <01234", "0 <-5", "0 <X", "0 =Complete"],
+        ),
+        (
+            "over the end of a chunk: the next request ends the exchange",
+            vec![out(GET), back(chunk), Do::ReceivedGap(6), back("nonsense"), out(GET_B), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "0 200",
+                "0 <01234",
+                "0 <-?",
+                "0 =Unreadable",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            "over the end of a chunk, little enough to go on at a whole chunk",
+            vec![
+                out(GET),
+                back(chunk),
+                Do::ReceivedGap(6),
+                back("nonsense"),
+                back("2\r\nYZ\r\n"),
+                back("0\r\n\r\n"),
+            ],
+            vec!["0 GET /a", "0 >.", "0 200", "0 <01234", "0 <-?", "0 <YZ", "0 =Complete"],
+        ),
+        (
+            "so much that another response may have begun in it",
+            vec![out(GET), back(chunk), Do::ReceivedGap(gone), back("2\r\nYZ\r\n"), back("0\r\n\r\n"), FREED],
+            vec!["0 GET /a", "0 >.", "0 200", "0 <01234", "0 <-?", "0 =Unreadable"],
+        ),
+        (
+            "a response altogether: the next request is answered again",
+            vec![out(GET), Do::ReceivedGap(gone), out(GET_B), back(OK)],
+            vec!["0 GET /a", "0 >.", "0 =Unreadable", "1 GET /b", "1 >.", "1 200", "1 <ok", "1 =Complete"],
+        ),
+        (
+            "a response altogether, noticed at the next: whose it is can't be known",
+            vec![out(GET), out(GET_B), Do::ReceivedGap(gone), back(OK), out(GET), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "1 GET /b",
+                "1 >.",
+                "0 =Unreadable",
+                "1 =Unreadable",
+                "2 GET /a",
+                "2 >.",
+                "2 200",
+                "2 <ok",
+                "2 =Complete",
+            ],
+        ),
+        (
+            "part of a response's head",
+            vec![out(GET), back(&OK[..20]), Do::ReceivedGap(9), back("\r\nok"), out(GET_B), back(OK)],
+            vec!["0 GET /a", "0 >.", "0 =Unreadable", "1 GET /b", "1 >.", "1 200", "1 <ok", "1 =Complete"],
+        ),
+        (
+            "part of a request's head: its response is nobody's",
+            vec![out(&GET[..9]), Do::SentGap(5), out(&GET[14..]), back(OK), out(GET_B), back(OK)],
+            vec!["0 GET /b", "0 >.", "0 200", "0 <ok", "0 =Complete"],
+        ),
+        (
+            "part of a request's body",
+            vec![out(&POST[..POST.len() - 3]), Do::SentGap(2), out("y"), back(OK)],
+            vec!["0 POST /p", "0 >b", "0 >-2", "0 >y", "0 >.", "0 200", "0 <ok", "0 =Complete"],
+        ),
+        (
+            "a chunked request's framing: its response is still its own",
+            vec![
+                out("POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab"),
+                Do::SentGap(9),
+                out("x"),
+                back(OK),
+                out(GET_B),
+                back(OK),
+            ],
+            vec![
+                "0 POST /c",
+                "0 >ab",
+                "0 >-?",
+                "0 200",
+                "0 <ok",
+                "0 =Complete",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            "a whole exchange, requests and responses both",
+            vec![
+                out(GET),
+                back(OK),
+                Do::SentGap(gone),
+                out("rest"),
+                Do::ReceivedGap(gone),
+                back("rest"),
+                out(GET_B),
+                back(OK),
+            ],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "0 200",
+                "0 <ok",
+                "0 =Complete",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            "a request altogether, noticed only after its response came",
+            vec![out(GET), back(OK), back(OK), Do::SentGap(50), out(GET_B), back(OK)],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "0 200",
+                "0 <ok",
+                "0 =Complete",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete",
+            ],
+        ),
+        (
+            "part of an event",
+            vec![
+                out(GET),
+                back(&format!("{STREAM}40\r\ndata: a\n\nda")),
+                Do::ReceivedGap(10),
+                back("x\n\ndata: c\n\ndata: d\n\n"),
+            ],
+            vec!["0 GET /a", "0 >.", "0 200", "0 <:a", "0 <-10", "0 <:c", "0 <:d"],
+        ),
+        (
+            "after pipelining was seen, nothing can be known",
+            vec![out(GET), out(GET_B), out(GET), back(OK), Do::ReceivedGap(9), back(OK), FREED],
+            vec![
+                "0 GET /a",
+                "0 >.",
+                "1 GET /b",
+                "1 >.",
+                "2 GET /a",
+                "2 >.",
+                "0 200",
+                "0 <ok",
+                "0 =Complete",
+                "1 =Unreadable",
+                "2 =Unreadable",
+            ],
+        ),
+    ];
+    for (what, steps, expected) in table {
+        assert_eq!(converse(&steps).0, lines(&expected), "{what}");
+    }
+}
+
+#[test]
+fn malformed() {
+    let big = format!("GET /a HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(70_000));
+    let many = format!("GET /a HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(200));
+    for request in [
+        &*big,
+        &*many,
+        "GET /a SIP/2.0\r\n\r\n",
+        "POST /a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "POST /a HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        "POST /a HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ] {
+        let (shown, _, account) = converse(&[out(request), back(OK), out(GET), back(OK)]);
+        assert_eq!(shown, lines(&["0 GET /a", "0 >.", "0 200", "0 <ok", "0 =Complete"]), "{request:.60}");
+        assert_eq!(account.get(Counter::BytesUnparsed), (request.len() + OK.len()) as u64, "{request:.60}");
+    }
+    for response in
+        ["HTTP/1.1 2x0 OK\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
+    {
+        let (shown, ..) = converse(&[out(GET), back(response), out(GET_B), back(OK)]);
+        assert_eq!(
+            shown,
+            lines(&[
+                "0 GET /a",
+                "0 >.",
+                "0 =Unreadable",
+                "1 GET /b",
+                "1 >.",
+                "1 200",
+                "1 <ok",
+                "1 =Complete"
+            ]),
+            "{response}"
+        );
+    }
+    let (shown, ..) = converse(&[out(GET), back(CHUNKED), back("zz\r\n"), back("2\r\nok\r\n")]);
+    assert_eq!(shown, lines(&["0 GET /a", "0 >.", "0 200", "0 <-?", "0 =Unreadable"]));
+}
+
+#[test]
+fn what_is_no_http_is_given_up() {
+    let limits = Limits { undecided_bytes: 100, ..Limits::default() };
+    let (_, connection, account) = converse_within(limits, &[back(&"*".repeat(60)), out(&"*".repeat(60))]);
+    assert_eq!(connection.interest(), Interest::Unread("no HTTP"));
+    assert_eq!(account.get(Counter::ConnectionsUnread), 1);
+    let (_, connection, account) = converse(&[back("\u{0}\u{1}\u{2}"), FREED]);
+    assert_eq!(connection.interest(), Interest::Unread("no HTTP"));
+    assert_eq!(account.get(Counter::BytesUnparsed), 0);
+}
+
+#[test]
+fn requests_without_responses_are_bounded() {
+    let limits = Limits { outstanding: 3, ..Limits::default() };
+    let (shown, connection, _) = converse_within(limits, &[out(&GET.repeat(10))]);
+    assert_eq!(shown.matches("GET").count(), 3);
+    assert_eq!(shown.matches("Unreadable").count(), 3);
+    assert!(matches!(connection.interest(), Interest::Unread(_)));
+}
+
+#[test]
+fn heads_lose_their_credentials() {
+    let account = Arc::new(Account::default());
+    let mut connection = Connection::new(Limits::default(), account);
+    let mut events = Vec::new();
+    let request =
+        b"POST http://me:pw@api.example:8080/v1/x?api-version=1&key=AIza#f HTTP/1.1\r\nHost: u:p@other\r\n\
+        Authorization: Bearer sk-1\r\nX-Api-Key: sk-2\r\nContent-Type: application/json\r\n\
+        Referer: https://a.example/?token=t\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\nSet-Cookie: id=1\r\nX-Request-Id: r1\r\nContent-Length: 0\r\n\r\n";
+    let push = |d, b: &'static [u8], c: &mut Connection, e: &mut Vec<Event>| {
+        c.push(d, Timestamp(5), Piece::Bytes(Bytes::from_static(b)), e);
+    };
+    push(Direction::Sent, request, &mut connection, &mut events);
+    push(Direction::Received, response, &mut connection, &mut events);
+    let EventKind::RequestHead(head) = &events[0].kind else { panic!("{events:?}") };
+    assert_eq!((&*head.path, &*head.query), ("/v1/x", "api-version=1"));
+    assert_eq!(head.authority.as_deref(), Some("api.example:8080"));
+    assert_eq!(head.role, Role::Client);
+    let names: Vec<_> = head.headers.0.iter().map(|h| (&*h.name, &*h.value)).collect();
+    assert_eq!(
+        names,
+        [("host", "other"), ("content-type", "application/json"), ("referer", "https://a.example/")]
+    );
+    let EventKind::ResponseHead(head) = &events[2].kind else { panic!("{events:?}") };
+    assert_eq!(head.headers.get("x-request-id"), Some("r1"));
+    assert_eq!(head.headers.get("set-cookie"), None);
+    let all = format!("{events:?}");
+    for secret in ["sk-1", "sk-2", "AIza", "pw", "u:p", "id=1", "token=t"] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_declined_exchange_is_framed_and_silent() {
+    let mut connection = Connection::new(Limits::default(), Arc::new(Account::default()));
+    let mut events = Vec::new();
+    let mut push = |c: &mut Connection, d, text: &str| {
+        let mut new = Vec::new();
+        c.push(d, Timestamp(0), Piece::Bytes(Bytes::copy_from_slice(text.as_bytes())), &mut new);
+        events.append(&mut new);
+        shown(&std::mem::take(&mut events))
+    };
+    let post = &POST[..POST.len() - 4];
+    assert_eq!(push(&mut connection, Direction::Sent, post), "0 POST /p\n");
+    connection.decline(ExchangeId(0));
+    assert_eq!(push(&mut connection, Direction::Sent, "bo"), "");
+    assert_eq!(push(&mut connection, Direction::Sent, &format!("dy{GET_B}")), "1 GET /b\n1 >.\n");
+    assert_eq!(push(&mut connection, Direction::Received, OK), "");
+    assert_eq!(push(&mut connection, Direction::Received, OK), "1 200\n1 <ok\n1 =Complete\n");
+}
+
+#[test]
+fn plain_bodies_are_not_copied() {
+    let mut connection = Connection::new(Limits::default(), Arc::new(Account::default()));
+    let mut events = Vec::new();
+    let input = Bytes::from_static(POST.as_bytes());
+    connection.push(Direction::Sent, Timestamp(0), Piece::Bytes(input.clone()), &mut events);
+    let EventKind::RequestBody(Body::Bytes(body)) = &events[1].kind else { panic!("{events:?}") };
+    assert_eq!(body.as_ptr(), input[input.len() - 4..].as_ptr());
+}
