@@ -1,1 +1,359 @@
-//! The one place that knows all rooms.
+//! The one place that knows all rooms: records in, spans out.
+//!
+//! `probe/` and `capture/` make [`Record`]s; from there data walks through [`Pipeline`] (stream, wire,
+//! genai) and [`Spans`] (resource, contract) to the exporters. A replay enters at the same place with records
+//! that it made itself.
+
+use std::{collections::HashMap, sync::Arc};
+
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+
+use crate::{
+    account::{Account, Counter},
+    capture::{ConnectionId, Process, Record, Verdict},
+    contract::{self, Delivery, Resource, SpanIds},
+    genai::{self, Call, CallBuilder, Recognition, Recognizer},
+    resource::{self, ProcessInfo, Processes},
+    stream::{self, Segment, StreamEvent, Streams},
+    time::Timestamp,
+    wire::{self, Event, EventKind, ExchangeId, Interest},
+};
+
+/// Limits of all rooms.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Of `stream/`.
+    pub stream: stream::Limits,
+    /// Of `wire/`, a connection.
+    pub wire: wire::Limits,
+    /// Of `genai/`, a call and all calls.
+    pub genai: genai::Limits,
+    /// Of `resource/`.
+    pub resource: resource::Limits,
+}
+
+/// A call that is over, and who made it.
+#[derive(Debug)]
+pub struct Finished {
+    /// The call.
+    pub call: Call,
+    /// The process.
+    pub process: Process,
+}
+
+/// What came of records.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Calls that are over.
+    pub calls: Vec<Finished>,
+    /// What the kernel is to be told.
+    pub verdicts: Vec<(ConnectionId, Verdict)>,
+}
+
+/// A connection on its way through the rooms.
+struct Connection {
+    wire: wire::Connection,
+    process: Process,
+    calls: Vec<(ExchangeId, Box<CallBuilder>)>,
+    /// It has carried a call: all of it is captured from then on.
+    carries_calls: bool,
+}
+
+/// `stream/`, `wire/` and `genai/`, for all connections.
+pub struct Pipeline {
+    streams: Streams,
+    connections: HashMap<ConnectionId, Connection>,
+    recognizer: Recognizer,
+    wire_limits: wire::Limits,
+    account: Arc<Account>,
+    // Kept from record to record, for their room.
+    stream_events: Vec<StreamEvent>,
+    wire_events: Vec<Event>,
+}
+
+impl Pipeline {
+    /// A pipeline that has seen nothing.
+    pub fn new(limits: &Limits, account: Arc<Account>) -> Self {
+        Self {
+            streams: Streams::new(limits.stream, Arc::clone(&account)),
+            connections: HashMap::new(),
+            recognizer: Recognizer::new(limits.genai, Arc::clone(&account)),
+            wire_limits: limits.wire,
+            account,
+            stream_events: Vec::new(),
+            wire_events: Vec::new(),
+        }
+    }
+
+    /// Takes the next record.
+    pub fn record(&mut self, record: Record, outcome: &mut Outcome) {
+        let mut events = std::mem::take(&mut self.stream_events);
+        match record {
+            Record::Data(data) => self.streams.data(data, &mut events),
+            Record::Close(close) => self.streams.close(close, &mut events),
+            Record::Exec { .. } | Record::Fork { .. } | Record::Exit { .. } => {}
+        }
+        for event in events.drain(..) {
+            self.stream_event(event, outcome);
+        }
+        self.stream_events = events;
+    }
+
+    /// Nothing more will come: every open call is reported as it stands.
+    pub fn finish(&mut self, time: Timestamp, outcome: &mut Outcome) {
+        let mut events = Vec::new();
+        self.streams.close_all(time, &mut events);
+        for event in events {
+            self.stream_event(event, outcome);
+        }
+    }
+
+    /// How many calls are in flight.
+    pub fn open_calls(&self) -> usize {
+        self.connections.values().map(|c| c.calls.len()).sum()
+    }
+
+    fn stream_event(&mut self, event: StreamEvent, outcome: &mut Outcome) {
+        let mut events = std::mem::take(&mut self.wire_events);
+        match event {
+            StreamEvent::Segment(segment) => {
+                let Segment { connection: id, process, direction, time, piece } = segment;
+                let connection = self.connections.entry(id).or_insert_with(|| Connection {
+                    wire: wire::Connection::new(self.wire_limits, Arc::clone(&self.account)),
+                    process,
+                    calls: Vec::new(),
+                    carries_calls: false,
+                });
+                connection.process = process;
+                connection.wire.push(direction, time, piece, &mut events);
+                connection.take(&mut events, &self.recognizer, id, outcome);
+            }
+            StreamEvent::Close { connection: id, time, reason } => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.wire.close(time, reason, &mut events);
+                    connection.take(&mut events, &self.recognizer, id, outcome);
+                    if reason != crate::capture::CloseReason::Shutdown {
+                        self.connections.remove(&id);
+                    }
+                }
+            }
+        }
+        events.clear();
+        self.wire_events = events;
+    }
+}
+
+impl Connection {
+    fn take(
+        &mut self,
+        events: &mut Vec<Event>,
+        recognizer: &Recognizer,
+        id: ConnectionId,
+        outcome: &mut Outcome,
+    ) {
+        for event in events.drain(..) {
+            let exchange = event.exchange;
+            if let EventKind::RequestHead(head) = &event.kind {
+                if let Recognition::Call(mut builder) = recognizer.recognize(head) {
+                    builder.event(event);
+                    self.calls.push((exchange, builder));
+                    self.carries_calls = true;
+                } else {
+                    self.wire.decline(exchange);
+                    if !self.carries_calls {
+                        outcome.verdicts.push((id, Verdict::Heads));
+                    }
+                }
+                continue;
+            }
+            let Some(at) = self.calls.iter().position(|(e, _)| *e == exchange) else { continue };
+            let over = matches!(event.kind, EventKind::End(_));
+            if let Some(call) = self.calls[at].1.event(event) {
+                outcome.calls.push(Finished { call, process: self.process });
+            }
+            if over {
+                self.calls.swap_remove(at);
+            }
+        }
+        if matches!(self.wire.interest(), Interest::Unread(_)) {
+            outcome.verdicts.push((id, Verdict::Ignore));
+        }
+    }
+}
+
+/// Where the ids of new spans come from.
+#[derive(Debug)]
+pub enum Ids {
+    /// Random ones.
+    Random(RandomIdGenerator),
+    /// The same in every run, for a replay.
+    Counted(u64),
+}
+
+impl Ids {
+    /// Ids for the next span.
+    pub fn next(&mut self) -> SpanIds {
+        match self {
+            Self::Random(random) => SpanIds {
+                trace_id: random.new_trace_id().to_bytes(),
+                span_id: random.new_span_id().to_bytes(),
+            },
+            Self::Counted(n) => {
+                *n += 1;
+                SpanIds { trace_id: u128::from(*n).to_be_bytes(), span_id: n.to_be_bytes() }
+            }
+        }
+    }
+}
+
+/// `resource/` and `contract/`: calls become spans under the resource of their process.
+pub struct Spans {
+    processes: Processes,
+    resources: HashMap<u32, (Arc<ProcessInfo>, Arc<Resource>)>,
+    nobody: Arc<Resource>,
+    options: contract::Options,
+    /// `OTEL_RESOURCE_ATTRIBUTES`.
+    extra: Vec<(String, String)>,
+    ids: Ids,
+    account: Arc<Account>,
+}
+
+impl Spans {
+    /// Spans with attributes of `extra` on every resource.
+    pub fn new(
+        processes: Processes,
+        options: contract::Options,
+        extra: Vec<(String, String)>,
+        ids: Ids,
+        account: Arc<Account>,
+    ) -> Self {
+        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra));
+        Self { processes, resources: HashMap::new(), nobody, options, extra, ids, account }
+    }
+
+    /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
+    /// process that is known.
+    pub fn record(&mut self, record: &Record) {
+        match record {
+            Record::Data(data) => {
+                self.processes.get(data.process.pid);
+            }
+            Record::Exec { pid, .. } => self.processes.exec(*pid),
+            Record::Fork { pid, parent, .. } => self.processes.fork(*pid, *parent),
+            Record::Exit { pid, .. } => self.processes.exit(*pid),
+            Record::Close(_) => {}
+        }
+    }
+
+    /// Sets what `plainspan.replay.source` says of the spans to come.
+    pub fn set_source(&mut self, source: Option<String>) {
+        self.options.capture_source = source;
+    }
+
+    /// The span of a call, under its resource.
+    pub fn deliver(&mut self, finished: &Finished) -> Delivery {
+        let span = contract::build(&finished.call, self.ids.next(), &self.options, &self.account);
+        Delivery { span, resource: self.resource(finished.process.pid) }
+    }
+
+    fn resource(&mut self, pid: u32) -> Arc<Resource> {
+        let Some(info) = self.processes.get(pid) else {
+            return if pid == 0 {
+                Arc::clone(&self.nobody)
+            } else {
+                // It was gone before anything but its id could be learnt.
+                let info = ProcessInfo { pid, ..ProcessInfo::default() };
+                Arc::new(contract::resource(&info, &self.extra))
+            };
+        };
+        if let Some((known, resource)) = self.resources.get(&pid)
+            && Arc::ptr_eq(known, &info)
+        {
+            return Arc::clone(resource);
+        }
+        if self.resources.len() >= 2 * self.processes.len().max(512) {
+            self.resources.clear();
+        }
+        let resource = Arc::new(contract::resource(&info, &self.extra));
+        self.resources.insert(pid, (info, Arc::clone(&resource)));
+        resource
+    }
+}
+
+/// `key=value,key=value` with percent-encoded values, as `OTEL_RESOURCE_ATTRIBUTES` has them (OpenTelemetry
+/// resource SDK specification, which follows W3C Baggage).
+///
+/// # Errors
+/// The entry that is no `key=value`.
+pub fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| match entry.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok((key.trim().to_owned(), percent_decode(value.trim())))
+            }
+            _ => Err(entry.to_owned()),
+        })
+        .collect()
+}
+
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+impl Counter {
+    /// The verdict of the table at the end: does this counter tell of something that was lost?
+    pub fn is_loss(self) -> bool {
+        matches!(
+            self,
+            Self::BytesLostRing
+                | Self::BytesLostCap
+                | Self::BytesLostFault
+                | Self::TableFull
+                | Self::EventsLost
+                | Self::ConnectionsEvicted
+                | Self::SpansFailed
+                | Self::SpansDropped
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_attributes_of_the_environment() {
+        let parsed = resource_attributes("service.name=my%20app, deployment.environment = prod ,,k=%zz");
+        assert_eq!(
+            parsed,
+            Ok(vec![
+                ("service.name".into(), "my app".into()),
+                ("deployment.environment".into(), "prod".into()),
+                ("k".into(), "%zz".into()),
+            ])
+        );
+        assert_eq!(resource_attributes("a=1,b"), Err("b".into()));
+        assert_eq!(resource_attributes("=1"), Err("=1".into()));
+    }
+
+    #[test]
+    fn counted_ids_differ_and_are_not_zero() {
+        let mut ids = Ids::Counted(0);
+        let (a, b) = (ids.next(), ids.next());
+        assert!(a != b && a.span_id != [0; 8] && a.trace_id != [0; 16]);
+    }
+}

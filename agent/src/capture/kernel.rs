@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    io,
     path::Path,
     sync::Arc,
 };
@@ -16,6 +16,7 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
     },
 };
+use tokio::io::{Interest, unix::AsyncFd};
 use tracing::warn;
 
 use super::{
@@ -89,21 +90,42 @@ pub struct Kernel {
     account: Arc<Account>,
 }
 
-/// The ring's readable end; readiness is for the caller's event loop.
+/// The readable end of the ring.
 pub struct Events {
-    ring: RingBuf<MapData>,
+    ring: AsyncFd<RingBuf<MapData>>,
+    /// The last batch left something behind.
+    more: bool,
 }
 
-impl AsFd for Events {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor lives as long as the ring that is borrowed.
-        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+impl Events {
+    fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
+        // SAFETY: the ring keeps its one descriptor open as long as it lives, and the AsyncFd owns it.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
+        Ok(Self { ring, more: false })
+    }
+
+    /// Waits until there is something for [`Kernel::drain`].
+    pub async fn ready(&mut self) -> io::Result<()> {
+        if !self.more {
+            // Cleared before the ring is emptied: what comes after that sets it again.
+            self.ring.readable_mut().await?.clear_ready();
+        }
+        Ok(())
     }
 }
 
-impl AsRawFd for Events {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.ring.as_raw_fd()
+/// The programs' own log.
+pub struct Diagnostics {
+    logger: AsyncFd<aya_log::EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Diagnostics {
+    /// Passes the programs' messages on to the `log` facade, for ever.
+    pub async fn pass_on(mut self) {
+        while let Ok(mut guard) = self.logger.readable_mut().await {
+            guard.clear_ready();
+            guard.get_inner_mut().flush();
+        }
     }
 }
 
@@ -162,7 +184,8 @@ impl Kernel {
             ebpf,
             account,
         };
-        Ok((kernel, Events { ring }))
+        let events = Events::new(ring).map_err(|e| CaptureError::Load(e.to_string()))?;
+        Ok((kernel, events))
     }
 
     /// Watches a process (under [`Scope::Targets`]); its descendants are then watched too.
@@ -193,10 +216,12 @@ impl Kernel {
             let _ = verdicts.remove(&Abi(*key));
             state.map(|s| s.0)
         };
+        events.more = false;
         for _ in 0..BATCH {
-            let Some(item) = events.ring.next() else { return false };
+            let Some(item) = events.ring.get_mut().next() else { return false };
             self.decoder.decode(&item, &mut totals, out);
         }
+        events.more = true;
         true
     }
 
@@ -241,9 +266,14 @@ impl Kernel {
         }
     }
 
-    /// Starts reading the programs' own log; it goes to the `log` facade.
-    pub fn diagnostics(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, CaptureError> {
-        aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|e| CaptureError::Load(e.to_string()))
+    /// Starts reading the programs' own log.
+    pub fn diagnostics(&mut self) -> Result<Diagnostics, CaptureError> {
+        let logger =
+            aya_log::EbpfLogger::init(&mut self.ebpf).map_err(|e| CaptureError::Load(e.to_string()))?;
+        // SAFETY: as for the ring of records: the logger keeps its descriptor as long as it lives.
+        let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }
+            .map_err(|e| CaptureError::Load(io::Error::from(e).to_string()))?;
+        Ok(Diagnostics { logger })
     }
 
     /// The row of the point table that says this; rows are never given back, for the few that there are
@@ -334,8 +364,8 @@ fn check_ring(given: u32) -> Result<(), CaptureError> {
 fn load_error(error: &(dyn std::error::Error + 'static), memlock: u64) -> CaptureError {
     let mut source = Some(error);
     while let Some(e) = source {
-        if let Some(io) = e.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::PermissionDenied
+        if let Some(io) = e.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::PermissionDenied
         {
             return if memlock < 64 << 20 {
                 CaptureError::Memlock { limit: memlock }

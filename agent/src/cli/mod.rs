@@ -1,8 +1,73 @@
 //! ASK: the command line, one file per verb.
+#![allow(clippy::print_stderr, reason = "the command line speaks to a person")]
+
+mod child;
+mod logging;
+pub mod replay;
+mod run;
+mod scans;
+mod summary;
+mod targets;
 
 use std::process::ExitCode;
 
-/// Runs the command line and returns the exit status.
+use clap::{Parser, Subcommand};
+
+/// Captures the LLM calls of unmodified processes, and exports them as OpenTelemetry spans.
+#[derive(Debug, Parser)]
+#[command(name = "plainspan", version, max_term_width = 100)]
+struct Cli {
+    /// What to log on standard error: error, warn, info, debug, trace, or a filter as
+    /// `plainspan::probe=debug`.
+    #[arg(long, global = true, env = "PLAINSPAN_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows the LLM calls that processes of this machine make, as they happen.
+    Run(run::Args),
+    /// Makes spans of recorded exchanges, without a kernel or privileges.
+    Replay(replay::Args),
+}
+
+/// Runs the command line and returns the exit status: 0 for success, that of the command for
+/// `run -- COMMAND`, 1 for a failure, 2 for a command line that makes no sense.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Replay(args) => replay::run(args),
+    });
+    match outcome {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("plainspan: {}", one_line(&error));
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// A value on the command line or in the environment that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// An error with its causes, without line breaks.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

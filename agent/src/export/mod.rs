@@ -131,6 +131,8 @@ pub struct Settings {
     pub schema_url: &'static str,
     /// The console shows the whole span.
     pub verbose: bool,
+    /// The console is standard error, because standard output is a command's.
+    pub console_on_stderr: bool,
     /// Limits of each exporter's queue.
     pub limits: Limits,
 }
@@ -140,6 +142,7 @@ pub fn open(targets: &[Target], settings: Settings, account: Arc<Account>) -> Re
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::with_capacity(targets.len());
     for target in targets {
         exporters.push(match target {
+            Target::Console if settings.console_on_stderr => Box::new(Console::stderr(settings.verbose)),
             Target::Console => Box::new(Console::stdout(settings.verbose)),
             Target::File(path) => Box::new(File::open(path, settings.schema_url)?),
             Target::Otlp => {

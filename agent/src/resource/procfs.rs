@@ -55,8 +55,20 @@ impl ProcessInfo {
             service_name,
             container_id,
             cgroup: container::unified(&cgroups).map(|path| cut(path, TEXT_LIMIT)),
+            host_name: host_name(proc_root),
         })
     }
+}
+
+/// The machine's name; absent where the agent sees only that of its own container, which is another UTS
+/// namespace than the first process's.
+fn host_name(proc_root: &Path) -> Option<String> {
+    let namespace = |of: &str| std::fs::read_link(proc_root.join(of).join("ns/uts")).ok();
+    if namespace("self")? != namespace("1")? {
+        return None;
+    }
+    let name = read_text(&proc_root.join("sys/kernel/hostname"), STATUS_LIMIT)?;
+    Some(name.trim().to_owned()).filter(|n| !n.is_empty())
 }
 
 /// When a process started, in clock ticks since boot (field 22 of `stat`): with the pid, its identity.

@@ -44,17 +44,16 @@ impl Streams {
 
     /// Takes a record, and hands on what is missing before it and what of it is new.
     pub fn data(&mut self, data: Data, out: &mut Vec<StreamEvent>) {
-        let Data { connection, process, direction, time, offset, cut, mut bytes, call_len: _ } = data;
+        let Data { connection, process, direction, time, offset, skipped, cut, mut bytes, call_len: _ } = data;
         if self.table.touch(connection).is_none() {
             self.begin(connection, process, time, out);
         }
         let Some(entry) = self.table.touch(connection) else { return };
         entry.process = process;
-        let unwanted = entry.unwanted;
         let position = position(entry, direction);
         let at = StreamAt { connection, process, direction, time };
         if let Some(missing) = offset.checked_sub(position.next).filter(|n| *n > 0) {
-            gap(&self.account, at, missing, unwanted, position.cut, out);
+            gap(&self.account, at, missing, skipped, position.cut, out);
             position.next = offset;
         }
         let known = position.next - offset;
@@ -77,17 +76,19 @@ impl Streams {
     ///
     /// After [`CloseReason::Shutdown`] the connection is still followed, since the process may read on.
     pub fn close(&mut self, close: Close, out: &mut Vec<StreamEvent>) {
-        let Close { connection, time, reason, sent, received } = close;
+        let Close { connection, time, reason, sent, received, skipped } = close;
         // Of a connection that isn't known (evicted, or never heard of) nobody holds anything, and how
         // much of its totals is already accounted for can't be told.
         if let Some(entry) = self.table.touch(connection) {
-            let (process, unwanted) = (entry.process, entry.unwanted);
-            for (direction, total) in [(Direction::Sent, sent), (Direction::Received, received)] {
+            let process = entry.process;
+            for (direction, total, skipped) in
+                [(Direction::Sent, sent, skipped[0]), (Direction::Received, received, skipped[1])]
+            {
                 let position = position(entry, direction);
                 let missing = total.unwrap_or(0).saturating_sub(position.next);
                 if missing > 0 {
                     let at = StreamAt { connection, process, direction, time };
-                    gap(&self.account, at, missing, unwanted, position.cut, out);
+                    gap(&self.account, at, missing, skipped, position.cut, out);
                     position.next += missing;
                     position.cut = false;
                 }
@@ -106,14 +107,6 @@ impl Streams {
         }
     }
 
-    /// Says whether the agent has told the kernel to leave out the bytes of a connection: what is
-    /// missing from now on is then [`GapReason::Unwanted`], which is no loss.
-    pub fn set_unwanted(&mut self, connection: ConnectionId, unwanted: bool) {
-        if let Some(entry) = self.table.touch(connection) {
-            entry.unwanted = unwanted;
-        }
-    }
-
     fn begin(
         &mut self,
         connection: ConnectionId,
@@ -121,8 +114,7 @@ impl Streams {
         time: Timestamp,
         out: &mut Vec<StreamEvent>,
     ) {
-        let entry =
-            Entry { sent: Position::default(), received: Position::default(), process, unwanted: false };
+        let entry = Entry { sent: Position::default(), received: Position::default(), process };
         self.account.add(Counter::Connections, 1);
         if let Some(evicted) = self.table.insert(connection, entry) {
             self.account.add(Counter::ConnectionsEvicted, 1);
@@ -154,17 +146,19 @@ impl StreamAt {
     }
 }
 
-fn gap(account: &Account, at: StreamAt, len: u64, unwanted: bool, cut: bool, out: &mut Vec<StreamEvent>) {
-    let reason = match (cut, unwanted) {
-        (true, _) => GapReason::Cap,
-        (false, true) => GapReason::Unwanted,
-        (false, false) => GapReason::Lost,
-    };
-    // Unwanted bytes are counted where they are left out, in the kernel.
-    if reason != GapReason::Unwanted {
-        account.add(Counter::GapBytes, len);
+/// Hands on `len` missing bytes, of which the kernel left out `skipped` on purpose; which of them came first
+/// is not known. Those are counted where they are left out, in the kernel.
+fn gap(account: &Account, at: StreamAt, len: u64, skipped: u64, cut: bool, out: &mut Vec<StreamEvent>) {
+    let unwanted = skipped.min(len);
+    let lost = len - unwanted;
+    if lost > 0 {
+        account.add(Counter::GapBytes, lost);
+        let reason = if cut { GapReason::Cap } else { GapReason::Lost };
+        out.push(at.segment(Piece::Gap { len: lost, reason }));
     }
-    out.push(at.segment(Piece::Gap { len, reason }));
+    if unwanted > 0 {
+        out.push(at.segment(Piece::Gap { len: unwanted, reason: GapReason::Unwanted }));
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +177,7 @@ mod tests {
             direction,
             time: Timestamp(offset),
             offset,
+            skipped: 0,
             call_len: bytes.len() as u32,
             cut: false,
             bytes: Bytes::from_static(bytes.as_bytes()),
@@ -191,7 +186,7 @@ mod tests {
 
     fn close(id: u64, reason: CloseReason, sent: u64, received: u64) -> Close {
         let connection = ConnectionId(id);
-        Close { connection, time: Timestamp(9), reason, sent: Some(sent), received: Some(received) }
+        Close { connection, time: Timestamp(9), reason, sent: Some(sent), received: Some(received), skipped: [0; 2] }
     }
 
     /// Events as short texts: `1>abc` sent, `1<abc` received, `1>-5 Lost` a gap, `1x Freed` a close.
@@ -260,10 +255,14 @@ mod tests {
         let (mut streams, account) = streams(8);
         let mut out = Vec::new();
         streams.data(record(1, Direction::Sent, 0, "a"), &mut out);
-        streams.set_unwanted(ConnectionId(1), true);
-        streams.data(record(1, Direction::Sent, 3, "d"), &mut out);
+        streams.data(Data { skipped: 2, ..record(1, Direction::Sent, 3, "d") }, &mut out);
         assert_eq!(shown(&out), ["1>a", "1>-2 Unwanted", "1>d"]);
         assert_eq!(account.get(Counter::GapBytes), 0);
+        out.clear();
+        // Part of it was lost all the same.
+        streams.data(Data { skipped: 2, ..record(1, Direction::Sent, 7, "e") }, &mut out);
+        assert_eq!(shown(&out), ["1>-1 Lost", "1>-2 Unwanted", "1>e"]);
+        assert_eq!(account.get(Counter::GapBytes), 1);
     }
 
     #[test]

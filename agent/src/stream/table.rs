@@ -20,8 +20,6 @@ pub(super) struct Entry {
     pub received: Position,
     /// The last process that moved bytes.
     pub process: Process,
-    /// The agent does not want its bytes.
-    pub unwanted: bool,
 }
 
 /// Index of no slot.
@@ -137,7 +135,6 @@ mod tests {
             sent: Position::default(),
             received: Position::default(),
             process: Process { pid: 1, tid: 1 },
-            unwanted: false,
         }
     }
 

@@ -29,11 +29,22 @@ pub struct Console {
 impl Console {
     /// Writes to standard output: in colour if that is a terminal and neither `NO_COLOR` nor `TERM=dumb` is set.
     pub fn stdout(verbose: bool) -> Self {
+        let stdout = io::stdout();
+        let terminal = stdout.is_terminal();
+        Self::standard(Box::new(stdout), terminal, verbose)
+    }
+
+    /// Writes to standard error, for a command's own output has standard output; in colour likewise.
+    pub fn stderr(verbose: bool) -> Self {
+        let stderr = io::stderr();
+        let terminal = stderr.is_terminal();
+        Self::standard(Box::new(stderr), terminal, verbose)
+    }
+
+    fn standard(sink: Box<dyn Write + Send>, terminal: bool, verbose: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let stdout = io::stdout();
-        let colour = !no_colour && stdout.is_terminal();
-        Self::new(Box::new(stdout), verbose, colour, TimeZone::system())
+        Self::new(sink, verbose, !no_colour && terminal, TimeZone::system())
     }
 
     /// Writes anywhere.

@@ -1,0 +1,127 @@
+//! `plainspan replay`: spans of recorded exchanges, by the same rooms as those of `run`.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use super::{
+    super::run::{OutputArgs, extra_attributes},
+    Encoding, Entry, Exchanges, ReplayOptions, Split, parse_drop, records,
+};
+use crate::{
+    account::Account,
+    capture::ConnectionId,
+    contract, export,
+    pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
+    resource::Processes,
+};
+
+/// How long the exporters get to deliver what is left. Nothing is lost by waiting here.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// Options of `replay`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Protocol that the exchanges are replayed over.
+    #[arg(long, value_enum, default_value = "h1")]
+    framing: Framing,
+    /// Content encoding of the responses: identity, gzip, br or zstd.
+    #[arg(long, default_value = "identity", value_name = "ENCODING")]
+    encoding: Encoding,
+    /// How the streams are cut into records: into N bytes each, or random:SEED
+    /// [default: as a client's library calls would].
+    #[arg(long, value_name = "N|random:SEED")]
+    split: Option<Split>,
+    /// Leave out each record with this probability, as a full ring buffer would.
+    #[arg(long, value_name = "P", default_value = "0", value_parser = parse_drop)]
+    drop: f64,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Recorded exchanges, one JSON object a line.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Protocols.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Framing {
+    /// HTTP/1.1
+    H1,
+}
+
+/// Runs the verb.
+pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime can't be started")?;
+    let status = runtime.block_on(replay(args));
+    runtime.shutdown_background();
+    status
+}
+
+async fn replay(args: Args) -> anyhow::Result<ExitCode> {
+    let Framing::H1 = args.framing;
+    let account = Arc::new(Account::default());
+    let settings = export::Settings {
+        schema_url: contract::SCHEMA_URL,
+        verbose: args.output.verbose,
+        console_on_stderr: false,
+        limits: export::Limits::default(),
+    };
+    // Opened before anything is exported: a file that isn't there stops a replay at once.
+    let inputs =
+        args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
+    let limits = Limits::default();
+    let mut pipeline = Pipeline::new(&limits, Arc::clone(&account));
+    let mut spans = Spans::new(
+        Processes::new("/proc", limits.resource),
+        args.output.contract(),
+        extra_attributes()?,
+        Ids::Counted(0),
+        Arc::clone(&account),
+    );
+    let options =
+        ReplayOptions { encoding: args.encoding, split: args.split.unwrap_or_default(), drop: args.drop };
+    let mut outcome = Outcome::default();
+    let (mut connection, mut sessions, mut bad, mut first_bad) = (0, 0u64, 0u64, None);
+    for entry in inputs.into_iter().flatten() {
+        match entry {
+            Ok(Entry::Exchange(exchange)) => {
+                connection += 1;
+                spans.set_source(Some(exchange.source.clone()));
+                for record in records(&exchange, ConnectionId(connection), &options) {
+                    pipeline.record(record, &mut outcome);
+                }
+                outcome.verdicts.clear();
+                for call in outcome.calls.drain(..) {
+                    outputs.send_waiting(spans.deliver(&call)).await;
+                }
+            }
+            Ok(Entry::Session(_)) => sessions += 1,
+            // The rest of the file may be whole.
+            Err(error) => {
+                bad += 1;
+                first_bad.get_or_insert(error);
+            }
+        }
+    }
+    let mut complete = true;
+    for report in outputs.shutdown(DELIVERY).await {
+        complete &= report.complete();
+        if !report.complete() {
+            eprintln!("plainspan: {report}");
+        }
+    }
+    if sessions > 0 {
+        eprintln!("plainspan: {sessions} WebSocket sessions were left out: replay reads HTTP exchanges only");
+    }
+    if let Some(error) = first_bad {
+        let more = if bad > 1 { format!(" (and {} more lines like it)", bad - 1) } else { String::new() };
+        anyhow::bail!("{error}{more}; all other exchanges were replayed");
+    }
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,105 @@
+//! Which processes the user wants to see.
+
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::Usage;
+use crate::capture::Scope;
+
+/// What the user asked for.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// Process ids.
+    pub(super) pids: Vec<u32>,
+    globs: Vec<GlobMatcher>,
+    cgroup: Option<Scope>,
+    command: bool,
+}
+
+impl Targets {
+    pub(super) fn new(
+        pids: Vec<u32>,
+        globs: &[String],
+        cgroup: Option<&str>,
+        command: bool,
+    ) -> anyhow::Result<Self> {
+        for pid in &pids {
+            anyhow::ensure!(
+                Path::new("/proc").join(pid.to_string()).exists(),
+                "there is no process {pid}: `pgrep -a NAME` finds the id of a running program"
+            );
+        }
+        let globs = globs
+            .iter()
+            .map(|text| {
+                // A pattern without a directory means the program's name, wherever it is.
+                let whole = if text.contains('/') { text.clone() } else { format!("**/{text}") };
+                GlobBuilder::new(&whole).literal_separator(true).build().map(|g| g.compile_matcher()).map_err(
+                    |error| Usage(format!("--exe {text:?} is no pattern ({error}): try --exe 'python3*'")),
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        let cgroup = cgroup.map(Scope::cgroup).transpose()?;
+        Ok(Self { pids, globs, cgroup, command })
+    }
+
+    /// The kernel's scope for it.
+    pub(super) fn scope(&self) -> Scope {
+        match &self.cgroup {
+            Some(scope) => scope.clone(),
+            None if self.command || !self.pids.is_empty() || !self.globs.is_empty() => Scope::Targets,
+            None => Scope::All,
+        }
+    }
+
+    /// Are processes chosen by their executable?
+    pub(super) fn by_executable(&self) -> bool {
+        !self.globs.is_empty()
+    }
+
+    /// Is the process chosen by its executable?
+    pub(super) fn matches_executable(&self, pid: u32) -> bool {
+        let link = Path::new("/proc").join(pid.to_string()).join("exe");
+        std::fs::read_link(link).is_ok_and(|exe| {
+            let name = exe.as_os_str().to_string_lossy();
+            self.globs.iter().any(|g| g.is_match(name.strip_suffix(" (deleted)").unwrap_or(&name)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scope_follows_what_is_asked() {
+        let scope = |pids, globs: &[&str], command| {
+            let globs: Vec<String> = globs.iter().map(|g| (*g).to_owned()).collect();
+            Targets::new(pids, &globs, None, command).unwrap().scope()
+        };
+        assert_eq!(scope(vec![], &[], false), Scope::All);
+        assert_eq!(scope(vec![std::process::id()], &[], false), Scope::Targets);
+        assert_eq!(scope(vec![], &["python*"], false), Scope::Targets);
+        assert_eq!(scope(vec![], &[], true), Scope::Targets);
+    }
+
+    #[test]
+    fn executables_by_name_or_path() {
+        let own = std::env::current_exe().unwrap();
+        let name = own.file_name().unwrap().to_str().unwrap();
+        let matches = |glob: &str| {
+            Targets::new(vec![], &[glob.to_owned()], None, false).unwrap().matches_executable(std::process::id())
+        };
+        assert!(matches(name) && matches("plainspan*") && matches(own.to_str().unwrap()));
+        assert!(!matches("python*") && !matches("/usr/bin/*"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        let error = Targets::new(vec![], &["[".to_owned()], None, false).unwrap_err();
+        assert!(error.to_string().contains("--exe"), "{error}");
+        let error = Targets::new(vec![u32::MAX], &[], None, false).unwrap_err();
+        assert!(error.to_string().contains("there is no process"), "{error}");
+    }
+}
