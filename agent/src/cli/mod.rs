@@ -1,5 +1,7 @@
 //! ASK: the command line, one file per verb.
 
+pub mod replay;
+
 use std::process::ExitCode;
 
 /// Runs the command line and returns the exit status.
