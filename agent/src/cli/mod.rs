@@ -9,6 +9,8 @@ mod scans;
 mod summary;
 mod targets;
 
+pub mod replay;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

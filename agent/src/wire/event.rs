@@ -113,7 +113,8 @@ pub enum ExchangeEnd {
     Complete,
     /// The captured process closed the connection, or released it, before the end.
     ClosedLocally,
-    /// The other side closed the connection before the end.
+    /// The other side closed the connection before the end. HTTP/1.x over a stream of plaintext never tells
+    /// this: see [`super::Connection::close`].
     ClosedRemotely,
     /// The captured process ended before the response did.
     ProcessExit,
@@ -136,7 +137,8 @@ pub enum EventKind {
     ResponseHead(Box<ResponseHead>),
     /// More of its body.
     ResponseBody(Body),
-    /// The exchange is over. Always the last event of its exchange, and always sent.
+    /// The exchange is over. Always the last event of its exchange, and always sent, unless the exchange was
+    /// declined.
     End(ExchangeEnd),
 }
 
@@ -145,7 +147,7 @@ pub enum EventKind {
 pub struct Event {
     /// The exchange.
     pub exchange: ExchangeId,
-    /// When the bytes that tell it were moved.
+    /// When the bytes that tell it were moved: of a request's head the first, of anything else the last.
     pub time: Timestamp,
     /// What.
     pub kind: EventKind,

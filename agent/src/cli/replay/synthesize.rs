@@ -182,16 +182,17 @@ fn chunk(data: &[u8]) -> Bytes {
 /// The events of a stream, each with the blank line that ends it.
 fn events(body: &[u8]) -> Vec<&[u8]> {
     let mut all = Vec::new();
-    let mut rest = body;
-    while !rest.is_empty() {
-        let end = [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
-            .iter()
-            .filter_map(|blank| Some(memchr::memmem::find(rest, blank)? + blank.len()))
-            .min()
-            .unwrap_or(rest.len());
-        let (event, after) = rest.split_at(end);
-        all.push(event);
-        rest = after;
+    let (mut begin, mut line) = (0, 0);
+    while let Some(end) = memchr::memchr2(b'\n', b'\r', &body[line..]).map(|at| line + at) {
+        let blank = end == line && line > begin;
+        line = end + if body[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        if blank {
+            all.push(&body[begin..line]);
+            begin = line;
+        }
+    }
+    if begin < body.len() {
+        all.push(&body[begin..]);
     }
     all
 }

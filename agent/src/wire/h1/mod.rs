@@ -1,17 +1,12 @@
 //! HTTP/1.x (RFC 9112): messages out of the two byte streams of a connection, and responses paired with requests.
 //!
-//! Responses come in the order of the requests, so as long as nothing is missing pairing is counting. When
-//! something is missing, a whole request or response may be hidden in it, and the rule is: rather no
-//! response than the wrong one. What makes resuming possible is that clients wait for a response before they send the
-//! next request on the same connection (nearly all do; one that was seen not to is given up after a loss):
-//!
-//! - a request that begins after a loss ends every exchange before it, and the response that begins next is its own;
-//! - without a new request, reading goes on only if so little went unread (less than half the smallest head
-//!   seen on that side) that no other message can have begun in it.
+//! How the pairing survives losses is told in [`loss`].
 
 mod exchanges;
 mod framing;
 mod head;
+mod loss;
+mod side;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +16,9 @@ use bytes::Bytes;
 
 use self::{
     exchanges::{Exchanges, Phase},
-    framing::{Fit, Framing, Step, begins_with_chunk},
-    head::{Collected, Collector, Expect, Refused},
+    framing::{Framing, Step, begins_with_chunk},
+    head::{Collected, Expect, Refused},
+    side::{Lost, Side, State},
 };
 use super::{
     Event, EventKind, ExchangeEnd, ExchangeId, Limits, Role,
@@ -34,58 +30,6 @@ use crate::{
     stream::{GapReason, Piece},
     time::Timestamp,
 };
-
-/// One direction of the connection.
-struct Side {
-    state: State,
-    /// The head in progress, or what may be one.
-    head: Collector,
-    /// Whose message is in progress; `None` if it belongs to no exchange.
-    current: Option<ExchangeId>,
-    /// Its body, if anybody wants it.
-    body: Option<BodyReader>,
-    /// Length of the smallest head seen, of those that a message can't do without.
-    smallest_head: Option<u64>,
-}
-
-enum State {
-    /// Between messages or in a head.
-    Head,
-    /// In a body.
-    Body(Framing),
-    /// Somewhere: reading goes on at a piece that begins with a head.
-    Lost(Lost),
-}
-
-#[derive(Clone, Copy, Default)]
-struct Lost {
-    /// Nothing was seen of this side yet.
-    fresh: bool,
-    /// Bytes missing or skipped since then, or since the last request began.
-    unread: u64,
-    /// The lost message was chunked: reading may go on at a piece that begins with a chunk.
-    chunked: bool,
-    /// It is not that bytes are missing, but that they are malformed.
-    hopeless: bool,
-}
-
-impl Side {
-    fn new() -> Self {
-        let state = State::Lost(Lost { fresh: true, ..Lost::default() });
-        Self { state, head: Collector::default(), current: None, body: None, smallest_head: None }
-    }
-
-    /// Is too little unread for another message to have begun in it?
-    fn same_message(&self, lost: Lost) -> bool {
-        !lost.hopeless && (lost.unread == 0 || self.smallest_head.is_some_and(|head| lost.unread < head / 2))
-    }
-
-    /// A head of so many bytes began a message.
-    fn head_seen(&mut self, len: usize) {
-        let len = len as u64;
-        self.smallest_head = Some(self.smallest_head.map_or(len, |smallest| smallest.min(len)));
-    }
-}
 
 /// A connection that speaks HTTP/1.x, or may.
 pub(super) struct Http1 {
@@ -284,120 +228,6 @@ impl Http1 {
         }
     }
 
-    /// What should have been a head, `held` bytes and the rest of the piece, is none.
-    fn refused(
-        &mut self,
-        direction: Direction,
-        time: Timestamp,
-        held: u64,
-        rest: &[u8],
-        lost: Option<Lost>,
-        out: &mut Vec<Event>,
-    ) {
-        self.skip(held + rest.len() as u64);
-        match lost {
-            Some(_) => self.lose_more(direction, time, held + rest.len() as u64, out),
-            None => self.lose(direction, time, 0, false, true, out),
-        }
-    }
-
-    fn gap(&mut self, direction: Direction, time: Timestamp, len: u64, cut: bool, out: &mut Vec<Event>) {
-        self.missed |= !self.http;
-        let side = self.side(direction);
-        match &mut side.state {
-            State::Head => self.lose(direction, time, len, cut, false, out),
-            State::Body(framing) => match framing.gap(len) {
-                Fit::Inside => {
-                    let over = framing.is_over();
-                    self.body_gap(direction, time, Some(len), cut, out);
-                    if over {
-                        self.message_end(direction, time, out);
-                    }
-                }
-                Fit::Over { inside, beyond } => {
-                    if inside > 0 {
-                        self.body_gap(direction, time, Some(inside), cut, out);
-                    }
-                    self.message_end(direction, time, out);
-                    self.lose(direction, time, beyond, cut, false, out);
-                }
-                Fit::Unknown => self.lose(direction, time, len, cut, false, out),
-            },
-            State::Lost(_) => {
-                let held = side.head.clear();
-                self.skip(held);
-                self.lose_more(direction, time, held.saturating_add(len), out);
-            }
-        }
-    }
-
-    /// The framing of a side is lost, over `missing` bytes or because of what they say.
-    fn lose(
-        &mut self,
-        direction: Direction,
-        time: Timestamp,
-        missing: u64,
-        cut: bool,
-        malformed: bool,
-        out: &mut Vec<Event>,
-    ) {
-        let chunked = matches!(self.side(direction).state, State::Body(Framing::Chunked(_)));
-        if matches!(self.side(direction).state, State::Body(_)) {
-            self.body_gap(direction, time, None, cut, out);
-        }
-        let held = self.side(direction).head.clear();
-        self.skip(held);
-        // A head that had begun may be complete within what is missing, and its message too.
-        let unread = missing.saturating_add(held);
-        let lost = Lost { fresh: false, unread, chunked: chunked && !malformed, hopeless: malformed };
-        self.side(direction).state = State::Lost(lost);
-        self.lost(direction, lost, time, out);
-    }
-
-    /// A side that is lost stays so for `n` bytes more, whether they are missing or make no sense.
-    fn lose_more(&mut self, direction: Direction, time: Timestamp, n: u64, out: &mut Vec<Event>) {
-        if let State::Lost(lost) = &mut self.side(direction).state {
-            lost.fresh = false;
-            lost.unread = lost.unread.saturating_add(n);
-            let lost = *lost;
-            self.lost(direction, lost, time, out);
-        }
-    }
-
-    /// What follows from a loss for the exchanges.
-    fn lost(&mut self, direction: Direction, lost: Lost, time: Timestamp, out: &mut Vec<Event>) {
-        let Some(requests) = self.requests else { return };
-        if requests == direction {
-            self.hidden = true;
-            if let Some(id) = self.side(direction).current {
-                // Its response may still come, and be read.
-                self.exchanges.request(id, Phase::Lost);
-                self.exchanges.finish(time, out);
-            }
-            return;
-        }
-        if self.pipelines && self.exchanges.unanswered() > 0 {
-            self.stop = Some("pipelined requests, bytes missing");
-            return;
-        }
-        let side = self.side(direction);
-        let (current, same) = (side.current, side.same_message(lost));
-        if !same {
-            self.exchanges.end_unanswered(ExchangeEnd::Unreadable, time, out);
-        } else if let Some(id) = current
-            && self.exchanges.is_followed(id)
-        {
-            self.exchanges.end(id, ExchangeEnd::Unreadable, time, out);
-        } else {
-            return;
-        }
-        let side = self.side(direction);
-        (side.current, side.body) = (None, None);
-        if let State::Lost(lost) = &mut side.state {
-            lost.chunked = false;
-        }
-    }
-
     /// Reads a head; false if it is none.
     fn head(
         &mut self,
@@ -464,36 +294,6 @@ impl Http1 {
         let side = self.side(direction);
         (side.current, side.body) = (Some(id), Some(body));
         self.begin_body(direction, framing, time, out);
-    }
-
-    /// A request begins, which settles what is left of the exchanges before it if something is missing.
-    fn settle(&mut self, responses: Direction, time: Timestamp, out: &mut Vec<Event>) {
-        let side = self.side(responses);
-        if matches!(side.state, State::Lost(Lost { fresh: true, .. })) {
-            side.state = State::Head;
-        }
-        let stray = side.current.is_none() && matches!(side.state, State::Body(_));
-        let damaged = stray || matches!(side.state, State::Lost(_));
-        let damaged = damaged || std::mem::take(&mut self.hidden);
-        self.exchanges.drop_answered(time, out);
-        if !damaged {
-            return;
-        }
-        if self.exchanges.unanswered() > 0 {
-            if self.pipelines {
-                self.stop = Some("pipelined requests, bytes missing");
-                return;
-            }
-            self.exchanges.end_unanswered(ExchangeEnd::Unreadable, time, out);
-        }
-        let side = self.side(responses);
-        if matches!(side.state, State::Head) && side.head.is_empty() {
-            return;
-        }
-        side.state = State::Lost(Lost::default());
-        (side.current, side.body) = (None, None);
-        let held = side.head.clear();
-        self.skip(held);
     }
 
     fn response_head(
