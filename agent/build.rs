@@ -21,11 +21,13 @@ fn embed() -> Result<(), String> {
     } else {
         let arch = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| error.to_string())?;
         let kept = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("prebuilt");
-        let remedy = "plainspan has kernel objects for x86_64 and aarch64; `cargo xtask build-ebpf` makes them";
+        let remedy =
+            "plainspan has kernel objects for x86_64 and aarch64; `cargo xtask build-ebpf` makes them";
         (kept.join(format!("agent-ebpf.{arch}.o")), remedy.to_string())
     };
     println!("cargo::rerun-if-changed={}", object.display());
-    let bytes = fs::read(&object).map_err(|error| format!("cannot read {}: {error}; {remedy}", object.display()))?;
+    let bytes =
+        fs::read(&object).map_err(|error| format!("cannot read {}: {error}; {remedy}", object.display()))?;
     // e_machine of ELF at offset 18 is 247 for BPF: an object of anything else would only fail when it is loaded.
     if !bytes.starts_with(b"\x7fELF") || bytes.get(18..20) != Some(&[247, 0][..]) {
         return Err(format!("{} is no kernel object; {remedy}", object.display()));
