@@ -51,7 +51,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     // Some of the tests start the package's own binaries, such as the provider.
     must(workspace.cargo().args(["build", "--package", END_TO_END, "--bins"]))?;
     let all = workspace.executables(&["test", "--no-run", "--package", END_TO_END], object.as_slice())?;
-    for test in &all {
+    for test in all.iter().filter(|built| built.is_test) {
         let matching = matching(test, &filters)?;
         if matching == 0 {
             continue;
@@ -65,6 +65,9 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     if ran == 0 && filters.is_empty() {
         bail!("package {END_TO_END} has no tests: nothing was proven end to end");
     }
+    if ran == 0 && !any_unit(workspace, &filters, object)? {
+        bail!("no test has any of these in its name: {}", args.join(", "));
+    }
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -74,6 +77,11 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
 
 /// Unit and documentation tests of all that is not end to end.
 fn unit(workspace: &Workspace, filters: &[&String], object: Option<(&str, &OsStr)>) -> Result<bool> {
+    let mut command = unit_command(workspace, filters, object);
+    Ok(command.status().context("cannot start cargo")?.success())
+}
+
+fn unit_command(workspace: &Workspace, filters: &[&String], object: Option<(&str, &OsStr)>) -> Command {
     let mut command = workspace.cargo();
     command.args([
         "test",
@@ -85,7 +93,20 @@ fn unit(workspace: &Workspace, filters: &[&String], object: Option<(&str, &OsStr
         END_TO_END,
     ]);
     command.envs(object).arg("--").args(filters);
-    Ok(command.status().context("cannot start cargo")?.success())
+    command
+}
+
+/// Whether the filters pick any of them.
+fn any_unit(workspace: &Workspace, filters: &[&String], object: Option<(&str, &OsStr)>) -> Result<bool> {
+    let mut list = unit_command(workspace, filters, object);
+    list.args(["--list", "--format", "terse"]);
+    let listed = output_of(&mut list).context("the unit tests do not list themselves")?;
+    Ok(count(&listed) > 0)
+}
+
+/// How many tests a list in libtest's terse form names.
+fn count(listed: &str) -> usize {
+    listed.lines().filter(|line| line.ends_with(": test")).count()
 }
 
 /// How many tests of a test program the filters pick.
@@ -93,7 +114,7 @@ fn matching(test: &Executable, filters: &[&String]) -> Result<usize> {
     let mut list = Command::new(&test.path);
     list.current_dir(&test.package_dir).args(["--list", "--format", "terse"]).args(filters);
     let listed = output_of(&mut list).with_context(|| format!("{} does not list its tests", test.name))?;
-    Ok(listed.lines().filter(|line| line.ends_with(": test")).count())
+    Ok(count(&listed))
 }
 
 fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, venv: &Path) -> Result<bool> {

@@ -25,6 +25,8 @@ pub struct Executable {
     /// The directory of its package: where cargo would run its tests.
     pub package_dir: PathBuf,
     pub path: PathBuf,
+    /// Whether it runs tests, and is not one of the binaries that tests start.
+    pub is_test: bool,
 }
 
 impl Workspace {
@@ -76,7 +78,8 @@ impl Workspace {
                 continue;
             };
             let package_dir = Path::new(manifest).parent().unwrap_or(&self.root).to_path_buf();
-            found.push(Executable { name: name.into(), package_dir, path: path.into() });
+            let is_test = message["profile"]["test"].as_bool().unwrap_or(false);
+            found.push(Executable { name: name.into(), package_dir, path: path.into(), is_test });
         }
         Ok(found)
     }
