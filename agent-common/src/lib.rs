@@ -27,7 +27,7 @@ pub const MAX_POINTS: u32 = 4096;
 pub const KIND_DATA: u8 = 1;
 /// [`Prefix::kind`]: a [`CloseRecord`].
 pub const KIND_CLOSE: u8 = 2;
-/// [`Prefix::kind`]: a [`ProcessRecord`] of an exec.
+/// [`Prefix::kind`]: an [`ExecRecord`].
 pub const KIND_EXEC: u8 = 3;
 /// [`Prefix::kind`]: a [`ProcessRecord`] of a fork; `tgid` is the new process.
 pub const KIND_FORK: u8 = 4;
@@ -112,10 +112,32 @@ pub struct CloseRecord {
 pub struct ProcessRecord {
     /// Kind, process, time.
     pub prefix: Prefix,
-    /// Of a fork, the parent's process id; else zero.
+    /// Of a fork or an exec, the parent's process id; else zero.
     pub parent: u32,
     /// Whether the process is among those that are watched.
     pub watched: u32,
+}
+
+/// Most bytes of a program's path in an [`ExecRecord`].
+pub const EXEC_PATH: usize = 256;
+/// Most bytes of a program's arguments in an [`ExecRecord`].
+pub const EXEC_ARGUMENTS: usize = 1024;
+
+/// A process changed its program. It says who the process is, for one that lives for milliseconds is gone
+/// before anybody can look it up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ExecRecord {
+    /// Kind, process, parent.
+    pub process: ProcessRecord,
+    /// User id.
+    pub uid: u32,
+    /// Bytes of `arguments` that are set.
+    pub arguments_len: u32,
+    /// Path of the program as it was called, ended by a zero byte.
+    pub path: [u8; EXEC_PATH],
+    /// Its arguments, each ended by a zero byte.
+    pub arguments: [u8; EXEC_ARGUMENTS],
 }
 
 // ---- probe points -------------------------------------------------------------------------------------
@@ -278,6 +300,7 @@ mod tests {
         assert_eq!(size_of::<DataHeader>(), 64);
         assert_eq!(size_of::<CloseRecord>(), 72);
         assert_eq!(size_of::<ProcessRecord>(), 32);
+        assert_eq!(size_of::<ExecRecord>(), 40 + EXEC_PATH + EXEC_ARGUMENTS);
         assert_eq!(size_of::<Location>(), 8);
         assert_eq!(size_of::<Point>(), 40);
         assert_eq!(size_of::<Verdict>(), 16);

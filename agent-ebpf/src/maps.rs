@@ -20,9 +20,19 @@ pub static CALL_CAP: Global<u32> = Global::new(4 << 20);
 pub static CGROUP_ID: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static CGROUP_LEVEL: Global<u32> = Global::new(0);
-/// Byte offset of `tgid` in `task_struct`, from the kernel's BTF.
+/// Byte offsets of members of the kernel's structures, from its BTF.
 #[unsafe(no_mangle)]
 pub static TASK_TGID: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static TASK_PARENT: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static TASK_MM: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static MM_ARG_START: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static MM_ARG_END: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static BINPRM_INTERP: Global<u32> = Global::new(0);
 
 /// Records for the agent. Sized by the agent at load.
 #[map]

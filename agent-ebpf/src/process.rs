@@ -1,12 +1,15 @@
 //! Processes that begin, change their program and end. Raw tracepoints: they need neither tracefs nor a
 //! format file, and their arguments are the kernel's own (include/trace/events/sched.h).
 
-use agent_common::{KIND_EXEC, KIND_EXIT, KIND_FORK, Prefix, ProcessRecord, SCOPE_TARGETS, STAT_EVENTS_LOST};
+use agent_common::{EXEC_ARGUMENTS, EXEC_PATH, ExecRecord, KIND_EXEC, KIND_EXIT, KIND_FORK, Prefix, ProcessRecord, SCOPE_TARGETS, STAT_EVENTS_LOST};
 use aya_ebpf::{
     EbpfContext,
     helpers::{
         bpf_get_current_pid_tgid,
-        generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel},
+        generated::{
+            bpf_get_current_uid_gid, bpf_ktime_get_boot_ns, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+            bpf_probe_read_user,
+        },
     },
     macros::raw_tracepoint,
     programs::RawTracePointContext,
@@ -14,7 +17,9 @@ use aya_ebpf::{
 use core::ffi::c_void;
 
 use crate::{
-    maps::{EVENTS, SCOPE, TARGETS, TASK_TGID, count},
+    maps::{
+        BINPRM_INTERP, EVENTS, MM_ARG_END, MM_ARG_START, SCOPE, TARGETS, TASK_MM, TASK_PARENT, TASK_TGID, count,
+    },
     scope::watched,
 };
 
@@ -41,12 +46,57 @@ pub fn process_fork(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `sched_process_exec`: the program of the current process was replaced.
+/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: the program of the
+/// current process was replaced.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec(_ctx: RawTracePointContext) -> i32 {
+pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    report(KIND_EXEC, tgid, 0, watched(tgid));
+    // SAFETY: the context is an array of the three arguments.
+    let (task, program) = unsafe {
+        let arguments = ctx.as_ptr().cast::<u64>();
+        (*arguments, *arguments.add(2))
+    };
+    let Some(mut entry) = EVENTS.reserve::<ExecRecord>(0) else {
+        count(STAT_EVENTS_LOST, 1);
+        return 0;
+    };
+    let parent = kernel(task + TASK_PARENT.load() as u64);
+    let memory = kernel(task + TASK_MM.load() as u64);
+    let first = kernel(memory + MM_ARG_START.load() as u64);
+    let mut len = kernel(memory + MM_ARG_END.load() as u64).wrapping_sub(first) as u32;
+    if len > EXEC_ARGUMENTS as u32 {
+        len = EXEC_ARGUMENTS as u32;
+    }
+    // SAFETY: a plain read of a local; volatile so that the verifier sees the clamp below.
+    let mut len = unsafe { core::ptr::read_volatile(&len) };
+    if len > EXEC_ARGUMENTS as u32 {
+        len = 0;
+    }
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation holds a whole record; strings are read by helpers that never fault.
+    unsafe {
+        (*record).process = describe(KIND_EXEC, tgid, kernel(parent + TASK_TGID.load() as u64) as u32, watched(tgid));
+        (*record).uid = bpf_get_current_uid_gid() as u32;
+        (*record).path[0] = 0;
+        bpf_probe_read_kernel_str(
+            (&raw mut (*record).path).cast(),
+            EXEC_PATH as u32,
+            kernel(program + BINPRM_INTERP.load() as u64) as *const c_void,
+        );
+        let read = bpf_probe_read_user((&raw mut (*record).arguments).cast(), len, first as *const c_void);
+        (*record).arguments_len = if read == 0 { len } else { 0 };
+    }
+    entry.submit(0);
     0
+}
+
+/// Eight bytes of the kernel's memory; zero where they can't be read.
+#[inline(always)]
+fn kernel(address: u64) -> u64 {
+    let mut value = 0u64;
+    // SAFETY: reads through the helper, which fails instead of faulting.
+    unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, address as *const c_void) };
+    value
 }
 
 /// `sched_process_exit`: a thread ends; the process does with its first one.
@@ -67,7 +117,18 @@ pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn report(kind: u8, tgid: u32, parent: u32, watched: bool) {
-    let record = ProcessRecord {
+    match EVENTS.reserve::<ProcessRecord>(0) {
+        Some(mut entry) => {
+            entry.write(describe(kind, tgid, parent, watched));
+            entry.submit(0);
+        }
+        None => count(STAT_EVENTS_LOST, 1),
+    }
+}
+
+#[inline(always)]
+fn describe(kind: u8, tgid: u32, parent: u32, watched: bool) -> ProcessRecord {
+    ProcessRecord {
         prefix: Prefix {
             kind,
             // SAFETY: a helper without arguments.
@@ -78,12 +139,5 @@ fn report(kind: u8, tgid: u32, parent: u32, watched: bool) {
         },
         parent,
         watched: watched as u32,
-    };
-    match EVENTS.reserve::<ProcessRecord>(0) {
-        Some(mut entry) => {
-            entry.write(record);
-            entry.submit(0);
-        }
-        None => count(STAT_EVENTS_LOST, 1),
     }
 }

@@ -236,9 +236,11 @@ impl Spans {
     pub fn record(&mut self, record: &Record) {
         match record {
             Record::Data(data) => {
-                self.processes.get(data.process.pid);
+                if !self.processes.knows(data.process.pid) {
+                    self.processes.get(data.process.pid);
+                }
             }
-            Record::Exec { pid, .. } => self.processes.exec(*pid),
+            Record::Exec { pid, program, .. } => self.processes.exec(*pid, program),
             Record::Fork { pid, parent, .. } => self.processes.fork(*pid, *parent),
             Record::Exit { pid, .. } => self.processes.exit(*pid),
             Record::Close(_) => {}

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     clock::Clock,
-    record::{Close, CloseReason, ConnectionId, Data, Direction, Process, Record},
+    record::{Close, CloseReason, ConnectionId, Data, Direction, Process, Program, Record},
 };
 use crate::account::{Account, Counter};
 
@@ -81,8 +81,15 @@ impl Decoder {
             abi::KIND_EXEC => {
                 // The old program's memory is gone, and its connections with it.
                 self.end_of_process(prefix.tgid, prefix.time_ns, totals, out);
-                let watched = read::<abi::ProcessRecord>(raw).is_some_and(|r| r.watched != 0);
-                out.push(Record::Exec { pid: prefix.tgid, watched, time });
+                match read::<abi::ExecRecord>(raw) {
+                    Some(record) => out.push(Record::Exec {
+                        pid: prefix.tgid,
+                        watched: record.process.watched != 0,
+                        program: Box::new(program(&record)),
+                        time,
+                    }),
+                    None => self.account.add(Counter::RecordsMalformed, 1),
+                }
             }
             abi::KIND_FORK => match read::<abi::ProcessRecord>(raw) {
                 Some(record) => {
@@ -243,6 +250,17 @@ impl Decoder {
     }
 }
 
+fn program(record: &abi::ExecRecord) -> Program {
+    let path = record.path.split(|b| *b == 0).next().unwrap_or_default();
+    let len = (record.arguments_len as usize).min(abi::EXEC_ARGUMENTS);
+    Program {
+        parent: record.process.parent,
+        uid: record.uid,
+        path: String::from_utf8_lossy(path).into_owned(),
+        arguments: record.arguments[..len].to_vec(),
+    }
+}
+
 /// A `#[repr(C)]` type of the ABI at the start of a record.
 fn read<T: AbiRecord>(raw: &[u8]) -> Option<T> {
     // SAFETY: the length is checked, the read needs no alignment, and AbiRecord promises that every bit
@@ -261,6 +279,8 @@ unsafe impl AbiRecord for abi::DataHeader {}
 unsafe impl AbiRecord for abi::CloseRecord {}
 // SAFETY: as above.
 unsafe impl AbiRecord for abi::ProcessRecord {}
+// SAFETY: as above.
+unsafe impl AbiRecord for abi::ExecRecord {}
 
 #[cfg(test)]
 mod tests {

@@ -141,12 +141,15 @@ impl Kernel {
             Scope::Cgroup { id, level } => (abi::SCOPE_CGROUP, id, level),
         };
         let log_level: u8 = if config.diagnostics { log::Level::Trace as u8 } else { 0 };
-        let ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        for (constant, offset) in &machine.offsets {
+            loader.override_global(constant, offset, true);
+        }
+        let ebpf = loader
             .override_global("SCOPE", &scope, true)
             .override_global("CALL_CAP", &config.call_cap, true)
             .override_global("CGROUP_ID", &cgroup_id, true)
             .override_global("CGROUP_LEVEL", &cgroup_level, true)
-            .override_global("TASK_TGID", &machine.task_tgid, true)
             .override_global("AYA_LOG_LEVEL", &log_level, false)
             .map_max_entries("EVENTS", config.ring_bytes)
             .load(OBJECT)

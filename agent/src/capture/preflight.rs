@@ -11,9 +11,19 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// What was found and is needed at load.
 pub(super) struct Machine {
-    /// Byte offset of `tgid` in `task_struct`.
-    pub(super) task_tgid: u32,
+    /// Byte offsets in the kernel's structures, by the name of the programs' constant.
+    pub(super) offsets: Vec<(&'static str, u32)>,
 }
+
+/// The members that the programs read.
+const MEMBERS: &[(&str, &str, &str)] = &[
+    ("TASK_TGID", "task_struct", "tgid"),
+    ("TASK_PARENT", "task_struct", "real_parent"),
+    ("TASK_MM", "task_struct", "mm"),
+    ("MM_ARG_START", "mm_struct", "arg_start"),
+    ("MM_ARG_END", "mm_struct", "arg_end"),
+    ("BINPRM_INTERP", "linux_binprm", "interp"),
+];
 
 /// Checks the machine.
 pub(super) fn check() -> Result<Machine, CaptureError> {
@@ -38,8 +48,13 @@ pub(super) fn check() -> Result<Machine, CaptureError> {
         return Err(CaptureError::NoUprobes);
     }
     let types = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|_| CaptureError::NoBtf)?;
-    let task_tgid = btf::member_offset(&types, "task_struct", "tgid").ok_or(CaptureError::NoBtf)?;
-    Ok(Machine { task_tgid })
+    let types = btf::Types::parse(&types).ok_or(CaptureError::NoBtf)?;
+    let offsets = MEMBERS
+        .iter()
+        .map(|(constant, structure, member)| Some((*constant, types.member_offset(structure, member)?)))
+        .collect::<Option<_>>()
+        .ok_or(CaptureError::NoBtf)?;
+    Ok(Machine { offsets })
 }
 
 /// `5.15.0-91-generic` -> (5, 15)

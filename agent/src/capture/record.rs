@@ -90,6 +90,20 @@ pub struct Close {
     pub skipped: [u64; 2],
 }
 
+/// Who a process is that just began a program, as the kernel saw it then. Everything in it is the process's
+/// own word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Parent's process id.
+    pub parent: u32,
+    /// User id.
+    pub uid: u32,
+    /// Path as it was called, bounded.
+    pub path: String,
+    /// Arguments, each ended by a zero byte, bounded.
+    pub arguments: Vec<u8>,
+}
+
 /// One thing that the kernel reports.
 #[derive(Clone, Debug)]
 pub enum Record {
@@ -103,6 +117,8 @@ pub enum Record {
         pid: u32,
         /// It is among those that are watched.
         watched: bool,
+        /// Which program.
+        program: Box<Program>,
         /// When.
         time: Timestamp,
     },

@@ -3,7 +3,6 @@
 
 mod child;
 mod logging;
-pub mod replay;
 mod run;
 mod scans;
 mod summary;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{ProcessInfo, procfs};
+use crate::capture::Program;
 
 /// What [`Processes`] may use.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { processes: 4096, after_exit: Duration::from_secs(60) }
+        Self { processes: 16_384, after_exit: Duration::from_secs(60) }
     }
 }
 
@@ -43,7 +44,8 @@ pub struct Processes {
 #[derive(Debug)]
 struct Entry {
     info: Arc<ProcessInfo>,
-    /// Start time of the process that was read; `None` while all that is known comes from its parent.
+    /// Start time of the process that was read; `None` while all that is known comes from its parent or from
+    /// the kernel's word at its exec.
     start: Option<u64>,
     exited: Option<Instant>,
     used: u64,
@@ -85,7 +87,7 @@ impl Processes {
                 self.insert(pid, Arc::clone(&info), start);
                 Some(info)
             }
-            // Gone while it was read; what its parent looked like is the best that is known.
+            // Gone while it was read; what its parent or its exec looked like is the best that is known.
             _ => self
                 .entries
                 .get(&pid)
@@ -94,9 +96,17 @@ impl Processes {
         }
     }
 
-    /// A process replaced its program. Spans of the old one keep the description that they got before.
-    pub fn exec(&mut self, pid: u32) {
+    /// Is this process described already? Cheap: for asking with every record.
+    pub fn knows(&self, pid: u32) -> bool {
+        self.entries.get(&pid).is_some_and(|entry| entry.start.is_some())
+    }
+
+    /// A process replaced its program. Spans of the old one keep the description that they got before; what
+    /// the kernel saw of the new one stands in for `/proc` if the process is gone before it is looked up.
+    pub fn exec(&mut self, pid: u32, program: &Program) {
+        self.clock += 1;
         self.entries.remove(&pid);
+        self.insert(pid, Arc::new(ProcessInfo::of_program(&self.proc_root, pid, program)), None);
     }
 
     /// A process was forked; until it replaces its program it looks like its parent.
@@ -191,13 +201,31 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_is_gone_at_once_is_known_by_its_exec() {
+        let fake = FakeProc::new();
+        let mut processes = processes(&fake, 8);
+        let program = Program {
+            parent: 7,
+            uid: 0,
+            path: "/usr/bin/curl".into(),
+            arguments: b"curl\0--silent\0".to_vec(),
+        };
+        processes.exec(42, &program);
+        processes.exit(42);
+        let info = processes.get(42).unwrap();
+        assert_eq!(info.executable_path.as_deref(), Some("/usr/bin/curl"));
+        assert_eq!(info.command_args, ["curl", "--silent"]);
+        assert_eq!((info.parent_pid, info.service_name.as_deref()), (Some(7), Some("curl")));
+    }
+
+    #[test]
     fn exec_shows_the_new_program() {
         let fake = FakeProc::new();
         fake.process(42, 5, "/bin/a", &["a"]);
         let mut processes = processes(&fake, 8);
         assert_eq!(name(processes.get(42)).as_deref(), Some("a"));
         fake.process(42, 5, "/bin/b", &["b"]);
-        processes.exec(42);
+        processes.exec(42, &Program::default());
         assert_eq!(name(processes.get(42)).as_deref(), Some("b"));
     }
 

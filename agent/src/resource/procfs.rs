@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::capture::Program;
+
 use super::{ProcessInfo, arguments, container, owner, service};
 
 /// `status` and `stat` are about 1.5 KiB and 0.4 KiB.
@@ -57,6 +59,31 @@ impl ProcessInfo {
             cgroup: container::unified(&cgroups).map(|path| cut(path, TEXT_LIMIT)),
             host_name: host_name(proc_root),
         })
+    }
+}
+
+impl ProcessInfo {
+    /// Describes a process by what the kernel saw at its exec: less than `/proc` tells, and always there.
+    pub(super) fn of_program(proc_root: &Path, pid: u32, program: &Program) -> Self {
+        let arguments = arguments::split(&program.arguments);
+        let executable_path = Some(cut(&program.path, TEXT_LIMIT)).filter(|path| !path.is_empty());
+        let executable_name =
+            executable_path.as_deref().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+        let service_name = service::from_command(executable_name.as_deref(), &arguments);
+        let command_args = arguments::shown(&arguments);
+        Self {
+            pid,
+            parent_pid: Some(program.parent).filter(|p| *p != 0),
+            executable_path,
+            executable_name,
+            command: command_args.first().cloned(),
+            command_args,
+            // Whether it is in a container, and so has users of its own, is not known.
+            owner: Some(program.uid.to_string()),
+            service_name,
+            host_name: host_name(proc_root),
+            ..Self::default()
+        }
     }
 }
 
@@ -175,6 +202,7 @@ pub(super) mod tests {
                 parent_pid: Some(7),
                 executable_path: Some("/usr/bin/python3.12".into()),
                 executable_name: Some("python3.12".into()),
+                host_name: None,
                 command: Some("python3".into()),
                 command_args: ["python3", "-u", "/srv/app.py", "--api-key", "***"].map(String::from).into(),
                 owner: Some("ada".into()),
