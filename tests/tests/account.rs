@@ -55,7 +55,7 @@ fn everything_is_captured_and_counted() {
 #[test]
 fn what_is_left_in_the_kernel_is_counted() {
     let provider = Local::new();
-    let url = format!("{}/plain?bytes=4000000", provider.url());
+    let url = format!("{}/plain?bytes=40000000", provider.url());
     let curl = Command::new("curl").args(["-sS", "--http1.1", "--cacert"]).args([provider.ca()]);
     let report =
         AgentCommand::new().run(curl.args(["-o", "/dev/null", "-o", "/dev/null", &url, &url])).exited(0);
@@ -71,11 +71,11 @@ fn what_is_left_in_the_kernel_is_counted() {
 #[test]
 fn a_full_ring_is_named_loss_and_no_end() {
     let provider = Local::new();
-    let options = ["--prompt-bytes", "200000", "--count", "4", "--step"];
+    let options = ["--prompt-bytes", "500000", "--count", "4", "--step"];
     let mut client = Command::openai(&provider, "test-flood-big-100000").args(options).start();
     client.expect("ready");
     let pid = client.pid().to_string();
-    let mut agent = AgentCommand::new().args(["--pid", &pid, "--ring-size", "65536"]).start();
+    let mut agent = AgentCommand::new().args(["--pid", &pid, "--ring-size", "1048576"]).start();
     // An agent that does not read for a while: the ring overflows, whatever the machine's speed.
     agent.process().signal(Signal::STOP);
     for _ in 0..3 {

@@ -275,8 +275,9 @@ fn what_is_no_call_makes_no_span() {
     assert_eq!(report.spans, [], "{report:#?}");
     assert_eq!(report.account.get("genai", "LLM calls"), 0);
     assert_eq!(
+        // Of a model list on a host that nobody knows nothing tells that it is one.
         report.account.get("genai", "LLM API requests that are no inference"),
-        2,
+        1,
         "{:#?}",
         report.account
     );

@@ -1,6 +1,7 @@
 //! `plainspan run`: capture what processes do now.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io::Write,
     process::{ExitCode, ExitStatus},
@@ -36,6 +37,9 @@ use crate::{
 
 /// After the command has ended, how long calls of its descendants may still take.
 const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// After the command has ended, how long descendants that it left behind may take to make a call.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// How long the exporters get to deliver what is left.
 const DELIVERY: Duration = Duration::from_secs(10);
@@ -174,6 +178,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         ),
         records: Vec::new(),
         outcome: Outcome::default(),
+        descendants: HashSet::new(),
         summary: Summary::default(),
         targets,
         kernel,
@@ -206,6 +211,8 @@ struct Agent {
     summary: Summary,
     records: Vec<Record>,
     outcome: Outcome,
+    /// Of the command: those that live.
+    descendants: HashSet<u32>,
 }
 
 /// Signals that the agent listens to.
@@ -270,10 +277,12 @@ impl Agent {
         let given = !remaining.is_empty() && !self.targets.by_executable();
         // Set when the end has begun: what is still to come is waited for until then.
         let mut until: Option<Instant> = None;
+        let mut ended: Option<Instant> = None;
         let mut status = None;
         let mut interrupts = 0;
         loop {
-            let next = until.map_or(self.scans.next(), |at| at.min(self.scans.next()));
+            let waits = [until, ended.map(|at| at + LEFT_BEHIND).filter(|at| *at > Instant::now())];
+            let next = waits.into_iter().flatten().fold(self.scans.next(), Instant::min);
             tokio::select! {
                 ready = events.ready() => {
                     ready.context("the ring buffer can't be waited for")?;
@@ -293,19 +302,21 @@ impl Agent {
                     terminate(child);
                     until = Some(Instant::now() + GRACE);
                 }
-                ended = wait(&mut command) => {
-                    status = Some(ended.context("the command can't be waited for")?);
+                exited = wait(&mut command) => {
+                    status = Some(exited.context("the command can't be waited for")?);
                     command = None;
-                    until = Some(Instant::now() + LAST_CALLS);
+                    ended = Some(Instant::now());
+                    until = ended.map(|at| at + LAST_CALLS);
                 }
             }
             // What the kernel has delivered by now is taken before anything is called the end.
             if until.is_some() || (given && remaining.is_empty()) {
                 while self.drain(&mut events, &mut remaining) {}
             }
-            let over = until.is_some_and(|at| Instant::now() >= at);
-            let quiet = command.is_none() && until.is_some() && self.pipeline.open_calls() == 0;
-            if over || quiet {
+            let now = Instant::now();
+            let over = until.is_some_and(|at| now >= at);
+            let alone = self.descendants.is_empty() || ended.is_some_and(|at| now >= at + LEFT_BEHIND);
+            if over || (ended.is_some() && alone && self.pipeline.open_calls() == 0) {
                 break;
             }
             if given && remaining.is_empty() {
@@ -378,10 +389,14 @@ impl Agent {
             Record::Fork { pid, parent, watched, .. } => {
                 if watched {
                     self.prober.forked(pid, parent);
+                    if self.targets.is_command() {
+                        self.descendants.insert(pid);
+                    }
                 }
             }
             Record::Exit { pid, .. } => {
                 self.prober.exited(pid, &mut self.kernel);
+                self.descendants.remove(&pid);
                 remaining.retain(|p| *p != pid);
             }
             Record::Data(_) | Record::Close(_) => {}

@@ -53,6 +53,11 @@ impl Targets {
         }
     }
 
+    /// Is a command watched that the agent starts itself?
+    pub(super) fn is_command(&self) -> bool {
+        self.command
+    }
+
     /// Are processes chosen by their executable?
     pub(super) fn by_executable(&self) -> bool {
         !self.globs.is_empty()

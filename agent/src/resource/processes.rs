@@ -1,7 +1,7 @@
 //! The processes that were asked for, kept while their spans may need them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,6 +36,8 @@ pub struct Processes {
     proc_root: PathBuf,
     limits: Limits,
     entries: HashMap<u32, Entry>,
+    /// What the kernel saw of processes that were not looked up since.
+    programs: BTreeMap<u32, Program>,
     /// Ends of processes, in their order.
     exits: VecDeque<(Instant, u32)>,
     clock: u64,
@@ -64,6 +66,7 @@ impl Processes {
             proc_root: proc_root.into(),
             limits,
             entries: HashMap::new(),
+            programs: BTreeMap::new(),
             exits: VecDeque::new(),
             clock: 0,
         }
@@ -80,19 +83,39 @@ impl Processes {
                 return Some(Arc::clone(&entry.info));
             }
         }
+        let program = self.programs.remove(&pid);
         match ProcessInfo::read(&self.proc_root, pid) {
-            // Read between two looks at the same process: otherwise it may be a mixture of two.
-            Some(info) if start.is_some() && procfs::start_time(&self.proc_root, pid) == start => {
+            // Read between two looks at the same process: otherwise it may be a mixture of two. One that is just
+            // ending has no executable any more, and its exec told more.
+            Some(info)
+                if start.is_some()
+                    && (info.executable_path.is_some() || program.is_none())
+                    && procfs::start_time(&self.proc_root, pid) == start =>
+            {
                 let info = Arc::new(info);
                 self.insert(pid, Arc::clone(&info), start);
                 Some(info)
             }
-            // Gone while it was read; what its parent or its exec looked like is the best that is known.
-            _ => self
-                .entries
-                .get(&pid)
-                .filter(|entry| entry.start.is_none())
-                .map(|entry| Arc::clone(&entry.info)),
+            // Gone while it was read. What the kernel saw at its exec is the best that is known, or else what
+            // its parent looked like.
+            _ => match program {
+                Some(program) => {
+                    let known = self.entries.get(&program.parent).map(|entry| Arc::clone(&entry.info));
+                    let parent = known.map_or_else(
+                        || ProcessInfo::read(&self.proc_root, program.parent),
+                        |info| Some((*info).clone()),
+                    );
+                    let info = ProcessInfo::of_program(&self.proc_root, pid, &program, parent.as_ref());
+                    let info = Arc::new(info);
+                    self.insert(pid, Arc::clone(&info), None);
+                    Some(info)
+                }
+                None => self
+                    .entries
+                    .get(&pid)
+                    .filter(|entry| entry.start.is_none())
+                    .map(|entry| Arc::clone(&entry.info)),
+            },
         }
     }
 
@@ -104,9 +127,11 @@ impl Processes {
     /// A process replaced its program. Spans of the old one keep the description that they got before; what
     /// the kernel saw of the new one stands in for `/proc` if the process is gone before it is looked up.
     pub fn exec(&mut self, pid: u32, program: &Program) {
-        self.clock += 1;
         self.entries.remove(&pid);
-        self.insert(pid, Arc::new(ProcessInfo::of_program(&self.proc_root, pid, program)), None);
+        self.programs.insert(pid, program.clone());
+        if self.programs.len() > self.limits.processes {
+            self.programs.pop_first();
+        }
     }
 
     /// A process was forked; until it replaces its program it looks like its parent.
@@ -114,6 +139,7 @@ impl Processes {
         self.clock += 1;
         // Whoever had the id before is gone.
         self.entries.remove(&pid);
+        self.programs.remove(&pid);
         if let Some(entry) = self.entries.get(&parent) {
             let info = ProcessInfo { pid, parent_pid: Some(parent), ..(*entry.info).clone() };
             self.insert(pid, Arc::new(info), None);
@@ -127,6 +153,8 @@ impl Processes {
             entry.exited = Some(now);
             self.exits.push_back((now, pid));
         }
+        // Its records came before its end: nobody asked.
+        self.programs.remove(&pid);
         while let Some((at, pid)) = self.exits.front().copied() {
             let excess = self.exits.len() > self.limits.processes;
             if !excess && now.duration_since(at) < self.limits.after_exit {
@@ -211,8 +239,9 @@ mod tests {
             arguments: b"curl\0--silent\0".to_vec(),
         };
         processes.exec(42, &program);
-        processes.exit(42);
         let info = processes.get(42).unwrap();
+        processes.exit(42);
+        assert!(Arc::ptr_eq(&info, &processes.get(42).unwrap()));
         assert_eq!(info.executable_path.as_deref(), Some("/usr/bin/curl"));
         assert_eq!(info.command_args, ["curl", "--silent"]);
         assert_eq!((info.parent_pid, info.service_name.as_deref()), (Some(7), Some("curl")));

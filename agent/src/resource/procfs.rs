@@ -1,6 +1,7 @@
 //! Reading `/proc/PID`, each file with a limit: see proc(5) and its pages for the formats.
 
 use std::{
+    os::unix::fs::MetadataExt,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -63,14 +64,16 @@ impl ProcessInfo {
 }
 
 impl ProcessInfo {
-    /// Describes a process by what the kernel saw at its exec: less than `/proc` tells, and always there.
-    pub(super) fn of_program(proc_root: &Path, pid: u32, program: &Program) -> Self {
+    /// Describes a process by what the kernel saw at its exec, and by its parent, with which it shares machine
+    /// and container: less than `/proc` tells, and always there.
+    pub(super) fn of_program(proc_root: &Path, pid: u32, program: &Program, parent: Option<&Self>) -> Self {
         let arguments = arguments::split(&program.arguments);
         let executable_path = Some(cut(&program.path, TEXT_LIMIT)).filter(|path| !path.is_empty());
         let executable_name =
             executable_path.as_deref().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
         let service_name = service::from_command(executable_name.as_deref(), &arguments);
         let command_args = arguments::shown(&arguments);
+        let container_id = parent.and_then(|p| p.container_id.clone());
         Self {
             pid,
             parent_pid: Some(program.parent).filter(|p| *p != 0),
@@ -78,20 +81,22 @@ impl ProcessInfo {
             executable_name,
             command: command_args.first().cloned(),
             command_args,
-            // Whether it is in a container, and so has users of its own, is not known.
-            owner: Some(program.uid.to_string()),
+            owner: Some(owner::name(proc_root, program.uid, container_id.is_some())),
             service_name,
+            container_id,
+            cgroup: parent.and_then(|p| p.cgroup.clone()),
             host_name: host_name(proc_root),
-            ..Self::default()
         }
     }
 }
 
-/// The machine's name; absent where the agent sees only that of its own container, which is another UTS
-/// namespace than the first process's.
+/// Inode of the initial UTS namespace (`PROC_UTS_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_UTS_NAMESPACE: u64 = 0xEFFF_FFFE;
+
+/// The machine's name; absent where the agent sees only that of its own container.
 fn host_name(proc_root: &Path) -> Option<String> {
-    let namespace = |of: &str| std::fs::read_link(proc_root.join(of).join("ns/uts")).ok();
-    if namespace("self")? != namespace("1")? {
+    let namespace = std::fs::metadata(proc_root.join("self/ns/uts")).ok()?;
+    if namespace.ino() != INITIAL_UTS_NAMESPACE {
         return None;
     }
     let name = read_text(&proc_root.join("sys/kernel/hostname"), STATUS_LIMIT)?;

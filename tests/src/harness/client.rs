@@ -59,7 +59,10 @@ impl Command {
     /// command line has nothing to hide.
     pub fn curl(provider: &Local, path: &str, body: &Value) -> Self {
         let key = provider.file("key", &format!("authorization: Bearer {KEY}\n"));
-        let body = provider.file(&format!("body-{:p}", std::ptr::from_ref(body)), &body.to_string());
+        // A command may be run after the next one was made: each needs a file of its own.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let body = provider.file(&format!("body-{number}"), &body.to_string());
         Self::new("curl")
             .args(["--silent", "--show-error", "--no-buffer", "--http1.1", "--cacert"])
             .args([provider.ca()])
