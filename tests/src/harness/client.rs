@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use rustix::process::Signal;
@@ -58,9 +59,9 @@ impl Command {
     /// `curl` posting a request with a key. Key and body come from files, as careful people do it, so that the
     /// command line has nothing to hide.
     pub fn curl(provider: &Local, path: &str, body: &Value) -> Self {
-        let key = provider.file("key", &format!("authorization: Bearer {KEY}\n"));
         // A command may be run after the next one was made: each needs a file of its own.
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        let key = provider.file("key", &format!("authorization: Bearer {KEY}\n"));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let body = provider.file(&format!("body-{number}"), &body.to_string());
         Self::new("curl")
