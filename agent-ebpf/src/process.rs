@@ -1,7 +1,10 @@
 //! Processes that begin, change their program and end. Raw tracepoints: they need neither tracefs nor a
 //! format file, and their arguments are the kernel's own (include/trace/events/sched.h).
 
-use agent_common::{EXEC_ARGUMENTS, EXEC_PATH, ExecRecord, KIND_EXEC, KIND_EXIT, KIND_FORK, Prefix, ProcessRecord, SCOPE_TARGETS, STAT_EVENTS_LOST};
+use agent_common::{
+    EXEC_ARGUMENTS, EXEC_PATH, ExecRecord, KIND_EXEC, KIND_EXIT, KIND_FORK, Prefix, ProcessRecord,
+    SCOPE_TARGETS, STAT_EVENTS_LOST,
+};
 use aya_ebpf::{
     EbpfContext,
     helpers::{
@@ -18,7 +21,8 @@ use core::ffi::c_void;
 
 use crate::{
     maps::{
-        BINPRM_INTERP, EVENTS, MM_ARG_END, MM_ARG_START, SCOPE, TARGETS, TASK_MM, TASK_PARENT, TASK_TGID, count,
+        BINPRM_INTERP, EVENTS, MM_ARG_END, MM_ARG_START, SCOPE, TARGETS, TASK_MM, TASK_PARENT, TASK_TGID,
+        count,
     },
     scope::watched,
 };
@@ -75,7 +79,8 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation holds a whole record; strings are read by helpers that never fault.
     unsafe {
-        (*record).process = describe(KIND_EXEC, tgid, kernel(parent + TASK_TGID.load() as u64) as u32, watched(tgid));
+        (*record).process =
+            describe(KIND_EXEC, tgid, kernel(parent + TASK_TGID.load() as u64) as u32, watched(tgid));
         (*record).uid = bpf_get_current_uid_gid() as u32;
         (*record).path[0] = 0;
         bpf_probe_read_kernel_str(

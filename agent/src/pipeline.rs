@@ -192,7 +192,7 @@ pub enum Ids {
 
 impl Ids {
     /// Ids for the next span.
-    pub fn next(&mut self) -> SpanIds {
+    pub fn fresh(&mut self) -> SpanIds {
         match self {
             Self::Random(random) => SpanIds {
                 trace_id: random.new_trace_id().to_bytes(),
@@ -254,7 +254,7 @@ impl Spans {
 
     /// The span of a call, under its resource.
     pub fn deliver(&mut self, finished: &Finished) -> Delivery {
-        let span = contract::build(&finished.call, self.ids.next(), &self.options, &self.account);
+        let span = contract::build(&finished.call, self.ids.fresh(), &self.options, &self.account);
         Delivery { span, resource: self.resource(finished.process.pid) }
     }
 
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn counted_ids_differ_and_are_not_zero() {
         let mut ids = Ids::Counted(0);
-        let (a, b) = (ids.next(), ids.next());
+        let (a, b) = (ids.fresh(), ids.fresh());
         assert!(a != b && a.span_id != [0; 8] && a.trace_id != [0; 16]);
     }
 }

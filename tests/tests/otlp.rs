@@ -27,7 +27,11 @@ fn assert_same(what: &str, sent: &BTreeMap<String, Value>, arrived: &BTreeMap<St
 
 /// Two processes of different executables, one of them with two calls.
 fn two_processes(provider: &Local) -> Command {
-    let curl = Command::curl(provider, "/v1/messages", &json!({"model": "from-curl", "max_tokens": 5}));
+    let curl = Command::curl(
+        provider,
+        "/v1/messages",
+        &json!({"model": "from-curl", "max_tokens": 5, "messages": []}),
+    );
     let python = Command::openai(provider, "from-python").args(["--count", "2", "--stream", "--usage"]);
     let env = python.env.clone();
     let mut both = Command::shell(&format!("{} >&2 & {}; wait", curl.quoted(), python.quoted()));
@@ -91,7 +95,7 @@ fn an_endpoint_in_the_environment_is_enough() {
     let arrived = receiver.stop();
     assert_eq!(arrived.len(), 1, "{report:#?}");
     assert_eq!(arrived[0].name, "chat from-curl");
-    let lines = report.finished.stdout.iter().filter(|l| l.contains("from-curl")).count();
+    let lines = report.finished.stderr.iter().filter(|l| l.contains("from-curl")).count();
     assert_eq!(lines, 1, "the console shows it as well: {report:#?}");
 }
 

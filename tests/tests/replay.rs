@@ -43,7 +43,7 @@ fn exchanges() -> Vec<Value> {
 /// Is it a call of one of the two APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
-    let path = url.split('?').next().unwrap_or_default();
+    let path = url.split(['?', '#']).next().unwrap_or_default();
     exchange["request"]["method"] == "POST"
         && (path.ends_with("/chat/completions") || path.ends_with("/v1/messages"))
 }

@@ -1,11 +1,6 @@
 //! The kernel programs: loaded, configured, attached, and asked.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, io, path::Path, sync::Arc};
 
 use agent_common as abi;
 use aya::{

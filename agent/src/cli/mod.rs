@@ -37,7 +37,18 @@ enum Verb {
 /// Runs the command line and returns the exit status: 0 for success, that of the command for
 /// `run -- COMMAND`, 1 for a failure, 2 for a command line that makes no sense.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            run::say(&format!("plainspan: {}\n", usage(&error)));
+            return ExitCode::from(2);
+        }
+        // Help and version: a closed standard output is no reason to complain.
+        Err(help) => {
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
     let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Replay(args) => replay::run(args),
@@ -45,8 +56,9 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("plainspan: {}", one_line(&error));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            run::say(&format!("plainspan: {}\n", one_line(&error)));
+            let status = error.downcast_ref::<child::NotStarted>().map(|e| e.status);
+            ExitCode::from(status.unwrap_or(if error.is::<Usage>() { 2 } else { 1 }))
         }
     }
 }
@@ -55,6 +67,22 @@ pub fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// What is wrong with the command line, in one line.
+fn usage(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    // The message, and the names that may have been meant; then come usage and a hint at --help.
+    let message: Vec<&str> = text
+        .lines()
+        .take_while(|l| !l.starts_with("Usage:"))
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let message = message.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let message = message.strip_suffix("For more information, try '--help'.").unwrap_or(message);
+    format!("{}; see plainspan --help", message.trim())
+}
 
 /// An error with its causes, without line breaks.
 fn one_line(error: &anyhow::Error) -> String {

@@ -189,13 +189,13 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         tokio::spawn(agent.kernel.diagnostics()?.pass_on());
     }
     agent.start();
-    let outcome = agent.run(events, &args.command).await;
+    let status = agent.run(events, &args.command).await?;
     let delivered = agent.end().await;
-    match outcome? {
-        Some(status) => Ok(child::exit_code(status)),
-        None if delivered => Ok(ExitCode::SUCCESS),
-        None => Ok(ExitCode::FAILURE),
-    }
+    Ok(match status {
+        Some(status) if delivered || !status.success() => child::exit_code(status),
+        None if delivered => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// Everything at work.
@@ -440,8 +440,8 @@ impl Agent {
         let mut complete = true;
         for report in self.outputs.shutdown(DELIVERY).await {
             complete &= report.complete();
-            if !report.complete() {
-                eprintln!("plainspan: {report}");
+            if !report.complete() && !report.told {
+                say(&format!("plainspan: {report}\n"));
             }
         }
         say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
@@ -455,7 +455,8 @@ impl Agent {
     }
 }
 
-fn say(text: &str) {
+/// Says something to the person at standard error.
+pub(super) fn say(text: &str) {
     // A closed standard error is no reason to stop.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -66,6 +66,8 @@ pub(super) struct Tally {
     pub failed: AtomicU64,
     pub dropped: AtomicU64,
     pub last_error: Mutex<Option<String>>,
+    /// The user has been told of a failure already, in the log.
+    pub told: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -198,6 +200,7 @@ impl Outputs {
                 delivered,
                 failed: load(&tally.failed) + left,
                 dropped: load(&tally.dropped),
+                told: tally.told.load(Ordering::Relaxed),
                 error,
             });
         }
@@ -208,6 +211,7 @@ impl Outputs {
         self.account.add(Counter::SpansDropped, 1);
         let before = output.tally.dropped.fetch_add(1, Ordering::Relaxed);
         if before == 0 {
+            output.tally.told.store(true, Ordering::Relaxed);
             tracing::warn!(
                 "{}: cannot keep up, its queue is full; spans are dropped and counted",
                 output.name
@@ -254,6 +258,8 @@ pub struct OutputReport {
     pub dropped: u64,
     /// The last thing that went wrong.
     pub error: Option<String>,
+    /// The user has been told of it already, in the log.
+    pub told: bool,
 }
 
 impl OutputReport {

@@ -171,6 +171,7 @@ impl Worker {
         }
         self.warned = Some(Instant::now());
         self.told = true;
+        self.tally.told.store(true, Ordering::Relaxed);
         let what = if kept { "spans are kept and tried again" } else { "spans are lost, and counted" };
         warn!("{}: {error}; {what}", self.exporter.name());
     }

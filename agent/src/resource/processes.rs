@@ -89,7 +89,8 @@ impl Processes {
             // ending has no executable any more, and its exec told more.
             Some(info)
                 if start.is_some()
-                    && (info.executable_path.is_some() || program.is_none())
+                    && (info.executable_path.is_some()
+                        || !(program.is_some() || self.entries.contains_key(&pid)))
                     && procfs::start_time(&self.proc_root, pid) == start =>
             {
                 let info = Arc::new(info);

@@ -1,9 +1,9 @@
 //! Reading `/proc/PID`, each file with a limit: see proc(5) and its pages for the formats.
 
 use std::{
-    os::unix::fs::MetadataExt,
     fs::File,
     io::Read,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 

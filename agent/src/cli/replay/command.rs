@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::{
-    super::run::{OutputArgs, extra_attributes},
+    super::run::{OutputArgs, extra_attributes, say},
     Encoding, Entry, Exchanges, ReplayOptions, Split, parse_drop, records,
 };
 use crate::{
@@ -72,8 +72,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         limits: export::Limits::default(),
     };
     // Opened before anything is exported: a file that isn't there stops a replay at once.
-    let inputs =
-        args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Arc::clone(&account));
@@ -112,8 +111,8 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let mut complete = true;
     for report in outputs.shutdown(DELIVERY).await {
         complete &= report.complete();
-        if !report.complete() {
-            eprintln!("plainspan: {report}");
+        if !report.complete() && !report.told {
+            say(&format!("plainspan: {report}\n"));
         }
     }
     if sessions > 0 {
