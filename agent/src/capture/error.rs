@@ -8,7 +8,7 @@ pub enum CaptureError {
     /// The process may not load kernel programs.
     #[error(
         "missing privileges ({missing}): run plainspan as root (sudo), or give it the capabilities CAP_BPF, \
-         CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+         CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
     )]
     Privileges {
         /// What is missing.

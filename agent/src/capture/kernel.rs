@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     account::{Account, Counter},
-    probe::{Attach, AttachError, LinkId, Mechanism, ProbePoint},
+    probe::{Attach, AttachError, Elf, LinkId, Mechanism, ProbePoint},
 };
 
 /// The object that `cargo xtask build-ebpf` made, embedded at build time.
@@ -149,7 +149,11 @@ impl Kernel {
             .map_max_entries("EVENTS", config.ring_bytes)
             .load(OBJECT)
             .map_err(|error| load_error(&error, memlock))?;
-        Self::prepare(ebpf, account, memlock)
+        let (mut kernel, events) = Self::prepare(ebpf, account, memlock)?;
+        if !machine.sys_admin {
+            kernel.try_a_probe()?;
+        }
+        Ok((kernel, events))
     }
 
     fn prepare(mut ebpf: Ebpf, account: Arc<Account>, memlock: u64) -> Result<(Self, Events), CaptureError> {
@@ -184,6 +188,24 @@ impl Kernel {
         };
         let events = Events::new(ring).map_err(|e| CaptureError::Load(e.to_string()))?;
         Ok((kernel, events))
+    }
+
+    /// Whether probes can be placed at all is not told by capabilities: some kernels ask for CAP_SYS_ADMIN
+    /// (Linux since 2025), others for CAP_PERFMON. So one is placed on the agent itself, where nobody passes.
+    fn try_a_probe(&mut self) -> Result<(), CaptureError> {
+        let own = Path::new("/proc/self/exe");
+        let Ok(Some(entry)) = Elf::open(own, |elf| elf.entry()) else { return Ok(()) };
+        let at = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(entry), cookie: Some(0) };
+        let program = uprobe(&mut self.ebpf, "point_end")?;
+        let link = program
+            .attach(at, own, UProbeScope::AllProcesses)
+            .map_err(|error| match load_error(&error, u64::MAX) {
+                CaptureError::Privileges { .. } => CaptureError::Privileges {
+                    missing: "this kernel places probes only for CAP_SYS_ADMIN".to_owned(),
+                },
+                other => other,
+            })?;
+        program.detach(link).map_err(|error| CaptureError::Load(chain(&error)))
     }
 
     /// Watches a process (under [`Scope::Targets`]); its descendants are then watched too.

@@ -13,6 +13,8 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 pub(super) struct Machine {
     /// Byte offsets in the kernel's structures, by the name of the programs' constant.
     pub(super) offsets: Vec<(&'static str, u32)>,
+    /// Whether the agent has CAP_SYS_ADMIN.
+    pub(super) sys_admin: bool,
 }
 
 /// The members that the programs read.
@@ -34,7 +36,8 @@ pub(super) fn check() -> Result<Machine, CaptureError> {
     if version(&release).is_some_and(|v| v < (5, 15)) {
         return Err(CaptureError::Kernel { release: release.trim().to_owned() });
     }
-    privileges(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    privileges(&status)?;
     if lockdown(&std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default()) {
         return Err(CaptureError::Lockdown);
     }
@@ -54,7 +57,7 @@ pub(super) fn check() -> Result<Machine, CaptureError> {
         .map(|(constant, structure, member)| Some((*constant, types.member_offset(structure, member)?)))
         .collect::<Option<_>>()
         .ok_or(CaptureError::NoBtf)?;
-    Ok(Machine { offsets })
+    Ok(Machine { offsets, sys_admin: effective(&status).is_none_or(|has| has >> SYS_ADMIN & 1 == 1) })
 }
 
 /// `5.15.0-91-generic` -> (5, 15)
@@ -67,12 +70,14 @@ fn version(release: &str) -> Option<(u32, u32)> {
 const NEEDED: &[(u32, &str)] = &[(39, "CAP_BPF"), (38, "CAP_PERFMON"), (19, "CAP_SYS_PTRACE")];
 const SYS_ADMIN: u32 = 21;
 
+/// The effective capabilities, a bit each.
+fn effective(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
 fn privileges(status: &str) -> Result<(), CaptureError> {
-    let Some(effective) = status
-        .lines()
-        .find_map(|l| l.strip_prefix("CapEff:"))
-        .and_then(|l| u64::from_str_radix(l.trim(), 16).ok())
-    else {
+    let Some(effective) = effective(status) else {
         return Ok(()); // the load itself will tell
     };
     let has = |n: u32| effective >> n & 1 == 1;

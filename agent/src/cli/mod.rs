@@ -12,7 +12,7 @@ pub mod replay;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 /// Captures the LLM calls of unmodified processes, and exports them as OpenTelemetry spans.
 #[derive(Debug, Parser)]
@@ -39,6 +39,10 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            run::say(&help.to_string());
+            return ExitCode::from(2);
+        }
         Err(error) if error.use_stderr() => {
             run::say(&format!("plainspan: {}\n", usage(&error)));
             return ExitCode::from(2);

@@ -193,6 +193,7 @@ fn capture(set: &mut Attributes, call: &Call) {
         (response_unknown, Degraded::ResponseBytesUnknown),
         (damage.response_malformed, Degraded::ResponseMalformed),
         (call.usage.partial, Degraded::UsagePartial),
+        (call.ended == Some(ExchangeEnd::Unreadable), Degraded::Unreadable),
     ]
     .into_iter()
     .filter_map(|(applies, reason)| applies.then_some(reason))

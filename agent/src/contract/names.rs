@@ -497,6 +497,8 @@ pub enum PlainspanCaptureDegraded {
     ResponseMalformed,
     /// `usage_partial`.
     UsagePartial,
+    /// `unreadable`.
+    Unreadable,
 }
 
 impl Text for PlainspanCaptureDegraded {
@@ -511,6 +513,7 @@ impl Text for PlainspanCaptureDegraded {
             Self::ResponseBytesUnknown => "response_bytes_unknown".to_owned(),
             Self::ResponseMalformed => "response_malformed".to_owned(),
             Self::UsagePartial => "usage_partial".to_owned(),
+            Self::Unreadable => "unreadable".to_owned(),
         }
     }
 }
@@ -1015,7 +1018,7 @@ pub static ATTRIBUTES: [AttributeDef; 74] = [
     AttributeDef {
         name: "plainspan.capture.degraded",
         kind: ValueKind::Strings,
-        members: &["request_bytes_lost", "request_bytes_cut", "request_bytes_unknown", "request_malformed", "response_bytes_lost", "response_bytes_cut", "response_bytes_unknown", "response_malformed", "usage_partial"],
+        members: &["request_bytes_lost", "request_bytes_cut", "request_bytes_unknown", "request_malformed", "response_bytes_lost", "response_bytes_cut", "response_bytes_unknown", "response_malformed", "usage_partial", "unreadable"],
         closed: true,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,

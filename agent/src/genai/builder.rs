@@ -238,7 +238,8 @@ impl CallBuilder {
             // A stream whose connection ended well and that yet didn't say that it is over broke off behind
             // a proxy.
             ExchangeEnd::Complete if !self.streaming.streamed => Ending::Whole,
-            ExchangeEnd::CaptureEnd => Ending::Unknown,
+            // Bytes that make no sense are nearly always bytes that were lost: the call itself may be well.
+            ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable => Ending::Unknown,
             _ if self.ends_in_gap => Ending::Unknown,
             _ => Ending::Broken,
         }
@@ -260,8 +261,9 @@ impl CallBuilder {
                     (ExchangeEnd::ClosedLocally, Role::Server)
                     | (ExchangeEnd::ClosedRemotely, Role::Client) => "server_closed",
                     (ExchangeEnd::ProcessExit, _) => "process_exit",
-                    (ExchangeEnd::Unreadable, _) => "unreadable",
-                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd, _) => "incomplete_stream",
+                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable, _) => {
+                        "incomplete_stream"
+                    }
                 };
             call.error = Some(CallError { kind: kind.to_owned(), message: None });
         }

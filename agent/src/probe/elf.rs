@@ -88,6 +88,11 @@ impl Elf<'_> {
         }
     }
 
+    /// File offset of the first instruction of the program.
+    pub fn entry(&self) -> Option<u64> {
+        self.file_offset(self.file.entry())
+    }
+
     /// The file offset of a virtual address in an executable segment.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
         self.file.segments().find_map(|segment| {
