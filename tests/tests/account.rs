@@ -94,7 +94,8 @@ fn a_full_ring_is_named_loss_and_no_end() {
     let degraded = |s: &&Span| !s.get("plainspan.capture.degraded").is_null();
     for span in report.spans.iter().filter(|s| !degraded(s)) {
         // What does not say that it is damaged is right.
-        let id = span.response_id().unwrap_or_else(|| panic!("an undamaged span knows its answer: {span:#?}"));
+        let id =
+            span.response_id().unwrap_or_else(|| panic!("an undamaged span knows its answer: {span:#?}"));
         let call = provider.calls().into_iter().find(|c| c.facts.id.as_deref() == Some(id));
         let call = call.expect("it is one of this provider's");
         assert_eq!(span.get("gen_ai.response.model"), &json!(call.facts.model));

@@ -194,17 +194,21 @@ impl Kernel {
     /// (Linux since 2025), others for CAP_PERFMON. So one is placed on the agent itself, where nobody passes.
     fn try_a_probe(&mut self) -> Result<(), CaptureError> {
         let own = Path::new("/proc/self/exe");
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method holds for one lifetime only"
+        )]
         let Ok(Some(entry)) = Elf::open(own, |elf| elf.entry()) else { return Ok(()) };
         let at = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(entry), cookie: Some(0) };
         let program = uprobe(&mut self.ebpf, "point_end")?;
-        let link = program
-            .attach(at, own, UProbeScope::AllProcesses)
-            .map_err(|error| match load_error(&error, u64::MAX) {
+        let link = program.attach(at, own, UProbeScope::AllProcesses).map_err(|error| {
+            match load_error(&error, u64::MAX) {
                 CaptureError::Privileges { .. } => CaptureError::Privileges {
                     missing: "this kernel places probes only for CAP_SYS_ADMIN".to_owned(),
                 },
                 other => other,
-            })?;
+            }
+        })?;
         program.detach(link).map_err(|error| CaptureError::Load(chain(&error)))
     }
 
