@@ -63,10 +63,10 @@ pub(super) struct Args {
     #[command(flatten)]
     output: OutputArgs,
     /// Size of the ring buffer between kernel and agent in bytes; a power of two.
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, allow_negative_numbers = true)]
     ring_size: u32,
     /// Most bytes of one library call that are captured; up to 8 MiB.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, allow_negative_numbers = true)]
     call_cap: u32,
     /// Log what the kernel programs do (with --log debug).
     #[arg(long)]
