@@ -56,7 +56,7 @@ fn arguments_and_settings() {
         (
             &["run", "-o", "otlp", "--", "true"],
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", "not an address")],
-            &["OTEL_EXPORTER_OTLP_ENDPOINT", "not an address"],
+            &["OTEL_EXPORTER_OTLP_ENDPOINT", "is no URL"],
         ),
         (
             &["run", "-o", "otlp", "--", "true"],
