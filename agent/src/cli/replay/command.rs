@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::{
-    super::run::{OutputArgs, extra_attributes},
+    super::{run::{OutputArgs, extra_attributes}, say},
     Encoding, Entry, Exchanges, ReplayOptions, Split, parse_drop, records,
 };
 use crate::{
@@ -113,11 +113,13 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     for report in outputs.shutdown(DELIVERY).await {
         complete &= report.complete();
         if !report.complete() {
-            eprintln!("plainspan: {report}");
+            say(&format!("plainspan: {report}\n"));
         }
     }
     if sessions > 0 {
-        eprintln!("plainspan: {sessions} WebSocket sessions were left out: replay reads HTTP exchanges only");
+        say(&format!(
+            "plainspan: {sessions} WebSocket sessions were left out: replay reads HTTP exchanges only\n"
+        ));
     }
     if let Some(error) = first_bad {
         let more = if bad > 1 { format!(" (and {} more lines like it)", bad - 1) } else { String::new() };
