@@ -2,11 +2,12 @@
 
 use agent_common::{
     ACTION_SHUTDOWN, CloseRecord, ConnKey, Connection, DataHeader, FLAG_HEAD, FLAG_SHUTDOWN, HEAD_BYTES,
-    KIND_CLOSE, KIND_DATA, Point, Prefix, RECEIVED, SENT, STAT_CALLS, STAT_EVENTS_LOST, STAT_FAULT,
+    KIND_CLOSE, KIND_DATA, Point, Prefix, RECEIVED, SENT, STAT_CALLS, STAT_CAP, STAT_EVENTS_LOST, STAT_FAULT,
     STAT_IGNORED, STAT_MOVED, STAT_NOT_HTTP, STAT_TABLE_FULL, VERDICT_CAPTURE, VERDICT_HEADS,
 };
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_NOEXIST,
     helpers::{
         bpf_get_current_pid_tgid,
         generated::{bpf_ktime_get_boot_ns, bpf_probe_read_user},
@@ -120,7 +121,15 @@ fn returned<C: EbpfContext>(ctx: &C) {
     if total > active.len {
         total = active.len;
     }
-    if total == 0 || total > u32::MAX as u64 {
+    if total == 0 {
+        return;
+    }
+    if total >= UNREADABLE as u64 {
+        // 4 GiB in one call: more than the numbering of one call has room for.
+        count(STAT_MOVED, total);
+        count(STAT_CAP, total);
+        // SAFETY: see point_call.
+        unsafe { (*connection).offset[direction as usize] += total };
         return;
     }
     let total = total as u32;
@@ -133,6 +142,9 @@ fn returned<C: EbpfContext>(ctx: &C) {
         let skipped = (*connection).skipped[way];
         (*connection).offset[way] = offset + total as u64;
         let wanted = wanted(&key, connection, active.buf, total);
+        if wanted == UNREADABLE {
+            return; // lost, and not left out on purpose
+        }
         let left_out = (total - wanted) as u64;
         (*connection).skipped[way] = if wanted == 0 { skipped + left_out } else { left_out };
         (offset, skipped, (*connection).born_ns, (*connection).epoch, wanted)
@@ -164,6 +176,9 @@ fn returned<C: EbpfContext>(ctx: &C) {
     debug!(ctx, "conn {:x} dir {} offset {} moved {}", active.conn, direction, offset, total);
 }
 
+/// What [`wanted`] says of a call whose bytes can't be read; no call moves so many.
+const UNREADABLE: u32 = u32::MAX;
+
 /// How many bytes of the call are to be delivered. What is not is counted here.
 ///
 /// # Safety
@@ -176,9 +191,6 @@ unsafe fn wanted(key: &ConnKey, connection: *mut Connection, buf: u64, total: u3
             Some(v) if v.born_ns == (*connection).born_ns && v.epoch == (*connection).epoch => v.verdict,
             _ => VERDICT_CAPTURE,
         };
-        if verdict == VERDICT_CAPTURE && (*connection).http != 0 {
-            return total;
-        }
         if verdict != VERDICT_CAPTURE && verdict != VERDICT_HEADS {
             count(STAT_IGNORED, total as u64);
             return 0;
@@ -186,11 +198,23 @@ unsafe fn wanted(key: &ConnKey, connection: *mut Connection, buf: u64, total: u3
         let mut first = [0u8; 4];
         let peek = if total < 4 { total } else { 4 };
         if bpf_probe_read_user((&raw mut first).cast(), peek, buf as *const c_void) != 0 {
+            if verdict == VERDICT_CAPTURE && (*connection).http != 0 {
+                return total; // pages after the first may be there; each part is counted by itself
+            }
             count(STAT_FAULT, total as u64);
-            return 0;
+            return UNREADABLE;
         }
         let request = is_request(&first, peek);
+        let call = request && first[0] == b'P' && first[1] == b'O';
+        if call {
+            // This may be an LLM call. A verdict on what came before it may still be on its way: it must not
+            // reach this request.
+            (*connection).epoch = (*connection).epoch.wrapping_add(1);
+        }
         if verdict == VERDICT_CAPTURE {
+            if (*connection).http != 0 {
+                return total;
+            }
             // Not known to be HTTP yet. A connection that was open before the probes were may be in the
             // middle of a message: it gets its chance with each call.
             if request || is_response(&first, peek) {
@@ -200,10 +224,8 @@ unsafe fn wanted(key: &ConnKey, connection: *mut Connection, buf: u64, total: u3
             count(STAT_NOT_HTTP, total as u64);
             return 0;
         }
-        if request && first[0] == b'P' && first[1] == b'O' {
-            // This may be an LLM call, and by the time the agent has read its head the body would be gone.
-            (*connection).epoch = (*connection).epoch.wrapping_add(1);
-            return total;
+        if call {
+            return total; // by the time the agent has read its head the body would be gone
         }
         if request || is_response(&first, peek) {
             if total > HEAD_BYTES {
@@ -309,6 +331,7 @@ fn connection(key: &ConnKey, now: u64) -> Option<*mut Connection> {
         return Some(found);
     }
     let fresh = Connection { born_ns: now, ..Connection::default() };
-    CONNECTIONS.insert(key, fresh, 0).ok()?;
+    // Another thread may have been faster; its element is the one that counts.
+    let _ = CONNECTIONS.insert(key, fresh, BPF_NOEXIST as u64);
     CONNECTIONS.get_ptr_mut(key)
 }

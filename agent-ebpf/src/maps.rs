@@ -28,6 +28,10 @@ pub static TASK_PARENT: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static TASK_MM: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static TASK_SIGNAL: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static SIGNAL_LIVE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static MM_ARG_START: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static MM_ARG_END: Global<u32> = Global::new(0);

@@ -21,8 +21,8 @@ use core::ffi::c_void;
 
 use crate::{
     maps::{
-        BINPRM_INTERP, EVENTS, MM_ARG_END, MM_ARG_START, SCOPE, TARGETS, TASK_MM, TASK_PARENT, TASK_TGID,
-        count,
+        BINPRM_INTERP, EVENTS, MM_ARG_END, MM_ARG_START, SCOPE, SIGNAL_LIVE, TARGETS, TASK_MM, TASK_PARENT,
+        TASK_SIGNAL, TASK_TGID, count,
     },
     scope::watched,
 };
@@ -104,12 +104,16 @@ fn kernel(address: u64) -> u64 {
     value
 }
 
-/// `sched_process_exit`: a thread ends; the process does with its first one.
+/// `sched_process_exit(struct task_struct *p)`: a thread ends; the process does with the last one that lives.
+/// The first thread may end long before: by itself, or because another one of them calls exec.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
-    let id = bpf_get_current_pid_tgid();
-    let tgid = (id >> 32) as u32;
-    if tgid != id as u32 {
+pub fn process_exit(ctx: RawTracePointContext) -> i32 {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: the context is an array of arguments, of which the first is the task.
+    let task = unsafe { *ctx.as_ptr().cast::<u64>() };
+    // The kernel counts the thread out before it says that it ends.
+    let alive = kernel(kernel(task + TASK_SIGNAL.load() as u64) + SIGNAL_LIVE.load() as u64) as u32;
+    if alive != 0 {
         return 0;
     }
     let seen = watched(tgid);

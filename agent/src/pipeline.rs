@@ -57,6 +57,8 @@ struct Connection {
     calls: Vec<(ExchangeId, Box<CallBuilder>)>,
     /// It has carried a call: all of it is captured from then on.
     carries_calls: bool,
+    /// The kernel was told to leave out all but heads.
+    heads_only: bool,
 }
 
 /// `stream/`, `wire/` and `genai/`, for all connections.
@@ -123,6 +125,7 @@ impl Pipeline {
                     process,
                     calls: Vec::new(),
                     carries_calls: false,
+                    heads_only: false,
                 });
                 connection.process = process;
                 connection.wire.push(direction, time, piece, &mut events);
@@ -158,9 +161,14 @@ impl Connection {
                     builder.event(event);
                     self.calls.push((exchange, builder));
                     self.carries_calls = true;
+                    // The kernel may have missed the head, for one that came behind another in the same bytes.
+                    if std::mem::take(&mut self.heads_only) {
+                        outcome.verdicts.push((id, Verdict::Capture));
+                    }
                 } else {
                     self.wire.decline(exchange);
                     if !self.carries_calls {
+                        self.heads_only = true;
                         outcome.verdicts.push((id, Verdict::Heads));
                     }
                 }
@@ -350,6 +358,34 @@ mod tests {
         );
         assert_eq!(resource_attributes("a=1,b"), Err("b".into()));
         assert_eq!(resource_attributes("=1"), Err("=1".into()));
+    }
+
+    /// Both requests are in one piece, so the kernel sees the head of the first one only.
+    #[test]
+    fn a_call_behind_another_request_is_captured_again() {
+        let mut pipeline = Pipeline::new(&Limits::default(), Arc::default());
+        let mut outcome = Outcome::default();
+        let data = |bytes: &'static [u8]| {
+            Record::Data(crate::capture::Data {
+                connection: ConnectionId(1),
+                process: Process { pid: 1, tid: 1 },
+                direction: crate::capture::Direction::Sent,
+                time: Timestamp(1),
+                offset: 0,
+                skipped: 0,
+                call_len: bytes.len() as u32,
+                epoch: 0,
+                cut: false,
+                bytes: bytes::Bytes::from_static(bytes),
+            })
+        };
+        let both = b"GET /favicon.ico HTTP/1.1\r\nHost: api.openai.com\r\n\r\n\
+            POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100\r\n\
+            Content-Type: application/json\r\n\r\n{";
+        pipeline.record(data(both), &mut outcome);
+        assert_eq!(pipeline.open_calls(), 1);
+        let given: Vec<Verdict> = outcome.verdicts.iter().map(|v| v.1).collect();
+        assert_eq!(given, [Verdict::Heads, Verdict::Capture]);
     }
 
     #[test]

@@ -128,6 +128,46 @@ fn a_command_and_its_descendants_and_nobody_else() {
     assert_eq!(names, ["chat child", "chat grandchild", "chat orphan"], "{report:#?}");
 }
 
+/// The first thread of a process ends before the process does, and when another one calls exec.
+#[test]
+fn a_process_outlives_its_first_thread() {
+    let provider = Local::new();
+    let call = curl(&provider, "by-another-thread").quoted();
+    let scripts = [
+        "import os, sys, threading, time\n\
+         threading.Thread(target=lambda: os.execvp('sh', ['sh', '-c', sys.argv[1]])).start()\n\
+         time.sleep(20)",
+        "import ctypes, os, subprocess, sys, threading, time\n\
+         def late():\n    time.sleep(0.3)\n    os._exit(subprocess.call(['sh', '-c', sys.argv[1]]))\n\
+         threading.Thread(target=late).start()\n\
+         ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)",
+    ];
+    for script in scripts {
+        let report = AgentCommand::new().run(Command::new("python3").args(["-c", script, &call])).exited(0);
+        assert_eq!(ids(&report).len(), 1, "{script}: {report:#?}");
+    }
+}
+
+/// What is known of one request says nothing of the next one, however late the agent gets to know it.
+#[test]
+fn a_late_verdict_does_not_reach_the_next_request() {
+    let provider = Local::new();
+    let script = "import http.client, os, signal, ssl, sys, time\n\
+         host, port = sys.argv[1].split(':')\n\
+         c = http.client.HTTPSConnection(host, int(port), context=ssl._create_unverified_context())\n\
+         os.kill(os.getppid(), signal.SIGSTOP)\n\
+         try:\n    c.request('GET', '/v1/models')\n    c.getresponse().read()\n    \
+         body = b'{\"model\": \"late\", \"messages\": []}'\n    c.putrequest('POST', '/v1/chat/completions')\n    \
+         c.putheader('content-type', 'application/json')\n    c.putheader('content-length', str(len(body)))\n    \
+         c.endheaders()\nfinally:\n    os.kill(os.getppid(), signal.SIGCONT)\n\
+         time.sleep(0.5)\nc.send(body)\nc.getresponse().read()";
+    let at = format!("localhost:{}", provider.port());
+    let report = AgentCommand::new().run(Command::new("python3").args(["-c", script, &at])).exited(0);
+    let names: Vec<&str> = report.spans.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["chat late"]);
+    assert_eq!(ids(&report).len(), 1);
+}
+
 #[test]
 fn everybody_by_default() {
     let provider = Local::new();

@@ -22,14 +22,12 @@ const MAX_CONNECTIONS: usize = 65_536;
 struct Known {
     id: ConnectionId,
     born_ns: u64,
-    epoch: u8,
 }
 
 /// What the kernel needs to hear of a connection that a verdict is about.
 pub(super) struct Address {
     pub(super) key: abi::ConnKey,
     pub(super) born_ns: u64,
-    pub(super) epoch: u8,
 }
 
 /// Turns the kernel's records into [`Record`]s.
@@ -63,11 +61,12 @@ impl Decoder {
     }
 
     /// Decodes one record of the ring. `totals` asks the kernel for the state of a connection whose process
-    /// has ended, and takes it out of the kernel's table.
+    /// has ended, and takes it out of the kernel's table; the second argument is the connection's birth, for by
+    /// now the address may be that of another one.
     pub fn decode(
         &mut self,
         raw: &[u8],
-        totals: &mut dyn FnMut(&abi::ConnKey) -> Option<abi::Connection>,
+        totals: &mut dyn FnMut(&abi::ConnKey, u64) -> Option<abi::Connection>,
         out: &mut Vec<Record>,
     ) {
         let Some(prefix) = read::<abi::Prefix>(raw) else {
@@ -110,11 +109,7 @@ impl Decoder {
     pub(super) fn address(&self, id: ConnectionId) -> Option<Address> {
         let (tgid, conn) = *self.keys.get(&id)?;
         let known = self.known.get(&(tgid, conn)).filter(|k| k.id == id)?;
-        Some(Address {
-            key: abi::ConnKey { conn, tgid, reserved: 0 },
-            born_ns: known.born_ns,
-            epoch: known.epoch,
-        })
+        Some(Address { key: abi::ConnKey { conn, tgid, reserved: 0 }, born_ns: known.born_ns })
     }
 
     fn data(&mut self, raw: &[u8], out: &mut Vec<Record>) {
@@ -142,6 +137,7 @@ impl Decoder {
             offset: header.offset,
             skipped: header.skipped,
             call_len: header.call_len,
+            epoch: header.prefix.epoch,
             cut: header.prefix.flags & abi::FLAG_CUT != 0,
             bytes,
         }));
@@ -175,7 +171,7 @@ impl Decoder {
         &mut self,
         tgid: u32,
         time_ns: u64,
-        totals: &mut dyn FnMut(&abi::ConnKey) -> Option<abi::Connection>,
+        totals: &mut dyn FnMut(&abi::ConnKey, u64) -> Option<abi::Connection>,
         out: &mut Vec<Record>,
     ) {
         let gone: Vec<((u32, u64), Known)> =
@@ -184,7 +180,7 @@ impl Decoder {
             self.known.remove(&at);
             self.keys.remove(&known.id);
             let key = abi::ConnKey { conn: at.1, tgid, reserved: 0 };
-            let state = totals(&key).filter(|s| s.born_ns == known.born_ns);
+            let state = totals(&key, known.born_ns);
             out.push(Record::Close(Close {
                 connection: known.id,
                 time: self.clock.unix(time_ns),
@@ -206,9 +202,8 @@ impl Decoder {
         out: &mut Vec<Record>,
     ) -> ConnectionId {
         let at = (prefix.tgid, conn);
-        if let Some(known) = self.known.get_mut(&at) {
+        if let Some(known) = self.known.get(&at) {
             if known.born_ns == born_ns {
-                known.epoch = prefix.epoch;
                 return known.id;
             }
             let ended = known.id;
@@ -221,7 +216,7 @@ impl Decoder {
         }
         self.next += 1;
         let id = ConnectionId(self.next);
-        self.known.insert(at, Known { id, born_ns, epoch: prefix.epoch });
+        self.known.insert(at, Known { id, born_ns });
         self.keys.insert(id, at);
         id
     }
@@ -321,7 +316,8 @@ mod tests {
         for raw in raws {
             decoder.decode(
                 raw,
-                &mut |key| {
+                &mut |key, born_ns| {
+                    assert_eq!(born_ns, 1);
                     Some(abi::Connection { born_ns: 1, offset: [key.conn, 7], ..abi::Connection::default() })
                 },
                 &mut out,

@@ -234,11 +234,11 @@ impl Kernel {
     pub fn drain(&mut self, events: &mut Events, out: &mut Vec<Record>) -> bool {
         self.decoder.begin_batch();
         let (connections, verdicts) = (&mut self.connections, &mut self.verdicts);
-        let mut totals = |key: &abi::ConnKey| {
-            let state = connections.get(&Abi(*key), 0).ok();
+        let mut totals = |key: &abi::ConnKey, born_ns| {
+            let state = connections.get(&Abi(*key), 0).ok().filter(|s| s.0.born_ns == born_ns)?;
             let _ = connections.remove(&Abi(*key));
             let _ = verdicts.remove(&Abi(*key));
-            state.map(|s| s.0)
+            Some(state.0)
         };
         events.more = false;
         for _ in 0..BATCH {
@@ -249,21 +249,17 @@ impl Kernel {
         true
     }
 
-    /// Tells the kernel what is wanted of a connection. It holds until the kernel itself takes the
-    /// connection back to [`Verdict::Capture`].
-    pub fn decide(&mut self, connection: ConnectionId, verdict: Verdict) {
+    /// Tells the kernel what is wanted of a connection. `epoch` is that of the record that led to the verdict: it
+    /// holds until the kernel itself takes the connection back to [`Verdict::Capture`], and not at all if that
+    /// has happened since.
+    pub fn decide(&mut self, connection: ConnectionId, epoch: u8, verdict: Verdict) {
         let Some(address) = self.decoder.address(connection) else { return };
         let verdict = match verdict {
             Verdict::Capture => abi::VERDICT_CAPTURE,
             Verdict::Heads => abi::VERDICT_HEADS,
             Verdict::Ignore => abi::VERDICT_IGNORE,
         };
-        let value = abi::Verdict {
-            born_ns: address.born_ns,
-            verdict,
-            epoch: address.epoch,
-            ..abi::Verdict::default()
-        };
+        let value = abi::Verdict { born_ns: address.born_ns, verdict, epoch, ..abi::Verdict::default() };
         if self.verdicts.insert(Abi(address.key), Abi(value), 0).is_err() {
             self.account.add(Counter::TableFull, 1);
         }

@@ -22,6 +22,8 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("TASK_TGID", "task_struct", "tgid"),
     ("TASK_PARENT", "task_struct", "real_parent"),
     ("TASK_MM", "task_struct", "mm"),
+    ("TASK_SIGNAL", "task_struct", "signal"),
+    ("SIGNAL_LIVE", "signal_struct", "live"),
     ("MM_ARG_START", "mm_struct", "arg_start"),
     ("MM_ARG_END", "mm_struct", "arg_end"),
     ("BINPRM_INTERP", "linux_binprm", "interp"),

@@ -54,6 +54,8 @@ pub struct Data {
     pub skipped: u64,
     /// How many bytes the library call moved in all, in however many records.
     pub call_len: u32,
+    /// Generation of the kernel's verdict on the connection, to be named with a verdict that this record leads to.
+    pub epoch: u8,
     /// This is the last record of its call, and what follows in the call was cut off at the cap.
     pub cut: bool,
     /// The bytes.

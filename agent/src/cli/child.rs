@@ -58,7 +58,7 @@ pub(super) fn spawn(command: &[OsString]) -> anyhow::Result<Child> {
 pub(super) struct NotStarted {
     /// Exit status, as shells have it.
     pub(super) status: u8,
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// The status with which to end when the command ended with `status`: its own, or 128 + the signal, as shells

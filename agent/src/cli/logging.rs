@@ -20,6 +20,8 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
+        // Of a closed standard error it would speak on standard error, and end the program.
+        .log_internal_errors(false)
         .try_init();
     Ok(())
 }

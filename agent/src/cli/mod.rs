@@ -1,5 +1,4 @@
 //! ASK: the command line, one file per verb.
-#![allow(clippy::print_stderr, reason = "the command line speaks to a person")]
 
 mod child;
 mod logging;
@@ -10,7 +9,7 @@ mod targets;
 
 pub mod replay;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
@@ -40,11 +39,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            run::say(&help.to_string());
+            say(&help.to_string());
             return ExitCode::from(2);
         }
         Err(error) if error.use_stderr() => {
-            run::say(&format!("plainspan: {}\n", usage(&error)));
+            say(&format!("plainspan: {}\n", usage(&error)));
             return ExitCode::from(2);
         }
         // Help and version: a closed standard output is no reason to complain.
@@ -60,11 +59,25 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(status) => status,
         Err(error) => {
-            run::say(&format!("plainspan: {}\n", one_line(&error)));
-            let status = error.downcast_ref::<child::NotStarted>().map(|e| e.status);
-            ExitCode::from(status.unwrap_or(if error.is::<Usage>() { 2 } else { 1 }))
+            say(&format!("plainspan: {}\n", one_line(&error)));
+            status_of(&error)
         }
     }
+}
+
+/// The exit status for an error.
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<child::NotStarted>() {
+        Some(refused) => ExitCode::from(refused.status),
+        None if error.is::<Usage>() => ExitCode::from(2),
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// Speaks to a person. Unlike `eprintln!`, which ends the program then: a closed standard error is no reason
+/// to stop.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// A value on the command line or in the environment that makes no sense.
@@ -98,6 +111,22 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn errors_have_the_status_that_shells_give_them() {
+        let cases: [(anyhow::Error, u8); 3] = [
+            (child::NotStarted { status: 127, reason: "gone".into() }.into(), 127),
+            (Usage("what?".into()).into(), 2),
+            (anyhow::anyhow!("broken"), 1),
+        ];
+        for (error, status) in cases {
+            assert_eq!(
+                format!("{:?}", status_of(&error)),
+                format!("{:?}", ExitCode::from(status)),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     ffi::OsString,
-    io::Write,
+    os::unix::process::ExitStatusExt,
     process::{ExitCode, ExitStatus},
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Usage, child,
+    Usage, child, say,
     scans::{Look, Scans},
     summary::{self, Summary},
     targets::Targets,
@@ -189,9 +189,13 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         tokio::spawn(agent.kernel.diagnostics()?.pass_on());
     }
     agent.start();
-    let status = agent.run(events, &args.command).await?;
+    let status = match agent.run(events, &args.command).await {
+        // There is nothing to sum up.
+        Err(error) if error.is::<child::NotStarted>() => return Err(error),
+        outcome => outcome,
+    };
     let delivered = agent.end().await;
-    Ok(match status {
+    Ok(match status? {
         Some(status) if delivered || !status.success() => child::exit_code(status),
         None if delivered => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -268,7 +272,7 @@ impl Agent {
     async fn run(&mut self, mut events: Events, command: &[OsString]) -> anyhow::Result<Option<ExitStatus>> {
         let mut signals = Signals::new()?;
         let mut command = if command.is_empty() {
-            eprintln!("plainspan: capturing {}; Ctrl-C ends", self.watched());
+            say(&format!("plainspan: capturing {}; Ctrl-C ends\n", self.watched()));
             None
         } else {
             Some(self.spawn(command)?)
@@ -294,13 +298,17 @@ impl Agent {
                     // A terminal interrupts the command too, which then decides what to do about it.
                     interrupts += 1;
                     if command.is_none() || interrupts > 1 {
+                        if command.is_some() {
+                            status = Some(ExitStatus::from_raw(rustix::process::Signal::INT.as_raw()));
+                        }
                         break;
                     }
                 }
                 _ = signals.terminate.recv() => {
                     let Some(child) = &mut command else { break };
                     terminate(child);
-                    until = Some(Instant::now() + GRACE);
+                    status = Some(ExitStatus::from_raw(rustix::process::Signal::TERM.as_raw()));
+                    until.get_or_insert(Instant::now() + GRACE);
                 }
                 exited = wait(&mut command) => {
                     status = Some(exited.context("the command can't be waited for")?);
@@ -320,11 +328,14 @@ impl Agent {
                 break;
             }
             if given && remaining.is_empty() {
-                eprintln!("plainspan: the processes given with --pid have ended");
+                say("plainspan: the processes given with --pid have ended\n");
                 break;
             }
         }
         while self.drain(&mut events, &mut remaining) {}
+        if let Some(pid) = command.as_ref().and_then(Child::id) {
+            say(&format!("plainspan: the command (process {pid}) still runs, and is no longer watched\n"));
+        }
         Ok(status)
     }
 
@@ -336,7 +347,7 @@ impl Agent {
         self.kernel.unwatch(own);
         if spawned.is_ok() {
             let name = command.first().map(|c| c.to_string_lossy()).unwrap_or_default();
-            eprintln!("plainspan: capturing the LLM calls of {name} and its descendants");
+            say(&format!("plainspan: capturing the LLM calls of {name} and its descendants\n"));
         }
         spawned
     }
@@ -358,10 +369,13 @@ impl Agent {
         for record in records.drain(..) {
             self.process(&record, remaining);
             self.spans.record(&record);
+            let epoch = if let Record::Data(data) = &record { Some(data.epoch) } else { None };
             self.pipeline.record(record, &mut self.outcome);
-            // At once: a verdict that comes later costs copies of what nobody wants.
+            // At once: a verdict that comes later costs copies of what nobody wants. What ends gets none.
             for (connection, verdict) in self.outcome.verdicts.drain(..) {
-                self.kernel.decide(connection, verdict);
+                if let Some(epoch) = epoch {
+                    self.kernel.decide(connection, epoch, verdict);
+                }
             }
         }
         self.records = records;
@@ -446,19 +460,13 @@ impl Agent {
         }
         say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
         if self.summary.calls() == 0 && self.account.get(Counter::LibraryCalls) == 0 {
-            eprintln!(
+            say(
                 "plainspan: no TLS library that is watched moved any plaintext; programs that carry a TLS library of \
-                 their own (static or stripped) are not read yet"
+                 their own (static or stripped) are not read yet\n",
             );
         }
         complete
     }
-}
-
-/// Says something to the person at standard error.
-pub(super) fn say(text: &str) {
-    // A closed standard error is no reason to stop.
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 async fn wait(child: &mut Option<Child>) -> std::io::Result<ExitStatus> {

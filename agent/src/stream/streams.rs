@@ -44,8 +44,18 @@ impl Streams {
 
     /// Takes a record, and hands on what is missing before it and what of it is new.
     pub fn data(&mut self, data: Data, out: &mut Vec<StreamEvent>) {
-        let Data { connection, process, direction, time, offset, skipped, cut, mut bytes, call_len: _ } =
-            data;
+        let Data {
+            connection,
+            process,
+            direction,
+            time,
+            offset,
+            skipped,
+            cut,
+            mut bytes,
+            call_len: _,
+            epoch: _,
+        } = data;
         if self.table.touch(connection).is_none() {
             self.begin(connection, process, time, out);
         }
@@ -180,6 +190,7 @@ mod tests {
             offset,
             skipped: 0,
             call_len: bytes.len() as u32,
+            epoch: 0,
             cut: false,
             bytes: Bytes::from_static(bytes.as_bytes()),
         }

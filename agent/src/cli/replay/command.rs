@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::{
-    super::run::{OutputArgs, extra_attributes, say},
+    super::{
+        run::{OutputArgs, extra_attributes},
+        say,
+    },
     Encoding, Entry, Exchanges, ReplayOptions, Split, parse_drop, records,
 };
 use crate::{
@@ -116,7 +119,9 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     if sessions > 0 {
-        eprintln!("plainspan: {sessions} WebSocket sessions were left out: replay reads HTTP exchanges only");
+        say(&format!(
+            "plainspan: {sessions} WebSocket sessions were left out: replay reads HTTP exchanges only\n"
+        ));
     }
     if let Some(error) = first_bad {
         let more = if bad > 1 { format!(" (and {} more lines like it)", bad - 1) } else { String::new() };

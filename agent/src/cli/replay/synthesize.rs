@@ -48,6 +48,7 @@ pub fn records(exchange: &Exchange, connection: ConnectionId, options: &ReplayOp
                     offset,
                     skipped: 0,
                     call_len: bytes.len() as u32,
+                    epoch: 0,
                     cut: false,
                     bytes,
                 }));
