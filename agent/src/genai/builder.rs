@@ -190,6 +190,11 @@ impl CallBuilder {
 
     fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Option<Call> {
         self.read_request(false);
+        if end == ExchangeEnd::Unreadable {
+            self.damage.response.unknown = true;
+            // Of a response whose very head could not be read it isn't known that anything went wrong with it.
+            self.ends_in_gap |= self.transport.status.is_none();
+        }
         let status = self.transport.status;
         let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
         let mut read = false;

@@ -72,7 +72,7 @@ fn endings() {
         ("", ClosedLocally, Some("client_closed"), ClosedLocally, error.clone()),
         ("", ClosedRemotely, Some("server_closed"), ClosedRemotely, error.clone()),
         ("", ProcessExit, Some("process_exit"), ProcessExit, error.clone()),
-        ("", Unreadable, Some("unreadable"), Unreadable, error.clone()),
+        ("", Unreadable, Some("unreadable"), Unreadable, None),
         ("", Complete, Some("incomplete_stream"), Complete, error),
         ("", CaptureEnd, none, CaptureEnd, None),
         (LAST, ClosedLocally, none, Complete, stop.clone()),
@@ -133,6 +133,14 @@ fn gaps_in_streams() {
     let call = exchange.call();
     assert_eq!((call.error, call.ended), (None, Some(ExchangeEnd::Complete)));
     assert_eq!(counted(&account), [(Counter::Calls, 1), (Counter::CallsDamaged, 1)]);
+}
+
+/// What went unread was not seen to fail, but it was not seen whole either.
+#[test]
+fn a_response_that_was_never_seen_is_no_error() {
+    let call = Exchange::openai().request(REQUEST).run(ExchangeEnd::Unreadable).unwrap();
+    assert_eq!((call.error, call.ended), (None, Some(ExchangeEnd::Unreadable)));
+    assert!(call.damage.response.unknown);
 }
 
 #[test]
