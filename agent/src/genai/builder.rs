@@ -190,11 +190,8 @@ impl CallBuilder {
 
     fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Option<Call> {
         self.read_request(false);
-        if end == ExchangeEnd::Unreadable {
-            self.damage.response.unknown = true;
-            // Of a response whose very head could not be read it isn't known that anything went wrong with it.
-            self.ends_in_gap |= self.transport.status.is_none();
-        }
+        // Its head may be what is missing, so that nobody said so yet.
+        self.damage.response.unknown |= end == ExchangeEnd::Unreadable;
         let status = self.transport.status;
         let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
         let mut read = false;
@@ -243,7 +240,8 @@ impl CallBuilder {
             // A stream whose connection ended well and that yet didn't say that it is over broke off behind
             // a proxy.
             ExchangeEnd::Complete if !self.streaming.streamed => Ending::Whole,
-            ExchangeEnd::CaptureEnd => Ending::Unknown,
+            // What went unread was not seen to go wrong.
+            ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable => Ending::Unknown,
             _ if self.ends_in_gap => Ending::Unknown,
             _ => Ending::Broken,
         }
@@ -265,8 +263,9 @@ impl CallBuilder {
                     (ExchangeEnd::ClosedLocally, Role::Server)
                     | (ExchangeEnd::ClosedRemotely, Role::Client) => "server_closed",
                     (ExchangeEnd::ProcessExit, _) => "process_exit",
-                    (ExchangeEnd::Unreadable, _) => "unreadable",
-                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd, _) => "incomplete_stream",
+                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable, _) => {
+                        "incomplete_stream"
+                    }
                 };
             call.error = Some(CallError { kind: kind.to_owned(), message: None });
         }

@@ -72,7 +72,7 @@ fn endings() {
         ("", ClosedLocally, Some("client_closed"), ClosedLocally, error.clone()),
         ("", ClosedRemotely, Some("server_closed"), ClosedRemotely, error.clone()),
         ("", ProcessExit, Some("process_exit"), ProcessExit, error.clone()),
-        ("", Unreadable, Some("unreadable"), Unreadable, None),
+        ("", Unreadable, none, Unreadable, None),
         ("", Complete, Some("incomplete_stream"), Complete, error),
         ("", CaptureEnd, none, CaptureEnd, None),
         (LAST, ClosedLocally, none, Complete, stop.clone()),
