@@ -1,6 +1,7 @@
 //! plainspan's habits of development, each a verb: `cargo xtask help`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
+mod bench;
 mod contract;
 mod demo;
 mod ebpf;
@@ -28,6 +29,7 @@ usage: cargo xtask VERB
   demo                                        run it on local clients that call a local provider
   build [--release]                           build plainspan
   test [--ebpf-from-source] [FILTER...]       unit tests, then end to end through the kernel as root
+  bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span
   lint                                        formatting, clippy, documentation, forbidden words, licences
   fmt                                         format all code
   build-ebpf [--check] [--force] [--out DIR]  renew the kept kernel objects from source; --check: are they stale?
@@ -59,6 +61,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => return run::run(&Workspace::find()?, rest),
         "demo" => return demo::run(&Workspace::find()?, rest),
         "test" => return test::run(&Workspace::find()?, rest),
+        "bench" => bench::run(&Workspace::find()?, rest)?,
         "fmt" => lint::fmt(&Workspace::find()?, rest)?,
         "lint" => lint::run(&Workspace::find()?, rest)?,
         other => anyhow::bail!("there is no verb `{other}`: `cargo xtask help` lists them"),

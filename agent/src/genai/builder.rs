@@ -190,6 +190,8 @@ impl CallBuilder {
 
     fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Option<Call> {
         self.read_request(false);
+        // Its head may be what is missing, so that nobody said so yet.
+        self.damage.response.unknown |= end == ExchangeEnd::Unreadable;
         let status = self.transport.status;
         let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
         let mut read = false;

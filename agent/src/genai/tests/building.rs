@@ -135,6 +135,14 @@ fn gaps_in_streams() {
     assert_eq!(counted(&account), [(Counter::Calls, 1), (Counter::CallsDamaged, 1)]);
 }
 
+/// What went unread was not seen to fail, but it was not seen whole either.
+#[test]
+fn a_response_that_was_never_seen_is_no_error() {
+    let call = Exchange::openai().request(REQUEST).run(ExchangeEnd::Unreadable).unwrap();
+    assert_eq!((call.error, call.ended), (None, Some(ExchangeEnd::Unreadable)));
+    assert!(call.damage.response.unknown);
+}
+
 #[test]
 fn bodies_with_holes_are_not_read() {
     let missing = |cut| Body::Missing(Missing { len: Some(5), cut });

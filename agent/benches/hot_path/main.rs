@@ -1,0 +1,130 @@
+//! What a record costs on its way from the ring buffer to a span. `cargo xtask bench` runs it.
+
+mod traffic;
+
+use std::{sync::Arc, time::Duration};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use plainspan::{
+    account::Account,
+    capture::{Decoder, Record},
+    contract::{self, SpanIds},
+    pipeline::{Limits, Outcome, Pipeline},
+};
+use traffic::Traffic;
+
+/// The kinds of traffic that matter, and the name of each.
+fn kinds() -> [(&'static str, Traffic); 5] {
+    [
+        ("json call", traffic::json_call(1)),
+        ("sse call, 200 chunks", traffic::sse_call(2, 200, false)),
+        ("sse call, 200 chunks, gzip", traffic::sse_call(3, 200, true)),
+        ("no call, 200 records", traffic::other(4, 200)),
+        ("json call, 20 MiB request", traffic::large_request(5, 20 << 20)),
+    ]
+}
+
+fn decoded(decoder: &mut Decoder, traffic: &Traffic) -> Vec<Record> {
+    let mut records = Vec::new();
+    for raw in &traffic.records {
+        decoder.decode(raw, &mut |_| None, &mut records);
+    }
+    records
+}
+
+/// All rooms after `capture/`, and the span.
+struct Rooms {
+    pipeline: Pipeline,
+    outcome: Outcome,
+    options: contract::Options,
+    account: Arc<Account>,
+}
+
+impl Rooms {
+    fn new() -> Self {
+        let account = Arc::new(Account::default());
+        Self {
+            pipeline: Pipeline::new(&Limits::default(), Arc::clone(&account)),
+            outcome: Outcome::default(),
+            options: contract::Options::default(),
+            account,
+        }
+    }
+
+    fn record(&mut self, record: Record) -> usize {
+        self.pipeline.record(record, &mut self.outcome);
+        self.outcome.verdicts.clear();
+        let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
+        let spans = self.outcome.calls.drain(..).map(|finished| {
+            contract::build(&finished.call, ids, &self.options, &self.account).attributes.len()
+        });
+        spans.sum()
+    }
+}
+
+/// From the ring buffer's form to typed records.
+fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    for (name, traffic) in kinds() {
+        let mut decoder = Decoder::new(Arc::default());
+        let mut records = Vec::new();
+        group.throughput(Throughput::Bytes(traffic.bytes));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                for raw in &traffic.records {
+                    decoder.decode(raw, &mut |_| None, &mut records);
+                    records.clear();
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// From typed records to the span.
+fn rooms(c: &mut Criterion) {
+    let mut group = c.benchmark_group("rooms");
+    for (name, traffic) in kinds() {
+        let (mut decoder, mut rooms) = (Decoder::new(Arc::default()), Rooms::new());
+        let records = decoded(&mut decoder, &traffic);
+        group.throughput(Throughput::Bytes(traffic.bytes));
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || records.clone(),
+                |records| records.into_iter().map(|record| rooms.record(record)).sum::<usize>(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// The whole way, as the agent goes it.
+fn agent(c: &mut Criterion) {
+    let mut group = c.benchmark_group("agent");
+    for (name, traffic) in kinds() {
+        let (mut decoder, mut rooms) = (Decoder::new(Arc::default()), Rooms::new());
+        let mut records = Vec::new();
+        group.throughput(Throughput::Bytes(traffic.bytes));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut attributes = 0;
+                for raw in &traffic.records {
+                    decoder.decode(raw, &mut |_| None, &mut records);
+                    for record in records.drain(..) {
+                        attributes += rooms.record(record);
+                    }
+                }
+                attributes
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = decode, rooms, agent
+}
+criterion_main!(benches);
