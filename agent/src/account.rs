@@ -167,6 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn the_book_explains_every_counter_and_no_other() {
+        // Rows of its tables: | room | name | meaning | what to do |
+        let explained: Vec<(&str, &str)> = include_str!("../../docs/accounting.md")
+            .lines()
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").collect();
+                Some((*cells.first()?, *cells.get(1)?))
+            })
+            .filter(|(room, _)| *room != "room")
+            .collect();
+        let counted: Vec<(&str, &str)> = Counter::ALL.iter().map(|c| (c.room(), c.name())).collect();
+        assert_eq!(explained, counted, "docs/accounting.md and account.rs differ");
+    }
+
+    #[test]
     fn names_are_unique() {
         let mut names: Vec<_> = Counter::ALL.iter().map(|c| (c.room(), c.name())).collect();
         names.sort_unstable();

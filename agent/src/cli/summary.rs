@@ -48,13 +48,22 @@ impl fmt::Display for Summary {
 
 /// The account as it is printed: a heading and the counters that moved.
 pub(super) fn table(account: &Account) -> String {
-    format!("room              count  what\n{account}")
+    format!("{:<9} {:>14}  what\n{account}", "room", "count")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::genai::{CallError, Usage};
+
+    #[test]
+    fn the_heading_stands_above_the_counters() {
+        let account = Account::default();
+        account.add(crate::account::Counter::Calls, 7);
+        let table = table(&account);
+        let (heading, counter) = table.split_once('\n').unwrap();
+        assert_eq!(heading.find("  what"), counter.find("  LLM calls"), "{table}");
+    }
 
     #[test]
     fn one_line_for_a_person() {

@@ -6,7 +6,6 @@
 mod console;
 mod convert;
 mod file;
-mod keys;
 mod otlp;
 mod outputs;
 mod target;

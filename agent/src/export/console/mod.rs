@@ -12,8 +12,10 @@ use std::{
 use jiff::tz::TimeZone;
 
 use super::{Batching, BoxFuture, ExportError, Exporter, Failure};
-use crate::contract::{Delivery, Value};
-use line::Columns;
+use crate::{
+    contract::{Delivery, Value},
+    time::Timestamp,
+};
 use text::{Paint, visible};
 
 /// Writes calls for people to read.
@@ -23,7 +25,7 @@ pub struct Console {
     verbose: bool,
     paint: Paint,
     zone: TimeZone,
-    columns: Columns,
+    headed: bool,
 }
 
 impl Console {
@@ -55,13 +57,17 @@ impl Console {
             verbose,
             paint: Paint { colour },
             zone,
-            columns: Columns::default(),
+            headed: false,
         }
     }
 
     fn render(&mut self, delivery: &Delivery) -> String {
-        let mut text = self.columns.line(delivery, self.paint, &self.zone);
-        text.push('\n');
+        let mut text = String::new();
+        if !self.headed {
+            self.headed = true;
+            text.extend([&*line::heading(self.paint), "\n"]);
+        }
+        text.extend([&*line::line(delivery, self.paint, &self.zone), "\n"]);
         if self.verbose {
             self.whole_span(&mut text, delivery);
         }
@@ -89,6 +95,8 @@ impl Console {
             ("kind", format!("{:?}", span.kind).to_lowercase()),
             ("trace id", hex(span.trace_id)),
             ("span id", hex(span.span_id)),
+            ("start", moment(span.start)),
+            ("end", moment(span.end)),
         ];
         if let Some(parent) = span.parent_span_id {
             rows.push(("parent span id", hex(parent)));
@@ -111,6 +119,11 @@ impl Console {
         section("resource", own.chain(extra).collect(), true);
         text.push('\n');
     }
+}
+
+/// A time as RFC 3339 has it, to the nanosecond.
+fn moment(time: Timestamp) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default().to_string()
 }
 
 /// An id as W3C Trace Context writes it.

@@ -1,6 +1,6 @@
 use super::{super::convert::tests::delivery, *};
 use crate::{
-    contract::{Attribute, Status},
+    contract::{Attribute, Kind, Status},
     time::Timestamp,
 };
 
@@ -34,62 +34,79 @@ fn failed(mut delivery: Delivery) -> Delivery {
     delivery
 }
 
+/// The line of a call, without the heading.
+fn line(delivery: &Delivery) -> String {
+    let text = plain().render(delivery);
+    text.split_once('\n').unwrap().1.trim_end_matches('\n').to_owned()
+}
+
 #[test]
-fn lines_of_single_calls() {
-    const HEAD: &str = "22:13:20.123  app[4242]     openai gpt-4o-mini    ";
+fn a_mixed_list() {
     let stop = ("gen_ai.response.finish_reasons", list(&["stop"]));
-    let cases = [
-        (chat(&[USAGE[0].clone(), USAGE[1].clone(), stop.clone()]), "    1204→88       1.82s  stop"),
-        (
-            chat(&[
-                USAGE[0].clone(),
-                USAGE[1].clone(),
-                ("gen_ai.usage.cache_read.input_tokens", Value::Int(1024)),
-                ("gen_ai.request.stream", Value::Bool(true)),
-                ("gen_ai.response.time_to_first_chunk", Value::Double(0.31)),
-                ("gen_ai.response.finish_reasons", list(&["stop", "length"])),
-            ]),
-            "  stream    1204→88      (1024 cached)   1.82s  first 310ms  stop,length",
-        ),
-        (
-            failed(chat(&[
-                ("error.type", text("rate_limit_exceeded")),
-                ("http.response.status_code", Value::Int(429)),
-            ])),
-            "        -         1.82s  ERROR rate_limit_exceeded (HTTP 429)",
-        ),
-        (
-            failed(chat(&[("error.type", text("503")), ("http.response.status_code", Value::Int(503))])),
-            "        -         1.82s  ERROR HTTP 503",
-        ),
-        (
-            failed(chat(&[
-                USAGE[0].clone(),
-                ("error.type", text("client_closed")),
-                ("gen_ai.response.finish_reasons", list(&["error"])),
-                ("plainspan.call.ended", text("client_closed")),
-                ("plainspan.capture.degraded", list(&["response_bytes_lost", "usage_partial"])),
-            ])),
-            "    1204→?        1.82s  ERROR client_closed  ! response bytes lost, usage partial",
-        ),
-        (
-            failed(chat(&[
-                ("error.type", text("overloaded_error")),
-                ("gen_ai.response.finish_reasons", list(&["stop", "error"])),
-                ("plainspan.call.ended", text("server_closed")),
-            ])),
-            "        -         1.82s  ERROR overloaded_error  stop,error  server closed",
-        ),
-        (chat(&[("plainspan.call.ended", text("complete"))]), "        -         1.82s"),
+    let stream = ("gen_ai.request.stream", Value::Bool(true));
+    let usage = USAGE;
+    let calls = [
+        chat(&[usage[0].clone(), usage[1].clone(), stop.clone()]),
+        chat(&[
+            usage[0].clone(),
+            usage[1].clone(),
+            ("gen_ai.usage.cache_read.input_tokens", Value::Int(1024)),
+            stream.clone(),
+            ("gen_ai.response.time_to_first_chunk", Value::Double(0.31)),
+            ("gen_ai.response.finish_reasons", list(&["stop", "length", "stop"])),
+        ]),
+        // No usage was asked for, none is there.
+        chat(&[stream.clone(), ("gen_ai.response.time_to_first_chunk", Value::Double(0.0)), stop.clone()]),
+        failed(chat(&[
+            ("error.type", text("rate_limit_exceeded")),
+            ("http.response.status_code", Value::Int(429)),
+        ])),
+        failed(chat(&[("error.type", text("503")), stream, ("http.response.status_code", Value::Int(503))])),
+        failed(chat(&[
+            USAGE[0].clone(),
+            ("error.type", text("client_closed")),
+            ("gen_ai.response.finish_reasons", list(&["error"])),
+            ("plainspan.call.ended", text("client_closed")),
+            ("plainspan.capture.degraded", list(&["response_bytes_lost", "usage_partial"])),
+        ])),
+        failed(chat(&[
+            ("error.type", text("overloaded_error")),
+            ("gen_ai.response.finish_reasons", list(&["stop", "error"])),
+            ("plainspan.call.ended", text("server_closed")),
+        ])),
+        chat(&[
+            ("plainspan.call.ended", text("unreadable")),
+            ("plainspan.capture.degraded", list(&["response_bytes_lost", "unreadable"])),
+        ]),
+        chat(&[
+            ("gen_ai.response.finish_reasons", list(&["unknown"])),
+            ("plainspan.call.ended", text("capture_end")),
+            ("plainspan.contract.violations", list(&["type: x", "type: y"])),
+        ]),
+        chat(&[("plainspan.call.ended", text("complete")), USAGE[1].clone()]),
     ];
-    for (delivery, expected) in cases {
-        let tail = if expected.starts_with("  stream") {
-            expected.to_owned()
-        } else {
-            format!("  {}", &expected[2..])
-        };
-        assert_eq!(plain().render(&delivery), format!("{HEAD}{tail}\n"));
-    }
+    let mut console = plain();
+    let shown: String = calls.iter().map(|call| console.render(call)).collect();
+    assert_eq!(
+        shown,
+        "\
+TIME      PROCESS             MODEL                                  TOOK  FIRST  OUTCOME       IN→OUT TOKENS
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         stop        1204→88
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s  310ms  stop×2,length  1204→88  1024 cached
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s   <1ms  stop            -
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         ERROR rate_limit_exceeded (HTTP 429)
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s      -  ERROR HTTP 503
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         ERROR client_closed  1204→?  \
+         ! response bytes lost, usage partial
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         ERROR overloaded_error  stop,error  \
+         cut short: server closed
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         unreadable      -  \
+         ! response bytes lost
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         unknown         -  \
+         cut short: capture end  ! some values did not fit
+22:13:20  app[4242]           openai gpt-4o-mini                    1.82s         -              ?→88
+"
+    );
 }
 
 #[test]
@@ -98,31 +115,96 @@ fn a_line_without_anything() {
     Arc::make_mut(&mut delivery.resource).attributes.clear();
     delivery.span.end = Timestamp(0);
     assert_eq!(
-        plain().render(&delivery),
-        "22:13:20.123  ?             ? ?                           -           0ms\n"
+        line(&delivery),
+        "22:13:20  ?                   ? ?                                    <1ms         -               -"
     );
+}
+
+#[test]
+fn a_replay_shows_no_times_that_were_made_up() {
+    let source = ("plainspan.replay.source", text("traces/of/calls.jsonl#3"));
+    assert_eq!(
+        line(&chat(&[USAGE[0].clone(), USAGE[1].clone(), source])),
+        "replayed                      openai gpt-4o-mini                                  \
+         -           1204→88  calls.jsonl#3"
+    );
+}
+
+#[test]
+fn what_was_served_is_told_from_what_was_called() {
+    let mut served = chat(&[]);
+    served.span.kind = Kind::Server;
+    assert!(line(&served).contains("  served openai gpt-4o-mini  "));
+}
+
+#[test]
+fn durations_are_short() {
+    const MS: u64 = 1_000_000;
+    let took = |nanoseconds: u64| {
+        let mut delivery = chat(&[]);
+        delivery.span.end = Timestamp(delivery.span.start.0 + nanoseconds);
+        line(&delivery).split_whitespace().nth(4).unwrap().to_owned()
+    };
+    let cases = [
+        (0, "<1ms"),
+        (MS - 1, "<1ms"),
+        (999 * MS, "999ms"),
+        (9_999 * MS, "9.99s"),
+        (12_345 * MS, "12.3s"),
+        (99_999 * MS, "99.9s"),
+        (100_000 * MS, "1m40s"),
+        (601_000 * MS, "10m01s"),
+    ];
+    for (nanoseconds, expected) in cases {
+        assert_eq!(took(nanoseconds), expected);
+    }
 }
 
 #[test]
 fn other_operations_are_named() {
     let mut embeddings = chat(&[]);
     embeddings.span.attributes[0].value = text("embeddings");
-    assert!(plain().render(&embeddings).contains(" openai embeddings gpt-4o-mini "));
+    assert!(line(&embeddings).contains(" openai embeddings gpt-4o-mini "));
 }
 
 #[test]
 fn columns_stay_below_each_other() {
-    let mut console = plain();
-    let stream = [USAGE[0].clone(), USAGE[1].clone(), ("gen_ai.request.stream", Value::Bool(true))];
-    let mut long = chat(&stream);
-    long.span.attributes[2].value = text("模型-with-a-rather-long-name-2026");
-    console.render(&long);
     let arrow = |line: String| text::width(line.split('→').next().unwrap());
-    let with_stream = arrow(console.render(&long));
-    assert_eq!(arrow(console.render(&chat(&USAGE))), with_stream);
-    long.span.attributes[2].value = text(&"x".repeat(1000));
-    assert!(text::width(&console.render(&long)) < 200);
-    assert!(arrow(console.render(&chat(&USAGE))) < 100);
+    let usual = arrow(line(&chat(&USAGE)));
+    let with = |service: &str, model: &str| {
+        let mut delivery = chat(&USAGE);
+        Arc::make_mut(&mut delivery.resource).attributes[0].value = text(service);
+        delivery.span.attributes[2].value = text(model);
+        line(&delivery)
+    };
+    // A name that is too long for its column lives on the space behind it, however wide its characters are.
+    assert_eq!(arrow(with("a-service-with-a-long-name", "gpt-4o")), usual);
+    assert_eq!(arrow(with("app", "模型-with-a-long-name-2026")), usual);
+    // One that is far too long pushes on its own line and no other, keeping both ends of the name.
+    let long = with("app", &format!("meta/{}-instruct", "x".repeat(1000)));
+    assert!(
+        long.contains("openai meta/xxx") && long.contains("xxx-instruct") && long.contains('…'),
+        "{long}"
+    );
+    assert!(text::width(&long) < 160, "{long}");
+    let mut console = plain();
+    console.render(&chat(&[("gen_ai.request.model", text(&"x".repeat(1000)))]));
+    assert_eq!(arrow(console.render(&chat(&USAGE))), usual);
+}
+
+#[test]
+fn ordinary_lines_fit_120_columns() {
+    let mut delivery = chat(&[
+        ("gen_ai.usage.input_tokens", Value::Int(999_999)),
+        ("gen_ai.usage.output_tokens", Value::Int(99_999)),
+        ("gen_ai.usage.cache_read.input_tokens", Value::Int(999_999)),
+        ("gen_ai.response.time_to_first_chunk", Value::Double(9.99)),
+        ("gen_ai.response.finish_reasons", list(&["tool_call"])),
+    ]);
+    delivery.span.attributes[1].value = text("anthropic");
+    delivery.span.attributes[2].value = text("claude-sonnet-4-5-20250929");
+    delivery.span.end = Timestamp(delivery.span.start.0 + 59_000_000_000);
+    assert!(text::width(&line(&delivery)) <= 120);
 }
 
 #[test]
@@ -133,7 +215,7 @@ fn a_real_name_is_preferred() {
             Attribute { key: "service.name", value: text(service) },
             Attribute { key: "process.executable.name", value: text(executable) },
         ];
-        plain().render(&delivery).split_whitespace().nth(1).unwrap().to_owned()
+        line(&delivery).split_whitespace().nth(1).unwrap().to_owned()
     };
     assert_eq!(named("checkout", "python3"), "checkout");
     assert_eq!(named("unknown_service:python3", "python3"), "python3");
@@ -160,7 +242,7 @@ fn nothing_from_the_wire_reaches_the_terminal_as_a_command() {
         let mut console = Console::new(Box::new(io::sink()), verbose, false, TimeZone::UTC);
         let shown = console.render(&delivery);
         assert!(!shown.contains(['\x1b', '\x07', '\u{202e}']), "{shown:?}");
-        assert_eq!(shown.lines().count(), if verbose { 21 } else { 1 }, "{shown}");
+        assert_eq!(shown.lines().count(), if verbose { 24 } else { 2 }, "{shown}");
     }
 }
 
@@ -171,7 +253,7 @@ fn the_whole_span() {
     delivery.span.parent_span_id = Some([1; 8]);
     let mut console = Console::new(Box::new(io::sink()), true, false, TimeZone::UTC);
     let shown = console.render(&delivery);
-    let (_, block) = shown.split_once('\n').unwrap();
+    let block = shown.splitn(3, '\n').nth(2).unwrap();
     assert_eq!(
         block,
         "    span
@@ -179,6 +261,8 @@ fn the_whole_span() {
       kind            client
       trace id        abababababababababababababababab
       span id         cdcdcdcdcdcdcdcd
+      start           2023-11-14T22:13:20.123456789Z
+      end             2023-11-14T22:13:21.943456789Z
       parent span id  0101010101010101
     attributes
       gen_ai.operation.name           chat
@@ -210,7 +294,7 @@ fn colour_changes_nothing_but_colour() {
 fn times_are_local() {
     let zone = TimeZone::fixed(jiff::tz::offset(2));
     let mut console = Console::new(Box::new(io::sink()), false, false, zone);
-    assert!(console.render(&chat(&[])).starts_with("00:13:20.123  "));
+    assert!(console.render(&chat(&[])).contains("\n00:13:20  "));
 }
 
 #[tokio::test]
