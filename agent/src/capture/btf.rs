@@ -121,8 +121,7 @@ mod tests {
             1,
             32, // tgid
         ];
-        for word in
-            [0x0001_eb9f, 24, 0, types.len() as u32 * 4, types.len() as u32 * 4, strings.len() as u32]
+        for word in [0x0001_eb9f, 24, 0, types.len() as u32 * 4, types.len() as u32 * 4, strings.len() as u32]
         {
             data.extend_from_slice(&u32::to_le_bytes(word));
         }
