@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use crate::{
     account::{Account, Counter},
-    capture::{ConnectionId, Process, Record, Verdict},
+    capture::{ConnectionId, ConnectionMap, Process, Record, Verdict},
     contract::{self, Delivery, Resource, SpanIds},
     genai::{self, Call, CallBuilder, Recognition, Recognizer},
     resource::{self, ProcessInfo, Processes},
@@ -64,7 +64,7 @@ struct Connection {
 /// `stream/`, `wire/` and `genai/`, for all connections.
 pub struct Pipeline {
     streams: Streams,
-    connections: HashMap<ConnectionId, Connection>,
+    connections: ConnectionMap<Connection>,
     recognizer: Recognizer,
     wire_limits: wire::Limits,
     account: Arc<Account>,
@@ -78,7 +78,7 @@ impl Pipeline {
     pub fn new(limits: &Limits, account: Arc<Account>) -> Self {
         Self {
             streams: Streams::new(limits.stream, Arc::clone(&account)),
-            connections: HashMap::new(),
+            connections: ConnectionMap::default(),
             recognizer: Recognizer::new(limits.genai, Arc::clone(&account)),
             wire_limits: limits.wire,
             account,
@@ -219,6 +219,8 @@ pub struct Spans {
     processes: Processes,
     resources: HashMap<u32, (Arc<ProcessInfo>, Arc<Resource>)>,
     nobody: Arc<Resource>,
+    /// The last process of which nothing could be learnt, so that it is not looked up with every record.
+    absent: Option<u32>,
     options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
     extra: Vec<(String, String)>,
@@ -236,7 +238,7 @@ impl Spans {
         account: Arc<Account>,
     ) -> Self {
         let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra));
-        Self { processes, resources: HashMap::new(), nobody, options, extra, ids, account }
+        Self { processes, resources: HashMap::new(), nobody, absent: None, options, extra, ids, account }
     }
 
     /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
@@ -244,12 +246,20 @@ impl Spans {
     pub fn record(&mut self, record: &Record) {
         match record {
             Record::Data(data) => {
-                if !self.processes.knows(data.process.pid) {
-                    self.processes.get(data.process.pid);
+                let pid = data.process.pid;
+                if self.absent != Some(pid) && !self.processes.knows(pid) && self.processes.get(pid).is_none()
+                {
+                    self.absent = Some(pid);
                 }
             }
-            Record::Exec { pid, program, .. } => self.processes.exec(*pid, program),
-            Record::Fork { pid, parent, .. } => self.processes.fork(*pid, *parent),
+            Record::Exec { pid, program, .. } => {
+                self.absent = None;
+                self.processes.exec(*pid, program);
+            }
+            Record::Fork { pid, parent, .. } => {
+                self.absent = None;
+                self.processes.fork(*pid, *parent);
+            }
             Record::Exit { pid, .. } => self.processes.exit(*pid),
             Record::Close(_) => {}
         }

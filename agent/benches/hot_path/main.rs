@@ -27,7 +27,7 @@ fn kinds() -> [(&'static str, Traffic); 5] {
 fn decoded(decoder: &mut Decoder, traffic: &Traffic) -> Vec<Record> {
     let mut records = Vec::new();
     for raw in &traffic.records {
-        decoder.decode(raw, &mut |_| None, &mut records);
+        decoder.decode(raw, &mut |_, _| None, &mut records);
     }
     records
 }
@@ -72,7 +72,7 @@ fn decode(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 for raw in &traffic.records {
-                    decoder.decode(raw, &mut |_| None, &mut records);
+                    decoder.decode(raw, &mut |_, _| None, &mut records);
                     records.clear();
                 }
             });
@@ -110,7 +110,7 @@ fn agent(c: &mut Criterion) {
             b.iter(|| {
                 let mut attributes = 0;
                 for raw in &traffic.records {
-                    decoder.decode(raw, &mut |_| None, &mut records);
+                    decoder.decode(raw, &mut |_, _| None, &mut records);
                     for record in records.drain(..) {
                         attributes += rooms.record(record);
                     }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::account::{Account, Counter};
 
-/// Payloads are copied out of the ring into shared blocks of this size, not into allocations of their own.
+/// Payloads are copied out of the ring into shared blocks of this size, not into allocations of their own. A block
+/// of which nobody holds a part any more is used again.
 const BLOCK: usize = 64 * 1024;
 
 /// Most connections that are told apart at once; twice the kernel's own table.
@@ -237,7 +238,7 @@ impl Decoder {
     }
 
     fn copy(&mut self, payload: &[u8]) -> Bytes {
-        if self.block.capacity() < payload.len() {
+        if self.block.capacity() < payload.len() && !self.block.try_reclaim(payload.len()) {
             self.block = BytesMut::with_capacity(BLOCK.max(payload.len()));
         }
         self.block.extend_from_slice(payload);

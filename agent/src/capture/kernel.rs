@@ -29,8 +29,9 @@ use crate::{
 /// The object that `cargo xtask build-ebpf` made, embedded at build time.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plainspan-ebpf.o"));
 
-/// Most records that are taken from the ring before somebody else gets a turn.
-const BATCH: usize = 1024;
+/// Most records that are taken from the ring before they are worked on: a mebibyte at most, so that their bytes are still
+/// in the cache then and their memory is soon used again.
+const BATCH: usize = 64;
 
 /// How the programs are to work.
 #[derive(Clone, Debug)]

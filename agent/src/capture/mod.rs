@@ -14,5 +14,8 @@ mod scope;
 pub use decode::Decoder;
 pub use error::CaptureError;
 pub use kernel::{Config, Diagnostics, Events, Kernel, Verdict};
-pub use record::{Close, CloseReason, ConnectionId, Data, Direction, Process, Program, Record};
+pub use record::{
+    Close, CloseReason, ConnectionHasher, ConnectionId, ConnectionMap, Data, Direction, Process, Program,
+    Record,
+};
 pub use scope::{CgroupError, Scope};

@@ -1,5 +1,10 @@
 //! What the kernel saw, in types that every later room understands.
 
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
 use bytes::Bytes;
 
 use crate::time::Timestamp;
@@ -7,6 +12,32 @@ use crate::time::Timestamp;
 /// A connection, opaque: what it *is* (an `SSL *` of a process, a pair of AEAD contexts) stays in `capture/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+/// A table by connection.
+pub type ConnectionMap<T> = HashMap<ConnectionId, T, BuildHasherDefault<ConnectionHasher>>;
+
+/// Spreads the ids of connections. They are counted here and chosen by nobody, so that nothing stronger is needed
+/// for what is looked up with every record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectionHasher(u64);
+
+impl Hasher for ConnectionHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming, section 6.4), turned so that its well mixed high bits
+        // are the low ones, too.
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
 
 /// A way through a connection, from the point of view of the captured process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

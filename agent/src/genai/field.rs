@@ -40,6 +40,19 @@ impl<'a> Field<'a> {
         serde_json::from_slice(body).ok()
     }
 
+    /// A whole body that is an object, which is looked through once. Anything else is `None`, and counted if it is
+    /// JSON.
+    pub(super) fn body<T: Deserialize<'a>>(body: &'a [u8], budget: &mut Budget) -> Option<T> {
+        let text = std::str::from_utf8(body).ok()?;
+        if text.trim_ascii_start().starts_with('{') {
+            let value = serde_json::from_str(text).ok();
+            if value.is_some() {
+                return value;
+            }
+        }
+        Self::root(body)?.object(budget)
+    }
+
     pub(super) fn kind(self) -> Kind {
         match self.0.and_then(|raw| raw.get().bytes().next()) {
             None | Some(b'n') => Kind::Absent,

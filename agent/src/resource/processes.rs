@@ -49,6 +49,8 @@ struct Entry {
     /// Start time of the process that was read; `None` while all that is known comes from its parent or from
     /// the kernel's word at its exec.
     start: Option<u64>,
+    /// It was looked up when it was gone: nothing more will be learnt of it.
+    gone: bool,
     exited: Option<Instant>,
     used: u64,
 }
@@ -79,6 +81,7 @@ impl Processes {
         if let Some(entry) = self.entries.get_mut(&pid) {
             let same = entry.start.is_some() && entry.start == start;
             if entry.exited.is_some() || start.is_none() || same {
+                entry.gone = start.is_none();
                 entry.used = self.clock;
                 return Some(Arc::clone(&entry.info));
             }
@@ -122,7 +125,7 @@ impl Processes {
 
     /// Is this process described already? Cheap: for asking with every record.
     pub fn knows(&self, pid: u32) -> bool {
-        self.entries.get(&pid).is_some_and(|entry| entry.start.is_some())
+        self.entries.get(&pid).is_some_and(|entry| entry.start.is_some() || entry.gone)
     }
 
     /// A process replaced its program. Spans of the old one keep the description that they got before; what
@@ -188,7 +191,7 @@ impl Processes {
         if self.entries.len() >= self.limits.processes && !self.entries.contains_key(&pid) {
             self.evict();
         }
-        self.entries.insert(pid, Entry { info, start, exited: None, used: self.clock });
+        self.entries.insert(pid, Entry { info, start, gone: false, exited: None, used: self.clock });
     }
 
     /// Makes room: an eighth at a time, so that a flood of processes does not search the table for each.
@@ -240,7 +243,10 @@ mod tests {
             arguments: b"curl\0--silent\0".to_vec(),
         };
         processes.exec(42, &program);
+        assert!(!processes.knows(42));
         let info = processes.get(42).unwrap();
+        processes.get(42);
+        assert!(processes.knows(42), "nobody needs to look again");
         processes.exit(42);
         assert!(Arc::ptr_eq(&info, &processes.get(42).unwrap()));
         assert_eq!(info.executable_path.as_deref(), Some("/usr/bin/curl"));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Buf;
+
 use super::{
     GapReason, Piece, Segment, StreamEvent,
     table::{Entry, Position, Table},
@@ -56,10 +58,10 @@ impl Streams {
             call_len: _,
             epoch: _,
         } = data;
-        if self.table.touch(connection).is_none() {
-            self.begin(connection, process, time, out);
-        }
-        let Some(entry) = self.table.touch(connection) else { return };
+        let entry = match self.table.touch(connection) {
+            Some(entry) => entry,
+            None => begin(&mut self.table, &self.account, connection, process, time, out),
+        };
         entry.process = process;
         let position = position(entry, direction);
         let at = StreamAt { connection, process, direction, time };
@@ -72,7 +74,7 @@ impl Streams {
         if known > 0 {
             let twice = known.min(bytes.len() as u64);
             self.account.add(Counter::DuplicateBytes, twice);
-            let _ = bytes.split_to(twice as usize);
+            bytes.advance(twice as usize);
         }
         if end >= position.next {
             position.next = end;
@@ -117,21 +119,25 @@ impl Streams {
             out.push(StreamEvent::Close { connection, time, reason: CloseReason::CaptureEnd });
         }
     }
+}
 
-    fn begin(
-        &mut self,
-        connection: ConnectionId,
-        process: Process,
-        time: Timestamp,
-        out: &mut Vec<StreamEvent>,
-    ) {
-        let entry = Entry { sent: Position::default(), received: Position::default(), process };
-        self.account.add(Counter::Connections, 1);
-        if let Some(evicted) = self.table.insert(connection, entry) {
-            self.account.add(Counter::ConnectionsEvicted, 1);
-            out.push(StreamEvent::Close { connection: evicted, time, reason: CloseReason::CaptureEnd });
-        }
+/// A connection of which nothing was seen yet.
+fn begin<'a>(
+    table: &'a mut Table,
+    account: &Account,
+    connection: ConnectionId,
+    process: Process,
+    time: Timestamp,
+    out: &mut Vec<StreamEvent>,
+) -> &'a mut Entry {
+    let entry = Entry { sent: Position::default(), received: Position::default(), process };
+    account.add(Counter::Connections, 1);
+    let (entry, evicted) = table.insert(connection, entry);
+    if let Some(connection) = evicted {
+        account.add(Counter::ConnectionsEvicted, 1);
+        out.push(StreamEvent::Close { connection, time, reason: CloseReason::CaptureEnd });
     }
+    entry
 }
 
 fn position(entry: &mut Entry, direction: Direction) -> &mut Position {

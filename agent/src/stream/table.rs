@@ -1,8 +1,6 @@
 //! The table of connections: bounded, and the one that was idle longest makes room for a new one.
 
-use std::collections::HashMap;
-
-use crate::capture::{ConnectionId, Process};
+use crate::capture::{ConnectionId, ConnectionMap, Process};
 
 /// What is remembered of one direction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +33,7 @@ struct Slot {
 /// Slots in a slab, threaded by a list from the idlest to the most recently used, so that finding
 /// the one to evict costs the same however many there are.
 pub(super) struct Table {
-    index: HashMap<ConnectionId, u32>,
+    index: ConnectionMap<u32>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     oldest: u32,
@@ -47,7 +45,7 @@ impl Table {
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, NONE as usize);
         Self {
-            index: HashMap::new(),
+            index: ConnectionMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
             oldest: NONE,
@@ -71,7 +69,7 @@ impl Table {
     }
 
     /// Adds a connection that is not in the table, and says which one had to go for it.
-    pub fn insert(&mut self, id: ConnectionId, entry: Entry) -> Option<ConnectionId> {
+    pub fn insert(&mut self, id: ConnectionId, entry: Entry) -> (&mut Entry, Option<ConnectionId>) {
         let evicted = if self.index.len() >= self.capacity { self.pop_oldest() } else { None };
         let slot = Slot { id, entry, older: NONE, newer: NONE };
         let at = if let Some(at) = self.free.pop() {
@@ -83,7 +81,7 @@ impl Table {
         };
         self.index.insert(id, at);
         self.link(at);
-        evicted
+        (&mut self.slots[at as usize].entry, evicted)
     }
 
     /// Removes a connection.
@@ -142,17 +140,17 @@ mod tests {
     fn the_idlest_makes_room() {
         let mut table = Table::new(3);
         for id in 0..3 {
-            assert_eq!(table.insert(ConnectionId(id), entry()), None);
+            assert_eq!(table.insert(ConnectionId(id), entry()).1, None);
         }
         assert!(table.touch(ConnectionId(0)).is_some());
-        assert_eq!(table.insert(ConnectionId(3), entry()), Some(ConnectionId(1)));
+        assert_eq!(table.insert(ConnectionId(3), entry()).1, Some(ConnectionId(1)));
         table.remove(ConnectionId(2));
-        assert_eq!(table.insert(ConnectionId(4), entry()), None);
+        assert_eq!(table.insert(ConnectionId(4), entry()).1, None);
         assert_eq!(table.len(), 3);
         let order: Vec<_> = std::iter::from_fn(|| table.pop_oldest()).map(|id| id.0).collect();
         assert_eq!(order, [0, 3, 4]);
         assert!(table.touch(ConnectionId(0)).is_none());
-        assert_eq!(table.insert(ConnectionId(5), entry()), None);
+        assert_eq!(table.insert(ConnectionId(5), entry()).1, None);
         assert_eq!(table.slots.len(), 3, "slots are used again");
     }
 }

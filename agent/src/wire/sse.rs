@@ -1,7 +1,7 @@
 //! Server-sent events, as the WHATWG HTML standard parses and dispatches them
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr2;
 
 use super::SseEvent;
@@ -96,7 +96,7 @@ impl Sse {
         if self.after_cr && !input.is_empty() {
             self.after_cr = false;
             if input[0] == b'\n' {
-                let _ = input.split_to(1);
+                input.advance(1);
             }
         }
         while !input.is_empty() {
@@ -106,10 +106,11 @@ impl Sse {
             };
             let line = input.split_to(end);
             self.end_line(line, found);
-            let cr = input.split_to(1)[0] == b'\r';
+            let cr = input[0] == b'\r';
+            input.advance(1);
             if cr {
                 match input.first() {
-                    Some(b'\n') => drop(input.split_to(1)),
+                    Some(b'\n') => input.advance(1),
                     Some(_) => {}
                     None => self.after_cr = true,
                 }
@@ -170,7 +171,7 @@ impl Sse {
             self.line.split().freeze()
         };
         if std::mem::take(&mut self.first) && line.starts_with(b"\xef\xbb\xbf") {
-            let _ = line.split_to(3);
+            line.advance(3);
         }
         if line.is_empty() {
             let event = std::mem::take(&mut self.name);
@@ -179,17 +180,16 @@ impl Sse {
             }
             return;
         }
-        let (name, mut value) = match memchr::memchr(b':', &line) {
-            Some(colon) => (line.slice(..colon), line.slice(colon + 1..)),
-            None => (line, Bytes::new()),
-        };
-        if value.first() == Some(&b' ') {
-            let _ = value.split_to(1);
-        }
+        let name = memchr::memchr(b':', &line).unwrap_or(line.len());
+        let value = line.len().min(name + 1);
+        let value = value + usize::from(line.get(value) == Some(&b' '));
         // `id` and `retry` are for a client that reconnects; everything else, comments too, is ignored.
-        match &name[..] {
-            b"data" => self.data.push(value),
-            b"event" => self.name = String::from_utf8_lossy(&value).into(),
+        match &line[..name] {
+            b"data" => {
+                line.advance(value);
+                self.data.push(line);
+            }
+            b"event" => self.name = String::from_utf8_lossy(&line[value..]).into(),
             _ => {}
         }
     }

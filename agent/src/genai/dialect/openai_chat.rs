@@ -128,15 +128,14 @@ impl Fold for Chat {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<(), Malformed> {
-        let root = Field::root(body).ok_or(Malformed)?;
         if status >= 400 {
-            call.error = error::read(root, budget);
+            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
             return Ok(());
         }
-        let answer: Answer<'_> = root.object(budget).ok_or(Malformed)?;
+        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
         answer.identify(call, budget);
         if answer.error.is_some() {
-            call.error = error::read(root, budget);
+            call.error = Field::root(body).and_then(|root| error::read(root, budget));
         }
         if let Some(usage) = usage::read(answer.usage, budget) {
             call.usage = usage;

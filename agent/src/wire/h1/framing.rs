@@ -1,6 +1,6 @@
 //! Where a body ends (RFC 9112, sections 6 and 7.1).
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Longest chunk-size line with its extensions, and longest trailer section, in bytes.
 const MAX_LINE: u32 = 16 * 1024;
@@ -107,7 +107,7 @@ impl Chunk {
         let mut at = 0;
         loop {
             if let Self::Data(left) = self {
-                let _ = input.split_to(at);
+                input.advance(at);
                 if input.is_empty() {
                     return Step::More;
                 }
@@ -119,7 +119,7 @@ impl Chunk {
                 return Step::Data(input.split_to(n));
             }
             if *self == Self::Done {
-                let _ = input.split_to(at);
+                input.advance(at);
                 return Step::End;
             }
             let Some(byte) = input.get(at) else {

@@ -85,7 +85,7 @@ struct Tool<'a> {
 
 /// Reads a request body into the call. `Ok(false)`: another service's message.
 pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-    let body: Body<'_> = Field::root(body).and_then(|root| root.object(budget)).ok_or(Malformed)?;
+    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
     // The API requires max_tokens too, but a call without it is one of the broken ones that people look for.
     let fits = body.messages.kind() == Kind::Array && body.model.kind() == Kind::Text;
     let config: OutputConfig<'_> = body.output_config.object(budget).unwrap_or_default();

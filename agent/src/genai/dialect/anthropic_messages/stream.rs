@@ -94,8 +94,7 @@ impl Stream {
         if event.data.trim_ascii().is_empty() {
             return Ok(Carried::Nothing);
         }
-        let root = Field::root(&event.data).ok_or(Malformed)?;
-        let wire: Event<'_> = root.object(budget).ok_or(Malformed)?;
+        let wire: Event<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
         let kind = wire.kind.text(budget).ok_or(Malformed)?;
         let mut carried = Carried::Data;
         match &*kind {
@@ -119,7 +118,9 @@ impl Stream {
             "ping" => return Ok(Carried::Nothing),
             "error" => {
                 self.failed = true;
-                call.error = error(root, budget).or_else(|| Some(CallError::default()));
+                call.error = Field::root(&event.data)
+                    .and_then(|root| error(root, budget))
+                    .or_else(|| Some(CallError::default()));
             }
             _ => {
                 budget.unknown += 1;

@@ -77,7 +77,7 @@ struct Reasoning<'a> {
 
 /// Reads a request body into the call.
 pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-    let body: Body<'_> = Field::root(body).and_then(|root| root.object(budget)).ok_or(Malformed)?;
+    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
     let request = &mut call.request;
     request.model = body.model.label(budget);
     request.stream = body.stream.flag(budget);

@@ -76,11 +76,12 @@ impl Stream {
         if data.is_empty() {
             return Ok(Carried::Nothing);
         }
-        let root = Field::root(data).ok_or(Malformed)?;
-        let chunk: Answer<'_> = root.object(budget).ok_or(Malformed)?;
+        let chunk: Answer<'_> = Field::body(data, budget).ok_or(Malformed)?;
         if chunk.error.is_some() || &*event.event == "error" {
             self.failed = true;
-            call.error = error::read(root, budget).or_else(|| Some(crate::genai::CallError::default()));
+            call.error = Field::root(data)
+                .and_then(|root| error::read(root, budget))
+                .or_else(|| Some(crate::genai::CallError::default()));
         }
         chunk.identify(call, budget);
         let mut carried = Carried::Data;
