@@ -43,6 +43,9 @@ pub const RECEIVED: u8 = 1;
 pub const FLAG_CUT: u8 = 1;
 /// [`Prefix::flags`] of a close: the process only shut the session down and may go on reading.
 pub const FLAG_SHUTDOWN: u8 = 2;
+/// [`Prefix::flags`] of a close: the last read of the connection had brought nothing, so the other side may
+/// have closed it. Without this flag it was the process that left.
+pub const FLAG_READ_FAILED: u8 = 8;
 /// [`Prefix::flags`]: bytes of this call after the record were left out under [`VERDICT_HEADS`].
 pub const FLAG_HEAD: u8 = 4;
 
@@ -250,8 +253,10 @@ pub struct Connection {
     pub http: u8,
     /// Generation of the verdict.
     pub epoch: u8,
+    /// 1 while the last read brought nothing: the end, an error, or nothing there yet.
+    pub read_failed: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 // ---- the kernel's own account -------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 //! The generic programs: a library call begins, it is done, a connection ends.
 
 use agent_common::{
-    ACTION_SHUTDOWN, CloseRecord, ConnKey, Connection, DataHeader, FLAG_HEAD, FLAG_SHUTDOWN, HEAD_BYTES,
+    ACTION_SHUTDOWN, CloseRecord, ConnKey, Connection, DataHeader, FLAG_HEAD, FLAG_READ_FAILED, FLAG_SHUTDOWN, HEAD_BYTES,
     KIND_CLOSE, KIND_DATA, Point, Prefix, RECEIVED, SENT, STAT_CALLS, STAT_CAP, STAT_EVENTS_LOST, STAT_FAULT,
     STAT_IGNORED, STAT_MOVED, STAT_NOT_HTTP, STAT_TABLE_FULL, VERDICT_CAPTURE, VERDICT_HEADS,
 };
@@ -112,7 +112,12 @@ fn returned<C: EbpfContext>(ctx: &C) {
         return;
     };
     // SAFETY: see point_call.
-    unsafe { (*connection).frame[direction as usize] = 0 };
+    unsafe {
+        (*connection).frame[direction as usize] = 0;
+        if direction == RECEIVED {
+            (*connection).read_failed = (result <= 0) as u8;
+        }
+    }
     if result <= 0 {
         return;
     }
@@ -290,7 +295,8 @@ pub fn point_end(ctx: ProbeContext) -> u32 {
         prefix: Prefix {
             kind: KIND_CLOSE,
             direction: SENT,
-            flags: if shutdown { FLAG_SHUTDOWN } else { 0 },
+            flags: if shutdown { FLAG_SHUTDOWN } else { 0 }
+                | if connection.read_failed != 0 { FLAG_READ_FAILED } else { 0 },
             epoch: connection.epoch,
             len: 0,
             // SAFETY: a helper without arguments.

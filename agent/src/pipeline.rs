@@ -237,7 +237,7 @@ impl Spans {
         ids: Ids,
         account: Arc<Account>,
     ) -> Self {
-        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra));
+        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, options.content));
         Self { processes, resources: HashMap::new(), nobody, absent: None, options, extra, ids, account }
     }
 
@@ -283,7 +283,7 @@ impl Spans {
             } else {
                 // It was gone before anything but its id could be learnt.
                 let info = ProcessInfo { pid, ..ProcessInfo::default() };
-                Arc::new(contract::resource(&info, &self.extra))
+                Arc::new(contract::resource(&info, &self.extra, self.options.content))
             };
         };
         if let Some((known, resource)) = self.resources.get(&pid)
@@ -294,7 +294,7 @@ impl Spans {
         if self.resources.len() >= 2 * self.processes.len().max(512) {
             self.resources.clear();
         }
-        let resource = Arc::new(contract::resource(&info, &self.extra));
+        let resource = Arc::new(contract::resource(&info, &self.extra, self.options.content));
         self.resources.insert(pid, (info, Arc::clone(&resource)));
         resource
     }

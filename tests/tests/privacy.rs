@@ -58,8 +58,13 @@ fn credentials_on_the_command_line_are_masked() {
     let provider = Local::new();
     let key = "sk-ant-on-the-command-line-0123456789";
     let command = Command::anthropic(&provider, "m").args(["--key", key]);
-    let report = AgentCommand::new().args(["-o", "console", "--verbose"]).run(command).exited(0);
+    // Without content there are no arguments at all: a prompt may be one of them.
+    let report = AgentCommand::new().args(["-o", "console", "--verbose"]).run(command.clone()).exited(0);
     assert_eq!(report.spans.len(), 1);
+    assert!(!report.spans[0].resource.contains_key("process.command_args"));
+    assert_absent(&report, &[key]);
+    let report = AgentCommand::new().args(["--content", "span"]).run(command).exited(0);
+    assert!(report.spans[0].resource.contains_key("process.command_args"));
     assert_absent(&report, &[key]);
 }
 

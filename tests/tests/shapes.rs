@@ -159,6 +159,22 @@ fn client_that_gives_up_in_the_middle_of_a_stream() {
     let curl = Command::curl(&provider, "/v1/chat/completions", &body).args(["--max-time", "0.6"]);
     let report = AgentCommand::new().run(curl).exited(28);
     assert_eq!(report.spans.len(), 1, "{report:#?}");
+    // It was waiting when its time was up: from here that looks like a server that closes.
+    assert_cut(&report.spans[0], &["connection_closed"]);
+}
+
+#[test]
+fn client_that_leaves_in_the_middle_of_a_stream() {
+    let provider = Local::new();
+    let script = "import http.client, json, ssl, sys\n\
+         host, port = sys.argv[1].split(':')\n\
+         c = http.client.HTTPSConnection(host, int(port), context=ssl._create_unverified_context())\n\
+         body = {'model': 'test-slow-50-events-200', 'stream': True, 'messages': []}\n\
+         c.request('POST', '/v1/chat/completions', json.dumps(body), {'authorization': 'Bearer k'})\n\
+         r = c.getresponse()\nr.read(100)\nr.close()\nc.close()";
+    let at = format!("localhost:{}", provider.port());
+    let report = AgentCommand::new().run(Command::new("python3").args(["-c", script, &at])).exited(0);
+    assert_eq!(report.spans.len(), 1, "{report:#?}");
     assert_cut(&report.spans[0], &["client_closed"]);
 }
 
@@ -198,7 +214,7 @@ fn server_dies_in_the_middle() {
             let call = provider.calls().pop().expect("it arrived");
             assert!(matches!(call.ending, Ending::Died(_)));
             let why = report.spans[0].get("plainspan.call.ended").as_str().unwrap_or("absent").to_owned();
-            assert!(["client_closed", "server_closed"].contains(&why.as_str()), "{death}: {why}");
+            assert!(["connection_closed", "server_closed"].contains(&why.as_str()), "{death}: {why}");
             assert_eq!(report.spans[0].get("error.type"), &json!(why));
             assert_eq!(report.spans[0].status, 2);
         }

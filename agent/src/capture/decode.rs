@@ -161,7 +161,13 @@ impl Decoder {
         out.push(Record::Close(Close {
             connection: known.id,
             time: self.clock.unix(record.prefix.time_ns),
-            reason: if shutdown { CloseReason::Shutdown } else { CloseReason::Freed },
+            reason: if shutdown {
+                CloseReason::Shutdown
+            } else if record.prefix.flags & abi::FLAG_READ_FAILED != 0 {
+                CloseReason::FreedAfterFailedRead
+            } else {
+                CloseReason::Freed
+            },
             sent: Some(record.sent),
             received: Some(record.received),
             skipped: record.skipped,

@@ -98,8 +98,11 @@ pub struct Data {
 pub enum CloseReason {
     /// The process shut the TLS session down (`SSL_shutdown`); it sends no more.
     Shutdown,
-    /// The process released the connection (`SSL_free`).
+    /// The process released the connection (`SSL_free`) of its own accord: its last read had succeeded.
     Freed,
+    /// The process released the connection after its last read had brought nothing. The other side may have
+    /// closed it, or the process stopped waiting.
+    FreedAfterFailedRead,
     /// The process ended.
     ProcessExit,
     /// The capture ended, or the input of a replay did.

@@ -206,7 +206,12 @@ pub(super) fn finish_reason(generation: &Generation, call: &Call) -> names::GenA
     use names::GenAiResponseFinishReasons as Word;
     let broke_off = matches!(
         call.ended,
-        Some(ExchangeEnd::ClosedLocally | ExchangeEnd::ClosedRemotely | ExchangeEnd::ProcessExit)
+        Some(
+            ExchangeEnd::ClosedLocally
+                | ExchangeEnd::ClosedRemotely
+                | ExchangeEnd::Closed
+                | ExchangeEnd::ProcessExit
+        )
     );
     match &generation.finish_reason {
         Some(FinishReason::Stop) => Word::Stop,
@@ -303,6 +308,7 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
         ExchangeEnd::Complete => Ended::Complete,
         ExchangeEnd::ClosedLocally if server => Ended::ServerClosed,
         ExchangeEnd::ClosedLocally => Ended::ClientClosed,
+        ExchangeEnd::Closed => Ended::ConnectionClosed,
         ExchangeEnd::ClosedRemotely if server => Ended::ClientClosed,
         ExchangeEnd::ClosedRemotely => Ended::ServerClosed,
         ExchangeEnd::ProcessExit => Ended::ProcessExit,

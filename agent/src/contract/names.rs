@@ -455,6 +455,8 @@ pub enum PlainspanCallEnded {
     ClientClosed,
     /// The server closed the connection before the end.
     ServerClosed,
+    /// The connection was closed before the end, and which side began is not known.
+    ConnectionClosed,
     /// The captured process ended first.
     ProcessExit,
     /// The capture ended first.
@@ -469,6 +471,7 @@ impl Text for PlainspanCallEnded {
             Self::Complete => "complete".to_owned(),
             Self::ClientClosed => "client_closed".to_owned(),
             Self::ServerClosed => "server_closed".to_owned(),
+            Self::ConnectionClosed => "connection_closed".to_owned(),
             Self::ProcessExit => "process_exit".to_owned(),
             Self::CaptureEnd => "capture_end".to_owned(),
             Self::Unreadable => "unreadable".to_owned(),
@@ -1007,7 +1010,7 @@ pub static ATTRIBUTES: [AttributeDef; 74] = [
     AttributeDef {
         name: "plainspan.call.ended",
         kind: ValueKind::String,
-        members: &["complete", "client_closed", "server_closed", "process_exit", "capture_end", "unreadable"],
+        members: &["complete", "client_closed", "server_closed", "connection_closed", "process_exit", "capture_end", "unreadable"],
         closed: true,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,

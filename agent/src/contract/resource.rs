@@ -1,6 +1,6 @@
 //! Who made a call, as resource attributes.
 
-use super::{attributes::Attributes, check, key::Shape, names, span::Resource};
+use super::{ContentMode, attributes::Attributes, check, key::Shape, names, span::Resource};
 use crate::resource::ProcessInfo;
 
 /// Entities that say which process it was: nothing that the user configures may change them.
@@ -9,7 +9,9 @@ const FIXED: [&Shape; 3] =
 
 /// The resource of a process. `extra` are the attributes of the agent's own `OTEL_RESOURCE_ATTRIBUTES`: they are added, the last one of a
 /// name counts, and none overrides what was found out about the process.
-pub fn resource(info: &ProcessInfo, extra: &[(String, String)]) -> Resource {
+///
+/// Arguments are content: a prompt is often one of them.
+pub fn resource(info: &ProcessInfo, extra: &[(String, String)], content: ContentMode) -> Resource {
     let mut attributes = Attributes::default();
     let given = |key: &str| extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let service = info.service_name.clone().filter(|name| !name.is_empty());
@@ -21,7 +23,8 @@ pub fn resource(info: &ProcessInfo, extra: &[(String, String)]) -> Resource {
     attributes.set_some(names::PROCESS_EXECUTABLE_NAME, info.executable_name.clone());
     attributes.set_some(names::PROCESS_EXECUTABLE_PATH, info.executable_path.clone());
     attributes.set_some(names::PROCESS_COMMAND, info.command.clone());
-    let args = Some(info.command_args.clone()).filter(|args| !args.is_empty());
+    let shown = content != ContentMode::None && !info.command_args.is_empty();
+    let args = shown.then(|| info.command_args.clone());
     attributes.set_some(names::PROCESS_COMMAND_ARGS, args);
     attributes.set_some(names::PROCESS_OWNER, info.owner.clone());
     attributes.set_some(names::CONTAINER_ID, info.container_id.clone());
@@ -31,7 +34,7 @@ pub fn resource(info: &ProcessInfo, extra: &[(String, String)]) -> Resource {
 
     let mut attributes = attributes.finish();
     // What is required is set above, and types are right by construction; only lengths are left to mind.
-    check::fit(&mut attributes, &names::RESOURCE, check::Context { failed: false, content: false });
+    check::fit(&mut attributes, &names::RESOURCE, check::Context { failed: false, content: shown });
 
     let mut kept: Vec<(String, String)> = Vec::new();
     for (name, value) in extra.iter().rev() {
@@ -81,7 +84,7 @@ mod tests {
             host_name: Some("node-7".into()),
             ..ProcessInfo::default()
         };
-        let resource = resource(&info, &[]);
+        let resource = resource(&info, &[], ContentMode::Span);
         let text = |value: &str| Some(Value::String(value.into()));
         #[rustfmt::skip]
         let rows = [
@@ -106,7 +109,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_absent() {
-        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[]);
+        let resource =
+            resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[], ContentMode::None);
         let keys: Vec<_> = resource.attributes.iter().map(|a| a.key).collect();
         assert_eq!(
             keys,
@@ -130,7 +134,7 @@ mod tests {
                 executable_name: exe.map(Into::into),
                 ..ProcessInfo::default()
             };
-            let resource = resource(&info, &pairs(extra));
+            let resource = resource(&info, &pairs(extra), ContentMode::None);
             assert_eq!(get(&resource, "service.name"), Some(Value::String(wanted.into())));
             assert_eq!(resource.extra, [], "never twice");
         }
@@ -149,7 +153,8 @@ mod tests {
             ("host.name", "given"),
             ("", "nameless"),
         ]);
-        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra);
+        let resource =
+            resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra, ContentMode::None);
         assert_eq!(resource.extra, pairs(&[("deployment.environment.name", "test"), ("team", "b")]));
         assert_eq!(get(&resource, "process.pid"), Some(Value::Int(7)));
         assert_eq!(get(&resource, "host.name"), Some(Value::String("given".into())));

@@ -262,6 +262,7 @@ impl CallBuilder {
                     | (ExchangeEnd::ClosedRemotely, Role::Server) => "client_closed",
                     (ExchangeEnd::ClosedLocally, Role::Server)
                     | (ExchangeEnd::ClosedRemotely, Role::Client) => "server_closed",
+                    (ExchangeEnd::Closed, _) => "connection_closed",
                     (ExchangeEnd::ProcessExit, _) => "process_exit",
                     (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable, _) => {
                         "incomplete_stream"

@@ -113,6 +113,8 @@ pub enum ExchangeEnd {
     Complete,
     /// The captured process closed the connection, or released it, before the end.
     ClosedLocally,
+    /// The connection was closed before the end, and which side began is not known.
+    Closed,
     /// The other side closed the connection before the end. HTTP/1.x over a stream of plaintext never tells
     /// this: see [`super::Connection::close`].
     ClosedRemotely,

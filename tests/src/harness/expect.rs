@@ -201,7 +201,6 @@ fn resource(command: &Command, pid: u32, parent: u32) -> BTreeMap<String, Value>
         ("process.executable.path", json!(path.to_string_lossy())),
         ("process.executable.name", json!(name)),
         ("process.command", json!(args[0])),
-        ("process.command_args", json!(args)),
         ("process.owner", json!("root")),
         ("service.name", json!(service)),
         ("host.name", json!(host.trim())),

@@ -64,13 +64,14 @@ fn timing() {
 /// How an exchange ended, whether the stream had said that it is over, and what the call says of it.
 #[test]
 fn endings() {
-    use ExchangeEnd::{CaptureEnd, ClosedLocally, ClosedRemotely, Complete, ProcessExit, Unreadable};
+    use ExchangeEnd::{CaptureEnd, Closed, ClosedLocally, ClosedRemotely, Complete, ProcessExit, Unreadable};
     let none: Option<&str> = None;
     let error = Some(FinishReason::Error);
     let stop = Some(FinishReason::Stop);
     let cases = [
         ("", ClosedLocally, Some("client_closed"), ClosedLocally, error.clone()),
         ("", ClosedRemotely, Some("server_closed"), ClosedRemotely, error.clone()),
+        ("", Closed, Some("connection_closed"), Closed, error.clone()),
         ("", ProcessExit, Some("process_exit"), ProcessExit, error.clone()),
         ("", Unreadable, none, Unreadable, None),
         ("", Complete, Some("incomplete_stream"), Complete, error),

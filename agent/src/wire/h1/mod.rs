@@ -123,7 +123,7 @@ impl Http1 {
             }
         }
         let closed = match reason {
-            CloseReason::Shutdown | CloseReason::Freed => true,
+            CloseReason::Shutdown | CloseReason::Freed | CloseReason::FreedAfterFailedRead => true,
             CloseReason::ProcessExit => self.shutdown,
             CloseReason::CaptureEnd => false,
         };
@@ -136,6 +136,7 @@ impl Http1 {
         }
         let end = match reason {
             _ if matches!(self.side(responses).state, State::Lost(_)) => ExchangeEnd::Unreadable,
+            CloseReason::FreedAfterFailedRead => ExchangeEnd::Closed,
             _ if closed => ExchangeEnd::ClosedLocally,
             CloseReason::ProcessExit => ExchangeEnd::ProcessExit,
             _ => ExchangeEnd::CaptureEnd,
