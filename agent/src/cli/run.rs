@@ -22,7 +22,7 @@ use super::{
     Usage, child, say,
     scans::{Look, Scans},
     summary::{self, Summary},
-    targets::Targets,
+    targets::{self, Targets},
 };
 use crate::{
     account::{Account, Counter},
@@ -243,8 +243,34 @@ impl Agent {
         for pid in self.targets.pids.clone() {
             self.kernel.watch(pid);
         }
+        if !self.targets.pids.is_empty() {
+            self.watch_descendants();
+        }
         self.prober.preattach(&mut self.kernel);
         self.sweep();
+    }
+
+    /// Watches those that descend from watched processes already. Whose parent is watched is watched from its fork
+    /// on; so this is done once nobody new is found.
+    fn watch_descendants(&mut self) {
+        loop {
+            let children = targets::children(&self.prober.processes());
+            let mut ancestors = self.targets.pids.clone();
+            let mut known: HashSet<u32> = ancestors.iter().copied().collect();
+            let mut found = false;
+            while let Some(parent) = ancestors.pop() {
+                for child in children.get(&parent).into_iter().flatten() {
+                    if known.insert(*child) {
+                        ancestors.push(*child);
+                        found |= !self.kernel.watches(*child);
+                        self.kernel.watch(*child);
+                    }
+                }
+            }
+            if !found {
+                return;
+            }
+        }
     }
 
     /// Looks at every process.
