@@ -19,7 +19,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Usage, child, say,
+    Usage,
+    child::{self, FileLimit},
+    say,
     scans::{Look, Scans},
     summary::{self, Summary},
     targets::{self, Targets},
@@ -179,6 +181,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         records: Vec::new(),
         outcome: Outcome::default(),
         descendants: HashSet::new(),
+        files: FileLimit::raise(),
         summary: Summary::default(),
         targets,
         kernel,
@@ -217,6 +220,7 @@ struct Agent {
     outcome: Outcome,
     /// Of the command: those that live.
     descendants: HashSet<u32>,
+    files: FileLimit,
 }
 
 /// Signals that the agent listens to.
@@ -369,7 +373,7 @@ impl Agent {
         // What the agent forks while it is watched itself is watched before its first instruction.
         let own = std::process::id();
         self.kernel.watch(own);
-        let spawned = child::spawn(command);
+        let spawned = child::spawn(command, self.files);
         self.kernel.unwatch(own);
         if spawned.is_ok() {
             let name = command.first().map(|c| c.to_string_lossy()).unwrap_or_default();

@@ -22,7 +22,7 @@ pub struct FileId {
 }
 
 /// `OVERLAYFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
-const OVERLAY: i64 = 0x794c_7630;
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
 
 impl FileId {
     /// The identity of the file at `path`, whose metadata is `found`.
@@ -30,7 +30,7 @@ impl FileId {
     /// Containers of one image share its files, and the kernel places a probe in all of them at once, but each one's
     /// overlay gives them a device number of its own. There the age and the size stand for the device.
     pub fn new(path: &Path, found: &std::fs::Metadata) -> Self {
-        let overlaid = rustix::fs::statfs(path).is_ok_and(|s| i64::from(s.f_type) == OVERLAY);
+        let overlaid = rustix::fs::statfs(path).is_ok_and(|s| s.f_type == OVERLAY);
         let device = if overlaid { Self::shared(found) } else { found.dev() };
         Self { device, inode: found.ino() }
     }

@@ -177,6 +177,10 @@ impl Prober {
                 self.examined.clear();
             }
             let finding = self.examine(path);
+            // The way to the file leads through a process, which may end at any moment: that says nothing of the file.
+            if version(path) != key.1 {
+                return false;
+            }
             self.examined.insert(key, finding.clone());
             finding
         };
@@ -188,6 +192,12 @@ impl Prober {
                 Ok(link) => links.push(link),
                 Err(error) => failures.push(error.to_string()),
             }
+        }
+        if !failures.is_empty() && version(path) != key.1 {
+            for link in links {
+                attach.detach(link);
+            }
+            return false; // as above; the next process that maps it is another chance
         }
         if links.is_empty() {
             self.refuse(path, format!("no probe could be placed: {}", failures.join("; ")));
@@ -295,11 +305,17 @@ mod tests {
         next: u64,
         live: HashSet<LinkId>,
         fail: bool,
+        /// Placing the third probe fails, for the file is gone by then.
+        vanishing: bool,
     }
 
     impl Attach for Fake {
-        fn attach(&mut self, _: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
-            if self.fail {
+        fn attach(&mut self, path: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
+            let gone = self.vanishing && self.live.len() == 2;
+            if gone {
+                let _ = std::fs::remove_file(path);
+            }
+            if self.fail || gone {
                 let (symbol, offset) = (point.symbol, point.offset);
                 return Err(AttachError { symbol, offset, reason: "no".into() });
             }
@@ -371,6 +387,24 @@ mod tests {
         std::fs::copy(library, &path).unwrap();
         assert!(prober.probe(id, &path, &mut fake));
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_way_that_is_gone_says_nothing_of_the_file() {
+        let account = Arc::new(Account::default());
+        let mut prober = Prober::new("/proc", Arc::clone(&account));
+        let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
+        let library = std::fs::canonicalize(library).unwrap();
+        let way = std::env::temp_dir().join(format!("plainspan-way-{}.so", std::process::id()));
+        let _ = std::fs::remove_file(&way);
+        std::os::unix::fs::symlink(&library, &way).unwrap();
+        let id = FileId { device: 1, inode: 2 };
+        let mut fake = Fake { vanishing: true, ..Fake::default() };
+        assert!(!prober.probe(id, &way, &mut fake));
+        assert!(fake.live.is_empty() && account.get(Counter::FilesRefused) == 0);
+        fake.vanishing = false;
+        assert!(!prober.probe(id, &way, &mut fake), "it is not there");
+        assert!(prober.probe(id, &library, &mut fake), "by way of another process");
     }
 
     #[test]
