@@ -109,10 +109,7 @@ impl Decoder {
     pub(super) fn address(&self, id: ConnectionId) -> Option<Address> {
         let (tgid, conn) = *self.keys.get(&id)?;
         let known = self.known.get(&(tgid, conn)).filter(|k| k.id == id)?;
-        Some(Address {
-            key: abi::ConnKey { conn, tgid, reserved: 0 },
-            born_ns: known.born_ns,
-        })
+        Some(Address { key: abi::ConnKey { conn, tgid, reserved: 0 }, born_ns: known.born_ns })
     }
 
     fn data(&mut self, raw: &[u8], out: &mut Vec<Record>) {

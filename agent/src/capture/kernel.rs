@@ -1,11 +1,6 @@
 //! The kernel programs: loaded, configured, attached, and asked.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, io, path::Path, sync::Arc};
 
 use agent_common as abi;
 use aya::{
@@ -238,12 +233,7 @@ impl Kernel {
             Verdict::Heads => abi::VERDICT_HEADS,
             Verdict::Ignore => abi::VERDICT_IGNORE,
         };
-        let value = abi::Verdict {
-            born_ns: address.born_ns,
-            verdict,
-            epoch,
-            ..abi::Verdict::default()
-        };
+        let value = abi::Verdict { born_ns: address.born_ns, verdict, epoch, ..abi::Verdict::default() };
         if self.verdicts.insert(Abi(address.key), Abi(value), 0).is_err() {
             self.account.add(Counter::TableFull, 1);
         }

@@ -66,9 +66,10 @@ pub(super) fn spawn(command: &[OsString], files: FileLimit) -> anyhow::Result<Ch
     files.given(|| child.spawn()).map_err(|error| {
         let program = program.to_string_lossy();
         match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                NotStarted { status: 127, reason: format!("{program}: there is no such command; check its name and PATH") }
-            }
+            std::io::ErrorKind::NotFound => NotStarted {
+                status: 127,
+                reason: format!("{program}: there is no such command; check its name and PATH"),
+            },
             std::io::ErrorKind::PermissionDenied => NotStarted {
                 status: 126,
                 reason: format!("{program}: may not be executed; check its permissions"),

@@ -89,7 +89,11 @@ mod tests {
             (anyhow::anyhow!("broken"), 1),
         ];
         for (error, status) in cases {
-            assert_eq!(format!("{:?}", status_of(&error)), format!("{:?}", ExitCode::from(status)), "{error}");
+            assert_eq!(
+                format!("{:?}", status_of(&error)),
+                format!("{:?}", ExitCode::from(status)),
+                "{error}"
+            );
         }
     }
 

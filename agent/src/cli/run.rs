@@ -490,8 +490,10 @@ impl Agent {
         }
         say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
         if self.summary.calls() == 0 && self.account.get(Counter::LibraryCalls) == 0 {
-            say("plainspan: no TLS library that is watched moved any plaintext; programs that carry a TLS library of \
-                 their own (static or stripped) are not read yet\n");
+            say(
+                "plainspan: no TLS library that is watched moved any plaintext; programs that carry a TLS library of \
+                 their own (static or stripped) are not read yet\n",
+            );
         }
         complete
     }

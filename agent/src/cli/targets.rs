@@ -114,7 +114,9 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         let name = own.file_name().unwrap().to_str().unwrap();
         let matches = |glob: &str| {
-            Targets::new(vec![], &[glob.to_owned()], None, false).unwrap().matches_executable(std::process::id())
+            Targets::new(vec![], &[glob.to_owned()], None, false)
+                .unwrap()
+                .matches_executable(std::process::id())
         };
         assert!(matches(name) && matches("plainspan*") && matches(own.to_str().unwrap()));
         assert!(!matches("python*") && !matches("/usr/bin/*"));

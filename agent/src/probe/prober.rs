@@ -268,8 +268,10 @@ type Version = (u64, i64, i64, i64, i64);
 
 fn version(path: &Path) -> Version {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path)
-        .map_or_else(|_| Version::default(), |m| (m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()))
+    std::fs::metadata(path).map_or_else(
+        |_| Version::default(),
+        |m| (m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()),
+    )
 }
 
 /// `libssl` in the directories in which the dynamic linker looks by default, and one level below them

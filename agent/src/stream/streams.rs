@@ -44,7 +44,18 @@ impl Streams {
 
     /// Takes a record, and hands on what is missing before it and what of it is new.
     pub fn data(&mut self, data: Data, out: &mut Vec<StreamEvent>) {
-        let Data { connection, process, direction, time, offset, skipped, cut, mut bytes, call_len: _, epoch: _ } = data;
+        let Data {
+            connection,
+            process,
+            direction,
+            time,
+            offset,
+            skipped,
+            cut,
+            mut bytes,
+            call_len: _,
+            epoch: _,
+        } = data;
         if self.table.touch(connection).is_none() {
             self.begin(connection, process, time, out);
         }
@@ -187,7 +198,14 @@ mod tests {
 
     fn close(id: u64, reason: CloseReason, sent: u64, received: u64) -> Close {
         let connection = ConnectionId(id);
-        Close { connection, time: Timestamp(9), reason, sent: Some(sent), received: Some(received), skipped: [0; 2] }
+        Close {
+            connection,
+            time: Timestamp(9),
+            reason,
+            sent: Some(sent),
+            received: Some(received),
+            skipped: [0; 2],
+        }
     }
 
     /// Events as short texts: `1>abc` sent, `1<abc` received, `1>-5 Lost` a gap, `1x Freed` a close.

@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::{
-    super::{run::{OutputArgs, extra_attributes}, say},
+    super::{
+        run::{OutputArgs, extra_attributes},
+        say,
+    },
     Encoding, Entry, Exchanges, ReplayOptions, Split, parse_drop, records,
 };
 use crate::{
@@ -72,8 +75,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         limits: export::Limits::default(),
     };
     // Opened before anything is exported: a file that isn't there stops a replay at once.
-    let inputs =
-        args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Arc::clone(&account));

@@ -58,7 +58,14 @@ pub fn records(exchange: &Exchange, connection: ConnectionId, options: &ReplayOp
     }
     let [sent, received] = totals.map(Some);
     let time = Timestamp(time);
-    records.push(Record::Close(Close { connection, time, reason: CloseReason::Freed, sent, received, skipped: [0; 2] }));
+    records.push(Record::Close(Close {
+        connection,
+        time,
+        reason: CloseReason::Freed,
+        sent,
+        received,
+        skipped: [0; 2],
+    }));
     records
 }
 
