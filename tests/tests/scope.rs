@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf};
 
 use plainspan_tests::{
-    harness::{AgentCommand, Client, Command, Local, Report, wait_until},
+    harness::{AgentCommand, Client, Command, Local, Process, Report, wait_until},
     provider::Provider,
 };
 use serde_json::json;
@@ -43,6 +43,21 @@ fn one_process() {
     other.wait().exited(0);
     let report = agent.stop().exited(0);
     assert_eq!(ids(&report), [first, second]);
+}
+
+#[test]
+fn children_that_a_process_had_before() {
+    let provider = Local::new();
+    let call = curl(&provider, "of-a-worker").quoted();
+    let script = format!("exec 3<&0; (read line <&3; {call}) & echo up; wait");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]);
+    let mut parent = Process::start(shell);
+    assert_eq!(parent.stdout_line(), "up");
+    let agent = AgentCommand::new().args(["--pid", &parent.pid().to_string()]).start();
+    parent.write_line("go");
+    let report = agent.wait().exited(0);
+    assert_eq!(ids(&report).len(), 1);
 }
 
 #[test]

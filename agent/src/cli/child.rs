@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, Command};
 
 /// The user who called sudo.
@@ -17,8 +18,35 @@ struct Invoker {
     home: Option<String>,
 }
 
+/// The limit of open files that the agent was started with.
+#[derive(Clone, Copy)]
+pub(super) struct FileLimit(Rlimit);
+
+impl FileLimit {
+    /// Lets the agent open as many files as it may: a probed library takes a dozen descriptors.
+    pub(super) fn raise() -> Self {
+        let given = getrlimit(Resource::Nofile);
+        set(Rlimit { current: given.maximum, ..given });
+        Self(given)
+    }
+
+    /// Runs `f` under the limit that was given: programs that use select(2) can't do with a higher one.
+    fn given<R>(self, f: impl FnOnce() -> R) -> R {
+        let raised = getrlimit(Resource::Nofile);
+        set(self.0);
+        let result = f();
+        set(raised);
+        result
+    }
+}
+
+fn set(limit: Rlimit) {
+    // More files is what is wished for; fewer will do, and a failure to probe is reported.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// Starts the command, as the user who called sudo if somebody did.
-pub(super) fn spawn(command: &[OsString]) -> anyhow::Result<Child> {
+pub(super) fn spawn(command: &[OsString], files: FileLimit) -> anyhow::Result<Child> {
     let (program, arguments) = command.split_first().context("no command is given after --")?;
     let mut child = Command::new(program);
     child.args(arguments);
@@ -35,7 +63,7 @@ pub(super) fn spawn(command: &[OsString]) -> anyhow::Result<Child> {
             child.env_remove(variable);
         }
     }
-    child.spawn().map_err(|error| {
+    files.given(|| child.spawn()).map_err(|error| {
         let program = program.to_string_lossy();
         match error.kind() {
             std::io::ErrorKind::NotFound => NotStarted {
@@ -100,6 +128,16 @@ mod tests {
             let code = exit_code(ExitStatus::from_raw(raw));
             assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(expected)));
         }
+    }
+
+    #[tokio::test]
+    async fn the_command_has_the_limit_of_files_that_was_given() {
+        let given = getrlimit(Resource::Nofile);
+        let files = FileLimit(Rlimit { current: Some(100), ..given });
+        let test = ["sh", "-c", "test $(ulimit -Sn) = 100"].map(OsString::from);
+        let status = spawn(&test, files).unwrap().wait().await.unwrap();
+        assert!(status.success());
+        assert_eq!(getrlimit(Resource::Nofile).current, given.current);
     }
 
     #[test]

@@ -19,10 +19,12 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Usage, child, say,
+    Usage,
+    child::{self, FileLimit},
+    say,
     scans::{Look, Scans},
     summary::{self, Summary},
-    targets::Targets,
+    targets::{self, Targets},
 };
 use crate::{
     account::{Account, Counter},
@@ -179,6 +181,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         records: Vec::new(),
         outcome: Outcome::default(),
         descendants: HashSet::new(),
+        files: FileLimit::raise(),
         summary: Summary::default(),
         targets,
         kernel,
@@ -217,6 +220,7 @@ struct Agent {
     outcome: Outcome,
     /// Of the command: those that live.
     descendants: HashSet<u32>,
+    files: FileLimit,
 }
 
 /// Signals that the agent listens to.
@@ -243,8 +247,34 @@ impl Agent {
         for pid in self.targets.pids.clone() {
             self.kernel.watch(pid);
         }
+        if !self.targets.pids.is_empty() {
+            self.watch_descendants();
+        }
         self.prober.preattach(&mut self.kernel);
         self.sweep();
+    }
+
+    /// Watches those that descend from watched processes already. Whose parent is watched is watched from its fork
+    /// on; so this is done once nobody new is found.
+    fn watch_descendants(&mut self) {
+        loop {
+            let children = targets::children(&self.prober.processes());
+            let mut ancestors = self.targets.pids.clone();
+            let mut known: HashSet<u32> = ancestors.iter().copied().collect();
+            let mut found = false;
+            while let Some(parent) = ancestors.pop() {
+                for child in children.get(&parent).into_iter().flatten() {
+                    if known.insert(*child) {
+                        ancestors.push(*child);
+                        found |= !self.kernel.watches(*child);
+                        self.kernel.watch(*child);
+                    }
+                }
+            }
+            if !found {
+                return;
+            }
+        }
     }
 
     /// Looks at every process.
@@ -343,7 +373,7 @@ impl Agent {
         // What the agent forks while it is watched itself is watched before its first instruction.
         let own = std::process::id();
         self.kernel.watch(own);
-        let spawned = child::spawn(command);
+        let spawned = child::spawn(command, self.files);
         self.kernel.unwatch(own);
         if spawned.is_ok() {
             let name = command.first().map(|c| c.to_string_lossy()).unwrap_or_default();

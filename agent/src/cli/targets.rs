@@ -1,6 +1,6 @@
 //! Which processes the user wants to see.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -29,6 +29,9 @@ impl Targets {
                 Path::new("/proc").join(pid.to_string()).exists(),
                 "there is no process {pid}: `pgrep -a NAME` finds the id of a running program"
             );
+            if let Some(process) = status(*pid, "Tgid:").filter(|process| process != pid) {
+                anyhow::bail!("{pid} is a thread of process {process}: try --pid {process}");
+            }
         }
         let globs = globs
             .iter()
@@ -73,6 +76,23 @@ impl Targets {
     }
 }
 
+/// The children that each of `processes` has now.
+pub(super) fn children(processes: &[u32]) -> HashMap<u32, Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for pid in processes {
+        if let Some(parent) = status(*pid, "PPid:") {
+            children.entry(parent).or_default().push(*pid);
+        }
+    }
+    children
+}
+
+/// A number in `/proc/PID/status`, see proc_pid_status(5).
+fn status(pid: u32, name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +120,30 @@ mod tests {
         };
         assert!(matches(name) && matches("plainspan*") && matches(own.to_str().unwrap()));
         assert!(!matches("python*") && !matches("/usr/bin/*"));
+    }
+
+    #[test]
+    fn a_thread_is_no_process() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let own = std::fs::read_link("/proc/thread-self").unwrap();
+            tell.send(own.file_name().unwrap().to_str().unwrap().parse().unwrap()).unwrap();
+            let _ = ended.recv();
+        });
+        let error = Targets::new(vec![told.recv().unwrap()], &[], None, false).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("--pid {}", std::process::id())), "{error}");
+        drop(end);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn children_that_are_there() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let found = children(&[child.id(), 1]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found.get(&std::process::id()), Some(&vec![child.id()]));
     }
 
     #[test]

@@ -1199,7 +1199,7 @@ pub static ATTRIBUTES: [AttributeDef; 74] = [
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
-        privacy: Privacy::Identifying,
+        privacy: Privacy::Content,
         cardinality: Cardinality::Unbounded,
         max_bytes: Some(4096),
         max_items: Some(128),

@@ -109,8 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_absent() {
-        let resource =
-            resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[], ContentMode::None);
+        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[], ContentMode::None);
         let keys: Vec<_> = resource.attributes.iter().map(|a| a.key).collect();
         assert_eq!(
             keys,
@@ -153,8 +152,7 @@ mod tests {
             ("host.name", "given"),
             ("", "nameless"),
         ]);
-        let resource =
-            resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra, ContentMode::None);
+        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra, ContentMode::None);
         assert_eq!(resource.extra, pairs(&[("deployment.environment.name", "test"), ("team", "b")]));
         assert_eq!(get(&resource, "process.pid"), Some(Value::Int(7)));
         assert_eq!(get(&resource, "host.name"), Some(Value::String("given".into())));

@@ -1,10 +1,10 @@
 //! A view of an ELF file that may be hostile: read piecewise, bounded, never mapped (a file that shrinks
 //! under a mapping kills the reader).
 
-use std::{fs::File, io, path::Path};
+use std::{cell::Cell, fs::File, io, ops::Range, os::unix::fs::OpenOptionsExt, path::Path};
 
 use object::{
-    Architecture as ObjectArchitecture, Object, ObjectSegment, ObjectSymbol, ReadCache,
+    Architecture as ObjectArchitecture, Object, ObjectSegment, ObjectSymbol, ReadCache, ReadRef,
     read::elf::{ElfFile64, FileHeader},
 };
 use thiserror::Error;
@@ -13,6 +13,10 @@ use super::arch::Architecture;
 
 /// Most symbols that are looked at in one file.
 const MAX_SYMBOLS: usize = 2_000_000;
+
+/// Most bytes of tables that are read from one file. Node.js's are some 10 MiB; a sparse file of a few blocks can
+/// claim terabytes.
+const MAX_READ: u64 = 128 << 20;
 
 /// Why a file could not be read as a program.
 #[derive(Debug, Error)]
@@ -28,20 +32,50 @@ pub enum ElfError {
     Architecture,
 }
 
+/// A file of which only so much is read.
+#[derive(Clone, Copy)]
+struct Bounded<'a> {
+    cache: &'a ReadCache<File>,
+    left: &'a Cell<u64>,
+}
+
+impl<'a> ReadRef<'a> for Bounded<'a> {
+    fn len(self) -> Result<u64, ()> {
+        self.cache.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
+        self.left.set(self.left.get().checked_sub(size).ok_or(())?);
+        self.cache.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        let found = self.cache.read_bytes_at_until(range, delimiter)?;
+        self.left.set(self.left.get().checked_sub(found.len() as u64).ok_or(())?);
+        Ok(found)
+    }
+}
+
 /// A 64-bit little-endian ELF file.
 pub struct Elf<'a> {
-    file: ElfFile64<'a, object::LittleEndian, &'a ReadCache<File>>,
+    file: ElfFile64<'a, object::LittleEndian, Bounded<'a>>,
     architecture: Architecture,
 }
 
 impl Elf<'_> {
     /// Opens a file and hands its view to `read`.
     pub fn open<R>(path: &Path, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
-        let cache = ReadCache::new(File::open(path)?);
-        Self::parse(&cache, read)
+        // Not waiting: whoever owns the path may have put a pipe there since it was looked at.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
+        }
+        let (cache, left) = (ReadCache::new(file), Cell::new(MAX_READ));
+        Self::parse(Bounded { cache: &cache, left: &left }, read)
     }
 
-    fn parse<R>(cache: &ReadCache<File>, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
+    fn parse<R>(cache: Bounded<'_>, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
         // The class and the byte order are checked here, before the typed view takes them for granted.
         object::elf::FileHeader64::<object::LittleEndian>::parse(cache)?;
         let file = ElfFile64::<object::LittleEndian, _>::parse(cache)?;
@@ -133,6 +167,40 @@ mod tests {
             assert!(Elf::open(&path, |_| ()).is_err(), "{name}");
             std::fs::remove_file(path).unwrap();
         }
+    }
+
+    /// A sparse file: a header, and tables of a terabyte that take no room.
+    #[test]
+    fn tables_that_are_only_claimed_are_not_read() {
+        let size = 24u64 << 36;
+        let mut bytes = std::fs::read("/proc/self/exe").unwrap()[..64].to_vec();
+        bytes[40..48].copy_from_slice(&64u64.to_le_bytes()); // e_shoff
+        bytes[54..64].copy_from_slice(&[56, 0, 0, 0, 64, 0, 3, 0, 2, 0]); // sizes and numbers of headers
+        bytes[32..40].fill(0); // e_phoff
+        let mut section = |kind: u32, offset: u64, size: u64, link: u32, entry: u64| {
+            for word in [0, kind, 0, 0, 0, 0, offset as u32, (offset >> 32) as u32] {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            bytes.extend_from_slice(&size.to_le_bytes());
+            bytes.extend_from_slice(&[link.to_le_bytes(), [0; 4]].concat());
+            bytes.extend_from_slice(&[8u64.to_le_bytes(), entry.to_le_bytes()].concat());
+        };
+        section(0, 0, 0, 0, 0);
+        section(object::elf::SHT_DYNSYM, 0x1000, size, 2, 24);
+        section(object::elf::SHT_STRTAB, 0x1000, size, 0, 0);
+        let path = file("sparse", &bytes);
+        File::options().write(true).open(&path).unwrap().set_len(size + 0x1000).unwrap();
+        let found = Elf::open(&path, |elf| elf.functions(&["SSL_write"]));
+        std::fs::remove_file(path).unwrap();
+        assert!(matches!(found, Err(ElfError::Format(_))), "{found:?}");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("plainspan-elf-{}-pipe", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success() && Elf::open(&path, |_| ()).is_err());
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

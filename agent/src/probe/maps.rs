@@ -1,6 +1,7 @@
 //! Executable files that a process has mapped, from `/proc/PID/maps`.
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -18,6 +19,26 @@ pub struct FileId {
     pub device: u64,
     /// Inode.
     pub inode: u64,
+}
+
+/// `OVERLAYFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
+
+impl FileId {
+    /// The identity of the file at `path`, whose metadata is `found`.
+    ///
+    /// Containers of one image share its files, and the kernel places a probe in all of them at once, but each one's
+    /// overlay gives them a device number of its own. There the age and the size stand for the device.
+    pub fn new(path: &Path, found: &std::fs::Metadata) -> Self {
+        let overlaid = rustix::fs::statfs(path).is_ok_and(|s| s.f_type == OVERLAY);
+        let device = if overlaid { Self::shared(found) } else { found.dev() };
+        Self { device, inode: found.ino() }
+    }
+
+    fn shared(found: &std::fs::Metadata) -> u64 {
+        let age = (found.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(found.mtime_nsec() as u64);
+        (age.rotate_left(20) ^ found.size()) | 1 << 63
+    }
 }
 
 /// A file that a process has mapped for execution.
@@ -42,11 +63,13 @@ impl Mapped {
         if let Ok(found) = std::fs::metadata(&through_root)
             && found.ino() == self.inode
         {
-            return Ok((through_root, FileId { device: found.dev(), inode: found.ino() }));
+            let id = FileId::new(&through_root, &found);
+            return Ok((through_root, id));
         }
         let through_mapping = process.join("map_files").join(&self.range);
         let found = std::fs::metadata(&through_mapping)?;
-        Ok((through_mapping, FileId { device: found.dev(), inode: found.ino() }))
+        let id = FileId::new(&through_mapping, &found);
+        Ok((through_mapping, id))
     }
 }
 
@@ -58,6 +81,7 @@ pub fn executable_files(proc_root: &Path, pid: u32) -> io::Result<Vec<Mapped>> {
 
 fn parse(mut input: impl BufRead) -> io::Result<Vec<Mapped>> {
     let mut files: Vec<Mapped> = Vec::new();
+    let mut seen = HashSet::new();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -66,9 +90,7 @@ fn parse(mut input: impl BufRead) -> io::Result<Vec<Mapped>> {
         }
         // start-end perms offset dev inode path, see proc_pid_maps(5)
         let Some(mapped) = mapping(&line) else { continue };
-        if files.last().is_none_or(|f| f.inode != mapped.inode)
-            && !files.iter().any(|f| f.inode == mapped.inode && f.path == mapped.path)
-        {
+        if seen.insert((mapped.inode, mapped.path.clone())) {
             files.push(mapped);
         }
     }
@@ -109,6 +131,22 @@ garbage
         let short: Vec<_> = found.iter().map(|m| (m.path.to_str().unwrap(), m.inode)).collect();
         assert_eq!(short, [("/usr/bin/with space", 131), ("/usr/lib/libssl.so.3", 77)]);
         assert_eq!(found[1].range, "7f0000002000-7f0000003000");
+    }
+
+    /// Needs an overlay to show itself whole; what stands for the device there is tested here.
+    #[test]
+    fn files_of_one_layer_are_one_file() {
+        let path = std::env::temp_dir().join(format!("plainspan-layer-{}", std::process::id()));
+        let shared = || FileId::shared(&std::fs::metadata(&path).unwrap());
+        std::fs::write(&path, "a").unwrap();
+        let first = shared();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        assert_eq!(shared(), first, "neither content nor age changed");
+        std::fs::write(&path, "ab").unwrap();
+        assert_ne!(shared(), first);
+        let plain = std::fs::metadata("/proc/self/exe").unwrap();
+        assert_eq!(FileId::new(Path::new("/proc/self/exe"), &plain).inode, plain.ino());
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

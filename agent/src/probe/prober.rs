@@ -19,6 +19,9 @@ use crate::account::{Account, Counter};
 /// Most files whose examination is remembered. A system has some thousands of executable files.
 const MAX_FILES: usize = 65_536;
 
+/// Most reports that wait to be taken, for nobody may ever ask.
+const MAX_REPORTS: usize = 1024;
+
 /// A probe that sits somewhere, to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId(pub u64);
@@ -65,7 +68,7 @@ struct Probed {
 pub struct Prober {
     proc_root: PathBuf,
     /// What each examined file holds; `None` for the many that hold no TLS code.
-    examined: HashMap<FileId, Option<Arc<Finding>>>,
+    examined: HashMap<(FileId, Version), Option<Arc<Finding>>>,
     probed: HashMap<FileId, Probed>,
     /// Files with TLS code, by process.
     by_process: HashMap<u32, HashSet<FileId>>,
@@ -97,7 +100,7 @@ impl Prober {
     pub fn preattach(&mut self, attach: &mut dyn Attach) {
         for path in system_libraries() {
             let Ok(found) = std::fs::metadata(&path) else { continue };
-            let id = file_id(&found);
+            let id = FileId::new(&path, &found);
             if self.probe(id, &path, attach)
                 && let Some(probed) = self.probed.get_mut(&id)
             {
@@ -166,14 +169,19 @@ impl Prober {
         if self.probed.contains_key(&id) {
             return true;
         }
-        let finding = if let Some(known) = self.examined.get(&id) {
+        let key = (id, version(path));
+        let finding = if let Some(known) = self.examined.get(&key) {
             known.clone()
         } else {
             if self.examined.len() >= MAX_FILES {
                 self.examined.clear();
             }
             let finding = self.examine(path);
-            self.examined.insert(id, finding.clone());
+            // The way to the file leads through a process, which may end at any moment: that says nothing of the file.
+            if version(path) != key.1 {
+                return false;
+            }
+            self.examined.insert(key, finding.clone());
             finding
         };
         let Some(finding) = finding else { return false };
@@ -185,9 +193,15 @@ impl Prober {
                 Err(error) => failures.push(error.to_string()),
             }
         }
+        if !failures.is_empty() && version(path) != key.1 {
+            for link in links {
+                attach.detach(link);
+            }
+            return false; // as above; the next process that maps it is another chance
+        }
         if links.is_empty() {
             self.refuse(path, format!("no probe could be placed: {}", failures.join("; ")));
-            self.examined.insert(id, None);
+            self.examined.insert(key, None);
             return false;
         }
         for failure in failures {
@@ -198,7 +212,7 @@ impl Prober {
             probes = links.len(), "probed"
         );
         self.account.add(Counter::FilesProbed, 1);
-        self.reports.push(FileReport { path: path.to_owned(), outcome: Ok(Arc::clone(&finding)) });
+        self.report(path, Ok(Arc::clone(&finding)));
         self.probed.insert(id, Probed { links, ..Probed::default() });
         true
     }
@@ -227,7 +241,13 @@ impl Prober {
     fn refuse(&mut self, path: &Path, reason: String) {
         warn!(file = %path.display(), %reason, "holds TLS code that can't be probed");
         self.account.add(Counter::FilesRefused, 1);
-        self.reports.push(FileReport { path: path.to_owned(), outcome: Err(reason) });
+        self.report(path, Err(reason));
+    }
+
+    fn report(&mut self, path: &Path, outcome: Result<Arc<Finding>, String>) {
+        if self.reports.len() < MAX_REPORTS {
+            self.reports.push(FileReport { path: path.to_owned(), outcome });
+        }
     }
 
     fn release(&mut self, id: FileId, pid: u32, attach: &mut dyn Attach) {
@@ -242,9 +262,16 @@ impl Prober {
     }
 }
 
-fn file_id(metadata: &std::fs::Metadata) -> FileId {
+/// Tells a file from another one that has got its inode number since, and from itself before it was written to:
+/// what was found in one must never be used for the other.
+type Version = (u64, i64, i64, i64, i64);
+
+fn version(path: &Path) -> Version {
     use std::os::unix::fs::MetadataExt;
-    FileId { device: metadata.dev(), inode: metadata.ino() }
+    std::fs::metadata(path).map_or_else(
+        |_| Version::default(),
+        |m| (m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()),
+    )
 }
 
 /// `libssl` in the directories in which the dynamic linker looks by default, and one level below them
@@ -280,11 +307,17 @@ mod tests {
         next: u64,
         live: HashSet<LinkId>,
         fail: bool,
+        /// Placing the third probe fails, for the file is gone by then.
+        vanishing: bool,
     }
 
     impl Attach for Fake {
-        fn attach(&mut self, _: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
-            if self.fail {
+        fn attach(&mut self, path: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
+            let gone = self.vanishing && self.live.len() == 2;
+            if gone {
+                let _ = std::fs::remove_file(path);
+            }
+            if self.fail || gone {
                 let (symbol, offset) = (point.symbol, point.offset);
                 return Err(AttachError { symbol, offset, reason: "no".into() });
             }
@@ -341,6 +374,48 @@ mod tests {
         assert_eq!(fake.live.len(), once);
         assert_eq!(prober.take_reports().len(), 2);
         std::fs::remove_dir_all(root).unwrap();
+    }
+
+    /// The inode number goes to a new file, or the file is written to: what was found there before is no longer true.
+    #[test]
+    fn a_file_in_the_place_of_another_is_examined_again() {
+        let mut prober = Prober::new("/proc", Arc::default());
+        let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
+        let path = std::env::temp_dir().join(format!("plainspan-replaced-{}.so", std::process::id()));
+        std::fs::write(&path, "no program").unwrap();
+        let id = FileId { device: 1, inode: 1 };
+        let mut fake = Fake::default();
+        assert!(!prober.probe(id, &path, &mut fake));
+        std::fs::copy(library, &path).unwrap();
+        assert!(prober.probe(id, &path, &mut fake));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_way_that_is_gone_says_nothing_of_the_file() {
+        let account = Arc::new(Account::default());
+        let mut prober = Prober::new("/proc", Arc::clone(&account));
+        let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
+        let library = std::fs::canonicalize(library).unwrap();
+        let way = std::env::temp_dir().join(format!("plainspan-way-{}.so", std::process::id()));
+        let _ = std::fs::remove_file(&way);
+        std::os::unix::fs::symlink(&library, &way).unwrap();
+        let id = FileId { device: 1, inode: 2 };
+        let mut fake = Fake { vanishing: true, ..Fake::default() };
+        assert!(!prober.probe(id, &way, &mut fake));
+        assert!(fake.live.is_empty() && account.get(Counter::FilesRefused) == 0);
+        fake.vanishing = false;
+        assert!(!prober.probe(id, &way, &mut fake), "it is not there");
+        assert!(prober.probe(id, &library, &mut fake), "by way of another process");
+    }
+
+    #[test]
+    fn reports_that_nobody_takes_are_bounded() {
+        let mut prober = Prober::new("/proc", Arc::default());
+        for _ in 0..2 * MAX_REPORTS {
+            prober.report(Path::new("/x"), Err(String::new()));
+        }
+        assert_eq!(prober.take_reports().len(), MAX_REPORTS);
     }
 
     #[test]
