@@ -173,7 +173,8 @@ fn a_late_verdict_does_not_reach_the_next_request() {
          os.kill(os.getppid(), signal.SIGSTOP)\n\
          try:\n    c.request('GET', '/v1/models')\n    c.getresponse().read()\n    \
          body = b'{\"model\": \"late\", \"messages\": []}'\n    c.putrequest('POST', '/v1/chat/completions')\n    \
-         c.putheader('content-type', 'application/json')\n    c.putheader('content-length', str(len(body)))\n    \
+         c.putheader('content-type', 'application/json')\n    c.putheader('authorization', 'Bearer k')\n    \
+         c.putheader('content-length', str(len(body)))\n    \
          c.endheaders()\nfinally:\n    os.kill(os.getppid(), signal.SIGCONT)\n\
          time.sleep(0.5)\nc.send(body)\nc.getresponse().read()";
     let at = format!("localhost:{}", provider.port());
