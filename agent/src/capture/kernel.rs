@@ -1,6 +1,12 @@
 //! The kernel programs: loaded, configured, attached, and asked.
 
-use std::{collections::HashMap, io, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use agent_common as abi;
 use aya::{
@@ -8,7 +14,7 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf},
     programs::{
         RawTracePoint, UProbe,
-        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
+        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeLinkId, UProbeScope},
     },
 };
 use tokio::io::{Interest, unix::AsyncFd};
@@ -328,6 +334,25 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Takes every probe away. What programs saw until then is in the ring, and their counters are final; unless
+    /// it takes longer than `patience`, and then the rest goes while the caller goes on.
+    pub fn detach_all(&mut self, patience: Duration) {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        let links: Vec<UProbeLink> = ids.into_iter().filter_map(|link| self.take_link(link)).collect();
+        let (last, all) = mpsc::channel::<()>();
+        release((links, last));
+        // Nothing is ever sent: it ends when the other side is gone, or in time.
+        let _ = all.recv_timeout(patience);
+    }
+
+    fn take_link(&mut self, link: LinkId) -> Option<UProbeLink> {
+        let link = self.links.remove(&link)?;
+        let program = uprobe(&mut self.ebpf, program_of(link.mechanism, link.action)).ok()?;
+        program.take_link(link.id).inspect_err(|error| warn!(%error, "a probe could not be taken away")).ok()
+    }
+}
+
 impl Attach for Kernel {
     fn attach(&mut self, file: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
         self.place(file, point).map_err(|reason| AttachError {
@@ -338,13 +363,18 @@ impl Attach for Kernel {
     }
 
     fn detach(&mut self, link: LinkId) {
-        let Some(link) = self.links.remove(&link) else { return };
-        let detached = uprobe(&mut self.ebpf, program_of(link.mechanism, link.action))
-            .map(|program| program.detach(link.id));
-        if let Ok(Err(error)) = detached {
-            warn!(%error, "a probe could not be taken away");
+        if let Some(link) = self.take_link(link) {
+            // Nobody waits for it: the ring must be emptied meanwhile.
+            release(link);
         }
     }
+}
+
+/// Takes probes away, in a thread of its own: for each the kernel waits until no program can be running any more,
+/// some tenth of a second.
+fn release<T: Send + 'static>(links: T) {
+    // Where there is no thread to be had, they are dropped with the closure, here.
+    let _ = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(links));
 }
 
 fn program_of(mechanism: Mechanism, action: u8) -> &'static str {
@@ -419,6 +449,21 @@ mod tests {
     use object::{Object, ObjectSymbol};
 
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_probes_to_go() {
+        struct Slow(#[allow(dead_code, reason = "it is dropped")] mpsc::Sender<()>);
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+        let (last, all) = mpsc::channel();
+        let start = std::time::Instant::now();
+        release(Slow(last));
+        assert!(start.elapsed() < Duration::from_millis(400));
+        assert_eq!(all.recv_timeout(Duration::from_secs(20)), Err(mpsc::RecvTimeoutError::Disconnected));
+    }
 
     #[test]
     fn ring_sizes() {

@@ -43,6 +43,9 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 /// After the command has ended, how long descendants that it left behind may take to make a call.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
+/// How long probes get to go before the account is closed.
+const DETACH: Duration = Duration::from_secs(3);
+
 /// How long the exporters get to deliver what is left.
 const DELIVERY: Duration = Duration::from_secs(10);
 
@@ -362,6 +365,8 @@ impl Agent {
                 break;
             }
         }
+        // The account adds up once no program runs any more.
+        self.kernel.detach_all(DETACH);
         while self.drain(&mut events, &mut remaining) {}
         if let Some(pid) = command.as_ref().and_then(Child::id) {
             say(&format!("plainspan: the command (process {pid}) still runs, and is no longer watched\n"));
@@ -480,7 +485,7 @@ impl Agent {
         self.send();
         self.kernel.settle();
         drop(self.kernel);
-        info!("probes are gone");
+        info!("the capture has ended");
         let mut complete = true;
         for report in self.outputs.shutdown(DELIVERY).await {
             complete &= report.complete();
