@@ -46,6 +46,9 @@ const LEFT_BEHIND: Duration = Duration::from_secs(2);
 /// How long probes get to go before the account is closed.
 const DETACH: Duration = Duration::from_secs(3);
 
+/// Most bytes of a call that the kernel programs can deliver.
+const CALL_CAP: i64 = (agent_common::MAX_CHUNKS as usize * agent_common::CHUNK) as i64;
+
 /// How long the exporters get to deliver what is left.
 const DELIVERY: Duration = Duration::from_secs(10);
 
@@ -71,7 +74,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, allow_negative_numbers = true)]
     ring_size: u32,
     /// Most bytes of one library call that are captured; up to 8 MiB.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u32).range(1..=CALL_CAP))]
     call_cap: u32,
     /// Log what the kernel programs do (with --log debug).
     #[arg(long)]
@@ -472,7 +476,7 @@ impl Agent {
 
     fn report(&self) {
         self.kernel.settle();
-        say(&format!("{}\n{}", self.summary, summary::table(&self.account)));
+        say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
     }
 
     /// Takes the probes away, reports open calls as they stand, and delivers everything. True if nothing

@@ -28,7 +28,7 @@ impl File {
     pub fn open(path: &Path, schema_url: &'static str) -> Result<Self, OpenError> {
         let mut file =
             OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(|source| {
-                OpenError::File { path: path.display().to_string(), remedy: remedy(&source), source }
+                OpenError::File { path: path.display().to_string(), remedy: remedy(&source), reason: source }
             })?;
         if !ends_with_line(path) {
             // A line that was cut off by a crash must not swallow the next one; should this fail, so does the

@@ -101,12 +101,12 @@ pub enum ExportError {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A file can't be written.
-    #[error("cannot write spans to {path}: {source}; {remedy}")]
+    #[error("cannot write spans to {path}: {reason}; {remedy}")]
     File {
         /// Its path.
         path: String,
-        /// Why.
-        source: io::Error,
+        /// Why; part of the message, and so no source of its own.
+        reason: io::Error,
         /// What to do.
         remedy: &'static str,
     },
