@@ -161,6 +161,19 @@ pub const AT_REGISTER: u8 = 1;
 /// [`Location::kind`]: in memory at register + displacement (a stack slot is that of the stack pointer).
 pub const AT_MEMORY: u8 = 2;
 
+/// [`Point::action`]: the plaintext of one TLS record is about to be encrypted. It is delivered at once, for on return
+/// it may be gone: ciphers work in place.
+pub const ACTION_SEAL: u8 = 5;
+/// [`Point::action`]: that function returns. Needed where one such function calls another.
+pub const ACTION_SEALED: u8 = 6;
+
+/// [`Point::form`]: the plaintext is part of a byte stream.
+pub const FORM_STREAM: u8 = 0;
+/// [`Point::form`]: the plaintext is that of one TLS record, whose additional data is at [`Point::aad`]: five bytes in
+/// TLS 1.3 (RFC 8446, 5.2), where the plaintext ends in its content type; thirteen in TLS 1.2 (RFC 5246, 6.2.3.3).
+/// They also tell how many bytes the record has. Records of other contents are left out.
+pub const FORM_RECORD: u8 = 1;
+
 /// Where a value is when a probe point is reached.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,6 +201,9 @@ pub struct Point {
     pub stack_register: u16,
     /// Added to the stack pointer to name the frame: the same value at a call and at its return.
     pub frame: i32,
+    /// What names the call instead of thread and frame, where a stack may move and a thread change during the call (a
+    /// goroutine, which then is the same at call and return).
+    pub task: Location,
     /// The connection.
     pub conn: Location,
     /// Address of the plaintext.
@@ -195,8 +211,17 @@ pub struct Point {
     /// Most bytes that the call can move.
     pub len: Location,
     /// At a call: address of the variable in which the library puts the count, if it has one.
-    /// At a return: the library's result, a count, or 1 for success where there is such a variable.
+    /// At a return: the library's result, a count, or 1 for success where there is such a variable. Nowhere, at the
+    /// return of a [`FORM_RECORD`] call: it is taken for a success.
     pub moved: Location,
+    /// Address of a record's additional data, for [`FORM_RECORD`].
+    pub aad: Location,
+    /// Its length.
+    pub aad_len: Location,
+    /// `FORM_*`.
+    pub form: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
 }
 
 // ---- verdicts -----------------------------------------------------------------------------------------
@@ -307,7 +332,7 @@ mod tests {
         assert_eq!(size_of::<ProcessRecord>(), 32);
         assert_eq!(size_of::<ExecRecord>(), 40 + EXEC_PATH + EXEC_ARGUMENTS);
         assert_eq!(size_of::<Location>(), 8);
-        assert_eq!(size_of::<Point>(), 40);
+        assert_eq!(size_of::<Point>(), 72);
         assert_eq!(size_of::<Verdict>(), 16);
         assert_eq!(size_of::<ConnKey>(), 16);
         assert_eq!(size_of::<Connection>(), 72);

@@ -1,10 +1,18 @@
 //! A view of an ELF file that may be hostile: read piecewise, bounded, never mapped (a file that shrinks
 //! under a mapping kills the reader).
 
-use std::{cell::Cell, fs::File, io, ops::Range, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    cell::Cell,
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
 
 use object::{
-    Architecture as ObjectArchitecture, Object, ObjectSegment, ObjectSymbol, ReadCache, ReadRef,
+    Architecture as ObjectArchitecture, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache,
+    ReadRef,
     read::elf::{ElfFile64, FileHeader},
 };
 use thiserror::Error;
@@ -17,6 +25,15 @@ const MAX_SYMBOLS: usize = 2_000_000;
 /// Most bytes of tables that are read from one file. Node.js's are some 10 MiB; a sparse file of a few blocks can
 /// claim terabytes.
 const MAX_READ: u64 = 128 << 20;
+
+/// Most bytes that [`Elf::bytes`] hands out at once.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Most segments that are looked at; real programs have some dozen.
+const MAX_SEGMENTS: usize = 256;
+
+/// How much of a segment [`Elf::windows`] reads at once.
+pub const WINDOW: usize = 1 << 20;
 
 /// Why a file could not be read as a program.
 #[derive(Debug, Error)]
@@ -35,7 +52,7 @@ pub enum ElfError {
 /// A file of which only so much is read.
 #[derive(Clone, Copy)]
 struct Bounded<'a> {
-    cache: &'a ReadCache<File>,
+    cache: &'a ReadCache<&'a File>,
     left: &'a Cell<u64>,
 }
 
@@ -56,9 +73,33 @@ impl<'a> ReadRef<'a> for Bounded<'a> {
     }
 }
 
+/// A part of the file that is loaded into memory (`PT_LOAD`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Virtual address of its first byte.
+    pub address: u64,
+    /// Where that byte is in the file.
+    pub offset: u64,
+    /// Bytes of it that are in the file, cut to the file's true size.
+    pub size: u64,
+    /// Whether it can be executed.
+    pub executable: bool,
+    /// Whether it can be written.
+    pub writable: bool,
+}
+
+impl Segment {
+    /// Whether the byte at the address comes from the file.
+    pub fn contains(&self, address: u64) -> bool {
+        address.checked_sub(self.address).is_some_and(|within| within < self.size)
+    }
+}
+
 /// A 64-bit little-endian ELF file.
 pub struct Elf<'a> {
     file: ElfFile64<'a, object::LittleEndian, Bounded<'a>>,
+    raw: &'a File,
+    segments: Vec<Segment>,
     architecture: Architecture,
 }
 
@@ -71,11 +112,13 @@ impl Elf<'_> {
         if !file.metadata()?.is_file() {
             return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         }
-        let (cache, left) = (ReadCache::new(file), Cell::new(MAX_READ));
-        Self::parse(Bounded { cache: &cache, left: &left }, read)
+        Self::view(&file, read)
     }
 
-    fn parse<R>(cache: Bounded<'_>, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
+    /// The same for a file that is open already.
+    pub fn view<R>(raw: &File, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
+        let (cache, left) = (ReadCache::new(raw), Cell::new(MAX_READ));
+        let cache = Bounded { cache: &cache, left: &left };
         // The class and the byte order are checked here, before the typed view takes them for granted.
         object::elf::FileHeader64::<object::LittleEndian>::parse(cache)?;
         let file = ElfFile64::<object::LittleEndian, _>::parse(cache)?;
@@ -84,7 +127,60 @@ impl Elf<'_> {
             ObjectArchitecture::Aarch64 => Architecture::Aarch64,
             _ => return Err(ElfError::Architecture),
         };
-        Ok(read(&Elf { file, architecture }))
+        let length = raw.metadata()?.len();
+        let segments = file.segments().take(MAX_SEGMENTS).filter_map(|s| segment(&s, length)).collect();
+        Ok(read(&Elf { file, raw, segments, architecture }))
+    }
+
+    /// What is loaded into memory, in the order of the file's program headers.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether its addresses are relative to where it is loaded (a shared library or a PIE).
+    pub fn position_independent(&self) -> bool {
+        self.file.kind() == object::ObjectKind::Dynamic
+    }
+
+    /// Address and size of a section, where the file still has section headers.
+    pub fn section(&self, name: &str) -> Option<(u64, u64)> {
+        let section = self.file.section_by_name(name)?;
+        Some((section.address(), section.size()))
+    }
+
+    /// The bytes at a virtual address, all from one segment. `None` where the file does not hold all of them, or
+    /// they are more than 64 MiB.
+    pub fn bytes(&self, address: u64, len: usize) -> Option<Vec<u8>> {
+        let segment = self.segments.iter().find(|s| s.contains(address))?;
+        let within = address - segment.address;
+        if len > MAX_BYTES || len as u64 > segment.size - within {
+            return None;
+        }
+        let mut bytes = vec![0; len];
+        self.raw.read_exact_at(&mut bytes, segment.offset + within).ok()?;
+        Some(bytes)
+    }
+
+    /// Goes through a segment in windows of [`WINDOW`] bytes: calls `visit` with the address of each window's first
+    /// byte and the window, which also holds the first `overlap` bytes of the next one (fewer at the end). Memory is
+    /// bounded by the window, whatever the size of the file. Stops early when `visit` returns false.
+    pub fn windows(
+        &self,
+        segment: &Segment,
+        overlap: usize,
+        mut visit: impl FnMut(u64, &[u8]) -> bool,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; WINDOW + overlap];
+        let mut at = 0;
+        while at < segment.size {
+            let len = (segment.size - at).min(buffer.len() as u64) as usize;
+            self.raw.read_exact_at(&mut buffer[..len], segment.offset + at)?;
+            if !visit(segment.address + at, &buffer[..len]) {
+                break;
+            }
+            at += WINDOW as u64;
+        }
+        Ok(())
     }
 
     /// Machine that its code is for.
@@ -129,13 +225,24 @@ impl Elf<'_> {
 
     /// The file offset of a virtual address in an executable segment.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
-        self.file.segments().find_map(|segment| {
-            let object::SegmentFlags::Elf { p_flags } = segment.flags() else { return None };
-            let (offset, size) = segment.file_range();
-            let within = address.checked_sub(segment.address())?;
-            (p_flags & object::elf::PF_X != 0 && within < size).then(|| offset.checked_add(within))?
-        })
+        let segment = self.segments.iter().find(|s| s.executable && s.contains(address))?;
+        segment.offset.checked_add(address - segment.address)
     }
+}
+
+fn segment<'d>(segment: &impl ObjectSegment<'d>, length: u64) -> Option<Segment> {
+    let object::SegmentFlags::Elf { p_flags } = segment.flags() else { return None };
+    let (offset, size) = segment.file_range();
+    let size = size.min(length.checked_sub(offset)?);
+    // No address of it may wrap.
+    segment.address().checked_add(size)?;
+    Some(Segment {
+        address: segment.address(),
+        offset,
+        size,
+        executable: p_flags & object::elf::PF_X != 0,
+        writable: p_flags & object::elf::PF_W != 0,
+    })
 }
 
 #[cfg(test)]

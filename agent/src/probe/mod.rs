@@ -11,7 +11,7 @@ mod maps;
 mod prober;
 
 pub use arch::{Architecture, Registers};
-pub use elf::{Elf, ElfError};
+pub use elf::{Elf, ElfError, Segment, WINDOW};
 pub use prober::{Attach, AttachError, FileReport, LinkId, Prober};
 
 use agent_common::Point;
