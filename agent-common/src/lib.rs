@@ -34,6 +34,9 @@ pub const KIND_FORK: u8 = 4;
 /// [`Prefix::kind`]: a [`ProcessRecord`] of the end of a process.
 pub const KIND_EXIT: u8 = 5;
 
+/// [`Prefix::kind`]: a [`LinkRecord`].
+pub const KIND_LINK: u8 = 6;
+
 /// [`Prefix::direction`]: the process wrote it.
 pub const SENT: u8 = 0;
 /// [`Prefix::direction`]: the process read it.
@@ -48,6 +51,10 @@ pub const FLAG_SHUTDOWN: u8 = 2;
 pub const FLAG_READ_FAILED: u8 = 8;
 /// [`Prefix::flags`]: bytes of this call after the record were left out under [`VERDICT_HEADS`].
 pub const FLAG_HEAD: u8 = 4;
+
+/// [`Prefix::flags`] of data: it is not known yet which connection it belongs to, only by which key it is encrypted. A
+/// [`LinkRecord`] will tell.
+pub const FLAG_UNLINKED: u8 = 16;
 
 /// What every record begins with.
 #[repr(C)]
@@ -77,7 +84,8 @@ pub struct Prefix {
 pub struct DataHeader {
     /// Kind, direction, process, time.
     pub prefix: Prefix,
-    /// The connection: what the library itself calls it (an `SSL *`).
+    /// The connection: what the library itself calls it (an `SSL *`), or the socket of one that is known by that, or
+    /// the context of a key ([`FLAG_UNLINKED`]).
     pub conn: u64,
     /// When the connection was first seen; with `tgid` and `conn` its identity.
     pub born_ns: u64,
@@ -107,6 +115,23 @@ pub struct CloseRecord {
     pub received: u64,
     /// Bytes left out on purpose after the last record, by direction.
     pub skipped: [u64; 2],
+}
+
+/// A cipher's key turned out to belong to a socket: data that came before it with [`FLAG_UNLINKED`] is part of the
+/// socket's connection, as all that comes later will be.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkRecord {
+    /// Kind, direction that the key is for, process, time.
+    pub prefix: Prefix,
+    /// The key's context, which stood for the connection until now.
+    pub conn: u64,
+    /// The socket, which stands for it from now on.
+    pub socket: u64,
+    /// When the socket's connection was first seen.
+    pub born_ns: u64,
+    /// Number of the key's first byte in its direction of the socket's connection.
+    pub base: u64,
 }
 
 /// A process began, changed its program or ended.
@@ -329,6 +354,7 @@ mod tests {
         assert_eq!(size_of::<Prefix>(), 24);
         assert_eq!(size_of::<DataHeader>(), 64);
         assert_eq!(size_of::<CloseRecord>(), 72);
+        assert_eq!(size_of::<LinkRecord>(), 56);
         assert_eq!(size_of::<ProcessRecord>(), 32);
         assert_eq!(size_of::<ExecRecord>(), 40 + EXEC_PATH + EXEC_ARGUMENTS);
         assert_eq!(size_of::<Location>(), 8);

@@ -11,6 +11,8 @@ mod maps;
 mod point;
 mod process;
 mod scope;
+mod socket;
+mod tls_record;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]

@@ -61,6 +61,8 @@ pub struct Active {
     pub time_ns: u64,
     /// Made by a library function that is being watched itself: its bytes are counted there.
     pub nested: u64,
+    /// Of a TLS record's plaintext: what its additional data said, see `tls_record`.
+    pub record: u64,
 }
 
 /// The stack frame of a call names it exactly: nested calls of one thread differ in it.
@@ -78,6 +80,35 @@ pub static ACTIVE: LruHashMap<FrameKey, Active> = LruHashMap::with_max_entries(1
 /// Connections.
 #[map]
 pub static CONNECTIONS: LruHashMap<ConnKey, Connection> = LruHashMap::with_max_entries(32768, 0);
+
+/// Sockets of connections whose data is seen at their ciphers, and the keys' contexts, by direction.
+#[map]
+pub static SOCKETS: LruHashMap<u64, Socket> = LruHashMap::with_max_entries(32768, 0);
+
+/// Which socket a key's context belongs to.
+#[map]
+pub static LINKS: LruHashMap<ConnKey, u64> = LruHashMap::with_max_entries(65536, 0);
+
+/// Processes that encrypt at a watched cipher: only their sockets are looked at.
+#[map]
+pub static CIPHER_USERS: LruHashMap<u32, u8> = LruHashMap::with_max_entries(4096, 0);
+
+/// The socket that a thread last read from.
+#[map]
+pub static LAST_READ: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
+
+/// The context under which a thread has encrypted what it has not written to a socket yet.
+#[map]
+pub static UNSENT: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16384, 0);
+
+/// See [`SOCKETS`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Socket {
+    pub contexts: [u64; 2],
+    pub tgid: u32,
+    pub reserved: u32,
+}
 
 /// The agent's verdicts.
 #[map]

@@ -53,6 +53,8 @@ counters! {
     TableFull = "capture", "kernel table full";
     /// Records that did not parse under the ABI.
     RecordsMalformed = "capture", "records malformed";
+    /// Keys of which it was never seen which socket they belong to: each is taken for a connection of its own.
+    KeysUnlinked = "capture", "cipher keys without a socket";
     /// Beginnings and ends of processes and connections lost because the ring buffer was full.
     EventsLost = "capture", "lifecycle events lost, ring buffer full";
     /// Connections that carried plaintext.

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     clock::Clock,
     record::{Close, CloseReason, ConnectionId, Data, Direction, Process, Program, Record},
+    unlinked::{Held, Unlinked},
 };
 use crate::account::{Account, Counter};
 
@@ -40,6 +41,8 @@ pub struct Decoder {
     keys: BTreeMap<ConnectionId, (u32, u64)>,
     next: u64,
     block: BytesMut,
+    /// Data of which it isn't known yet which connection it belongs to.
+    unlinked: Unlinked,
     account: Arc<Account>,
 }
 
@@ -52,6 +55,7 @@ impl Decoder {
             keys: BTreeMap::new(),
             next: 0,
             block: BytesMut::new(),
+            unlinked: Unlinked::default(),
             account,
         }
     }
@@ -78,6 +82,10 @@ impl Decoder {
         match prefix.kind {
             abi::KIND_DATA => self.data(raw, out),
             abi::KIND_CLOSE => self.close(raw, out),
+            abi::KIND_LINK => match read::<abi::LinkRecord>(raw) {
+                Some(link) => self.link(&link, out),
+                None => self.account.add(Counter::RecordsMalformed, 1),
+            },
             abi::KIND_EXEC => {
                 // The old program's memory is gone, and its connections with it.
                 self.end_of_process(prefix.tgid, prefix.time_ns, totals, out);
@@ -125,9 +133,9 @@ impl Decoder {
             return;
         };
         let bytes = self.copy(payload);
-        let connection = self.identify(&header.prefix, header.conn, header.born_ns, out);
-        out.push(Record::Data(Data {
-            connection,
+        let data = Data {
+            // Set below, where it is known.
+            connection: ConnectionId(0),
             process: Process { pid: header.prefix.tgid, tid: header.prefix.tid },
             direction: if header.prefix.direction == abi::SENT {
                 Direction::Sent
@@ -141,7 +149,35 @@ impl Decoder {
             epoch: header.prefix.epoch,
             cut: header.prefix.flags & abi::FLAG_CUT != 0,
             bytes,
+        };
+        if header.prefix.flags & abi::FLAG_UNLINKED != 0 {
+            // Were there no end to them, they would be kept for ever: the oldest key's are given up as they are.
+            for alone in self.unlinked.hold((header.prefix.tgid, header.conn), header.born_ns, data) {
+                self.account.add(Counter::KeysUnlinked, 1);
+                self.emit(alone, header.prefix.time_ns, out);
+            }
+            return;
+        }
+        let connection =
+            self.identify(header.prefix.tgid, header.conn, header.born_ns, header.prefix.time_ns, out);
+        out.push(Record::Data(Data { connection, ..data }));
+    }
+
+    /// Data that waited for its connection is part of the socket's.
+    fn link(&mut self, link: &abi::LinkRecord, out: &mut Vec<Record>) {
+        let Some(held) = self.unlinked.take((link.prefix.tgid, link.conn)) else { return };
+        let time_ns = link.prefix.time_ns;
+        let connection = self.identify(link.prefix.tgid, link.socket, link.born_ns, time_ns, out);
+        out.extend(held.data.into_iter().map(|data| {
+            Record::Data(Data { connection, offset: data.offset.saturating_add(link.base), ..data })
         }));
+    }
+
+    /// Data whose socket was never seen is a connection of its own: of its one direction.
+    fn emit(&mut self, held: Held, time_ns: u64, out: &mut Vec<Record>) {
+        let (tgid, context) = held.key;
+        let connection = self.identify(tgid, context, held.born_ns, time_ns, out);
+        out.extend(held.data.into_iter().map(|data| Record::Data(Data { connection, ..data })));
     }
 
     fn close(&mut self, raw: &[u8], out: &mut Vec<Record>) {
@@ -181,6 +217,10 @@ impl Decoder {
         totals: &mut dyn FnMut(&abi::ConnKey, u64) -> Option<abi::Connection>,
         out: &mut Vec<Record>,
     ) {
+        for held in self.unlinked.end_of_process(tgid) {
+            self.account.add(Counter::KeysUnlinked, 1);
+            self.emit(held, time_ns, out);
+        }
         let gone: Vec<((u32, u64), Known)> =
             self.known.range((tgid, 0)..=(tgid, u64::MAX)).map(|(k, v)| (*k, *v)).collect();
         for (at, known) in gone {
@@ -203,23 +243,24 @@ impl Decoder {
     /// whose end was not reported.
     fn identify(
         &mut self,
-        prefix: &abi::Prefix,
+        tgid: u32,
         conn: u64,
         born_ns: u64,
+        time_ns: u64,
         out: &mut Vec<Record>,
     ) -> ConnectionId {
-        let at = (prefix.tgid, conn);
+        let at = (tgid, conn);
         if let Some(known) = self.known.get(&at) {
             if known.born_ns == born_ns {
                 return known.id;
             }
             let ended = known.id;
-            self.forget(ended, prefix.time_ns, CloseReason::Freed, out);
+            self.forget(ended, time_ns, CloseReason::Freed, out);
         } else if self.known.len() >= MAX_CONNECTIONS
             && let Some(victim) = self.keys.keys().next().copied()
         {
             self.account.add(Counter::ConnectionsEvicted, 1);
-            self.forget(victim, prefix.time_ns, CloseReason::CaptureEnd, out);
+            self.forget(victim, time_ns, CloseReason::CaptureEnd, out);
         }
         self.next += 1;
         let id = ConnectionId(self.next);
@@ -279,6 +320,8 @@ unsafe impl AbiRecord for abi::Prefix {}
 unsafe impl AbiRecord for abi::DataHeader {}
 // SAFETY: as above.
 unsafe impl AbiRecord for abi::CloseRecord {}
+// SAFETY: as above.
+unsafe impl AbiRecord for abi::LinkRecord {}
 // SAFETY: as above.
 unsafe impl AbiRecord for abi::ProcessRecord {}
 // SAFETY: as above.
@@ -369,6 +412,64 @@ mod tests {
         );
         assert!(matches!(records.last(), Some(Record::Exit { pid: 5, .. })));
         assert!(decoder.address(ConnectionId(1)).is_none() && decoder.address(ConnectionId(2)).is_some());
+    }
+
+    fn unlinked(conn: u64, offset: u64, payload: &[u8]) -> Vec<u8> {
+        let mut raw = data(1, conn, 1, offset, payload);
+        raw[2] |= abi::FLAG_UNLINKED;
+        raw
+    }
+
+    fn link(conn: u64, socket: u64, base: u64) -> Vec<u8> {
+        bytes_of(&abi::LinkRecord {
+            prefix: abi::Prefix { kind: abi::KIND_LINK, tgid: 1, ..abi::Prefix::default() },
+            conn,
+            socket,
+            born_ns: 1,
+            base,
+        })
+    }
+
+    fn told(records: &[Record]) -> Vec<(u64, u64, &[u8])> {
+        let data = records.iter().filter_map(|r| match r {
+            Record::Data(d) => Some((d.connection.0, d.offset, &d.bytes[..])),
+            _ => None,
+        });
+        data.collect()
+    }
+
+    /// A client's request is encrypted before its key is known to belong to the socket on which the server has
+    /// already spoken; later the key is updated.
+    #[test]
+    fn keys_are_linked_to_the_connection_of_their_socket() {
+        let mut decoder = Decoder::new(Arc::default());
+        let records = run(
+            &mut decoder,
+            &[
+                data(1, 900, 1, 0, b"settings"),
+                unlinked(7, 0, b"a"),
+                unlinked(7, 1, b"b"),
+                link(7, 900, 0),
+                data(1, 900, 1, 2, b"c"),
+                unlinked(8, 0, b"d"),
+                link(8, 900, 3),
+            ],
+        );
+        assert_eq!(
+            told(&records),
+            [(1, 0, &b"settings"[..]), (1, 0, b"a"), (1, 1, b"b"), (1, 2, b"c"), (1, 3, b"d")]
+        );
+    }
+
+    #[test]
+    fn what_is_never_linked_is_a_connection_of_its_own() {
+        let account = Arc::new(Account::default());
+        let mut decoder = Decoder::new(Arc::clone(&account));
+        let records =
+            run(&mut decoder, &[unlinked(7, 0, b"a"), unlinked(8, 0, b"b"), process(abi::KIND_EXIT, 1)]);
+        assert_eq!(told(&records), [(1, 0, &b"a"[..]), (2, 0, b"b")]);
+        assert_eq!(records.len(), 5, "their ends and that of the process: {records:?}");
+        assert_eq!(account.get(Counter::KeysUnlinked), 2);
     }
 
     #[test]

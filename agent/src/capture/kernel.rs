@@ -88,6 +88,8 @@ pub struct Kernel {
     statistics: PerCpuArray<MapData, u64>,
     links: HashMap<LinkId, ProbeLink>,
     next_link: u64,
+    /// Sockets are looked at.
+    sockets: bool,
     decoder: Decoder,
     account: Arc<Account>,
 }
@@ -164,7 +166,9 @@ impl Kernel {
     }
 
     fn prepare(mut ebpf: Ebpf, account: Arc<Account>, memlock: u64) -> Result<(Self, Events), CaptureError> {
-        for name in ["point_call", "point_return", "point_return_ret", "point_end"] {
+        for name in
+            ["point_call", "point_return", "point_return_ret", "point_seal", "point_sealed", "point_end"]
+        {
             uprobe(&mut ebpf, name)?.load().map_err(|error| load_error(&error, memlock))?;
         }
         for (name, tracepoint) in [
@@ -172,10 +176,7 @@ impl Kernel {
             ("process_exec", "sched_process_exec"),
             ("process_exit", "sched_process_exit"),
         ] {
-            let program: &mut RawTracePoint = ebpf
-                .program_mut(name)
-                .and_then(|p| p.try_into().ok())
-                .ok_or_else(|| CaptureError::Load(format!("the object has no program {name}")))?;
+            let program = raw_tracepoint(&mut ebpf, name)?;
             program.load().map_err(|error| load_error(&error, memlock))?;
             program.attach(tracepoint).map_err(|error| load_error(&error, memlock))?;
         }
@@ -189,6 +190,7 @@ impl Kernel {
             rows: Vec::new(),
             links: HashMap::new(),
             next_link: 0,
+            sockets: false,
             decoder: Decoder::new(Arc::clone(&account)),
             ebpf,
             account,
@@ -318,7 +320,30 @@ impl Kernel {
         Ok(index)
     }
 
+    /// Looks at sockets from now on: without them it can't be told which of a cipher's keys belong together.
+    fn look_at_sockets(&mut self) -> Result<(), String> {
+        if self.sockets {
+            return Ok(());
+        }
+        for (name, tracepoint) in [
+            ("socket_sent", "sock_send_length"),
+            ("socket_received", "sock_recv_length"),
+            ("socket_state", "inet_sock_set_state"),
+        ] {
+            let program = raw_tracepoint(&mut self.ebpf, name).map_err(|e| e.to_string())?;
+            program.load().map_err(|e| chain(&e))?;
+            program.attach(tracepoint).map_err(|e| {
+                format!("ciphers need the tracepoint {tracepoint}, which came with Linux 6.3: {}", chain(&e))
+            })?;
+        }
+        self.sockets = true;
+        Ok(())
+    }
+
     fn place(&mut self, file: &Path, point: &ProbePoint) -> Result<LinkId, String> {
+        if point.point.form == abi::FORM_RECORD {
+            self.look_at_sockets()?;
+        }
         let row = self.row(&point.point)?;
         let name = program_of(point.mechanism, point.point.action);
         let program = uprobe(&mut self.ebpf, name).map_err(|e| e.to_string())?;
@@ -382,8 +407,16 @@ fn program_of(mechanism: Mechanism, action: u8) -> &'static str {
         (abi::ACTION_CALL, _) => "point_call",
         (abi::ACTION_RETURN, Mechanism::Uprobe) => "point_return",
         (abi::ACTION_RETURN, Mechanism::Uretprobe) => "point_return_ret",
+        (abi::ACTION_SEAL, _) => "point_seal",
+        (abi::ACTION_SEALED, _) => "point_sealed",
         _ => "point_end",
     }
+}
+
+fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, CaptureError> {
+    ebpf.program_mut(name)
+        .and_then(|p| p.try_into().ok())
+        .ok_or_else(|| CaptureError::Load(format!("the object has no program {name}")))
 }
 
 fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, CaptureError> {
@@ -484,7 +517,12 @@ mod tests {
             "point_call",
             "point_return",
             "point_return_ret",
+            "point_seal",
+            "point_sealed",
             "point_end",
+            "socket_sent",
+            "socket_received",
+            "socket_state",
             "process_fork",
             "process_exec",
             "process_exit",

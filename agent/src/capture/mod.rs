@@ -10,6 +10,7 @@ mod kernel;
 mod preflight;
 mod record;
 mod scope;
+mod unlinked;
 
 pub use decode::Decoder;
 pub use error::CaptureError;
