@@ -17,7 +17,10 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeLinkId, UProbeScope},
     },
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, sleep_until},
+};
 use tracing::warn;
 
 use super::{
@@ -38,6 +41,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pl
 /// Most records that are taken from the ring before they are worked on: a mebibyte at most, so that their bytes are still
 /// in the cache then and their memory is soon used again.
 const BATCH: usize = 64;
+
+/// How long records may gather in the ring before they are taken together. The programs can fill a mebibyte meanwhile.
+const REST: Duration = Duration::from_millis(1);
 
 /// How the programs are to work.
 #[derive(Clone, Debug)]
@@ -99,21 +105,35 @@ pub struct Events {
     ring: AsyncFd<RingBuf<MapData>>,
     /// The last batch left something behind.
     more: bool,
+    /// There is something, since [`Self::ready`] was told so and then given up.
+    told: bool,
+    /// When the ring may be emptied again.
+    rested: Instant,
 }
 
 impl Events {
     fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
         // SAFETY: the ring keeps its one descriptor open as long as it lives, and the AsyncFd owns it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }?;
-        Ok(Self { ring, more: false })
+        Ok(Self { ring, more: false, told: false, rested: Instant::now() })
     }
 
     /// Waits until there is something for [`Kernel::drain`].
+    ///
+    /// Not more than once a millisecond or so: the kernel wakes the reader of a ring for each record that comes when
+    /// the ring is empty, and a wake-up a record would cost more than all the work on it, on processors that the
+    /// watched processes need.
     pub async fn ready(&mut self) -> io::Result<()> {
-        if !self.more {
+        if self.more {
+            return Ok(());
+        }
+        if !self.told {
             // Cleared before the ring is emptied: what comes after that sets it again.
             self.ring.readable_mut().await?.clear_ready();
+            self.told = true;
         }
+        sleep_until(self.rested).await;
+        self.told = false;
         Ok(())
     }
 }
@@ -251,7 +271,10 @@ impl Kernel {
         };
         events.more = false;
         for _ in 0..BATCH {
-            let Some(item) = events.ring.get_mut().next() else { return false };
+            let Some(item) = events.ring.get_mut().next() else {
+                events.rested = Instant::now() + REST;
+                return false;
+            };
             self.decoder.decode(&item, &mut totals, out);
         }
         events.more = true;

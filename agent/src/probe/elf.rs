@@ -218,6 +218,13 @@ impl Elf<'_> {
         }
     }
 
+    /// Virtual address of a file offset in an executable segment.
+    pub fn address(&self, offset: u64) -> Option<u64> {
+        let holds = |s: &&Segment| offset.checked_sub(s.offset).is_some_and(|within| within < s.size);
+        let segment = self.segments.iter().find(|s| s.executable && holds(s))?;
+        segment.address.checked_add(offset - segment.offset)
+    }
+
     /// File offset of the first instruction of the program.
     pub fn entry(&self) -> Option<u64> {
         self.file_offset(self.file.entry())

@@ -6,6 +6,7 @@
 
 mod arch;
 mod elf;
+mod inner;
 pub mod locate;
 mod maps;
 mod prober;

@@ -441,7 +441,7 @@ mod tests {
         prober.scan(11, &mut fake);
         assert!(!prober.covers(10));
         assert_eq!(account.get(Counter::FilesRefused), 1);
-        assert!(prober.take_reports()[0].outcome.as_ref().unwrap_err().contains("SSL_write"));
+        assert!(prober.take_reports()[0].outcome.as_ref().unwrap_err().contains("SSL_free"));
         std::fs::remove_dir_all(root).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use agent_common::{
 };
 
 use super::Locator;
-use crate::probe::{Architecture, Elf, Finding, Mechanism, ProbePoint};
+use crate::probe::{Architecture, Elf, Finding, Mechanism, ProbePoint, inner};
 
 /// The locator.
 pub struct OpenSsl;
@@ -52,13 +52,61 @@ impl Locator for OpenSsl {
                 return Err(format!("defines {} but not {needed}", defined.join(", ")));
             }
         }
-        let points = FUNCTIONS
+        let mut evidence = format!("symbols {}", defined.join(", "));
+        let offset_of = |symbol: &str| names.iter().position(|n| *n == symbol).and_then(|i| offsets[i]);
+        let shared: Vec<_> = SHARED.iter().map(|shared| shared.find(elf, &offset_of)).collect();
+        let mut points: Vec<ProbePoint> = FUNCTIONS
             .iter()
-            .zip(offsets)
-            .filter_map(|((symbol, role), offset)| Some((symbol, role, offset?)))
+            .zip(&offsets)
+            .filter_map(|((symbol, role), offset)| Some((symbol, role, (*offset)?)))
+            .filter(|(_, role, _)| match role {
+                // Both directions at their shared functions, or each of the public ones.
+                Role::Plain { .. } | Role::Counted { .. } => shared.iter().any(Option::is_none),
+                Role::End { .. } => true,
+            })
             .flat_map(|(symbol, role, offset)| points(elf.architecture(), symbol, role, offset))
             .collect();
-        Ok(Some(Finding { stack: self.name(), evidence: format!("symbols {}", defined.join(", ")), points }))
+        if let [Some(write), Some(read)] = shared.as_slice() {
+            for (shared, (offset, role)) in SHARED.iter().zip([write, read]) {
+                points.extend(self::points(elf.architecture(), shared.symbol, role, *offset));
+            }
+            evidence.push_str(", probed at what they all call");
+        }
+        Ok(Some(Finding { stack: self.name(), evidence, points }))
+    }
+}
+
+/// A function inside the library that all public ones of a direction call. It begins with an instruction under which a
+/// probe is cheap, which those do not.
+struct Shared {
+    /// Its name in OpenSSL's sources (ssl/ssl_lib.c); it is no symbol.
+    symbol: &'static str,
+    /// `int f(SSL *, void *buf, int num)`
+    plain: &'static str,
+    /// `int f(SSL *, void *buf, size_t num, size_t *count)`
+    counted: &'static str,
+    direction: u8,
+}
+
+const SHARED: [Shared; 2] = [
+    Shared { symbol: "ssl_write_internal", plain: "SSL_write", counted: "SSL_write_ex", direction: SENT },
+    Shared { symbol: "ssl_read_internal", plain: "SSL_read", counted: "SSL_read_ex", direction: RECEIVED },
+];
+
+impl Shared {
+    /// Where it is, if both public functions call it, with their first three arguments in place and the count's
+    /// address in one that is known.
+    fn find(&self, elf: &Elf<'_>, offset_of: &dyn Fn(&str) -> Option<u64>) -> Option<(u64, Role)> {
+        let plain = inner::called(elf, offset_of(self.plain)?)?;
+        let counted = inner::called(elf, offset_of(self.counted)?)?;
+        let in_place = |inner: &inner::Inner| inner.arguments[..3] == [Some(0), Some(1), Some(2)];
+        if plain.offset != counted.offset || !in_place(&plain) || !in_place(&counted) {
+            return None;
+        }
+        let count = counted.arguments.iter().position(|argument| *argument == Some(3))?;
+        // There the plain one hands over a variable of its own.
+        (plain.arguments[count].is_none()).then_some(())?;
+        Some((plain.offset, Role::Counted { direction: self.direction, count }))
     }
 }
 
@@ -129,10 +177,18 @@ mod tests {
             .expect("a system OpenSSL (libssl.so.3), on which the tests rely");
         let finding = Elf::open(&path, |elf| OpenSsl.locate(elf)).unwrap().unwrap().unwrap();
         let named = |s| finding.points.iter().filter(|p| p.symbol == s).count();
-        assert_eq!(
-            (named("SSL_write"), named("SSL_read_ex"), named("SSL_free"), named("SSL_shutdown")),
-            (2, 2, 1, 1)
-        );
+        // How the distribution's compiler made them decides whether both call one that is a better place.
+        for (public, counted, shared) in [
+            ("SSL_write", "SSL_write_ex", "ssl_write_internal"),
+            ("SSL_read", "SSL_read_ex", "ssl_read_internal"),
+        ] {
+            assert!(
+                (named(public), named(counted), named(shared)) == (0, 0, 2)
+                    || (named(public), named(counted), named(shared)) == (2, 2, 0),
+                "{finding:?}"
+            );
+        }
+        assert_eq!((named("SSL_free"), named("SSL_shutdown")), (1, 1));
         assert!(finding.points.iter().all(|p| p.offset > 0));
     }
 
