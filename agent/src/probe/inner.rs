@@ -54,7 +54,7 @@ fn first_call(code: &[u8], address: u64) -> Option<(u64, [Option<u8>; 6])> {
         }
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::ConditionalBranch => {
-                follow(&mut facts, &instruction, &mut holds)
+                follow(&mut facts, &instruction, &mut holds);
             }
             FlowControl::Call if instruction.code() == Code::Call_rel32_64 => {
                 return Some((instruction.near_branch_target(), holds));
@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn arguments_are_followed_to_the_call() {
         let some = |n: [u8; 6]| n.map(|n| (n < 6).then_some(n));
-        let cases: &[(&str, &[u8], Option<(u64, [Option<u8>; 6])>)] = &[
+        type Case<'a> = (&'a str, &'a [u8], Option<(u64, [Option<u8>; 6])>);
+        let cases: &[Case<'_>] = &[
             (
                 "SSL_write_ex: sub $8,%rsp; call",
                 &[0x48, 0x83, 0xec, 8, 0xe8, 0x87, 0xfb, 0xff, 0xff],
