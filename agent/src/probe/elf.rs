@@ -13,7 +13,7 @@ use std::{
 use object::{
     Architecture as ObjectArchitecture, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache,
     ReadRef,
-    read::elf::{ElfFile64, FileHeader},
+    read::elf::{ElfFile64, FileHeader, ProgramHeader as _},
 };
 use thiserror::Error;
 
@@ -216,6 +216,31 @@ impl Elf<'_> {
                 found[i] = self.file_offset(symbol.address());
             }
         }
+    }
+
+    /// Address and size of the exception-handling header (`PT_GNU_EH_FRAME`), a table of functions.
+    pub fn eh_frame_header(&self) -> Option<(u64, u64)> {
+        let header = self
+            .file
+            .elf_program_headers()
+            .iter()
+            .take(MAX_SEGMENTS)
+            .find(|h| h.p_type.get(object::LittleEndian) == object::elf::PT_GNU_EH_FRAME)?;
+        Some((header.p_vaddr.get(object::LittleEndian), header.p_filesz.get(object::LittleEndian)))
+    }
+
+    /// Address and size of the table of relocations with addends, as the dynamic section names it (`DT_RELA`).
+    pub fn relocations(&self) -> Option<(u64, u64)> {
+        use object::read::elf::Dyn as _;
+        let endian = object::LittleEndian;
+        let entries = self
+            .file
+            .elf_program_headers()
+            .iter()
+            .take(MAX_SEGMENTS)
+            .find_map(|h| h.dynamic(endian, self.file.data()).ok().flatten())?;
+        let value = |tag: u32| entries.iter().find(|e| e.tag32(endian) == Some(tag)).map(|e| e.d_val(endian));
+        Some((value(object::elf::DT_RELA)?, value(object::elf::DT_RELASZ)?))
     }
 
     /// Virtual address of a file offset in an executable segment.

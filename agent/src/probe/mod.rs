@@ -5,6 +5,7 @@
 //! placed is the business of whoever implements [`Attach`].
 
 mod arch;
+pub mod code;
 mod elf;
 mod inner;
 pub mod locate;
