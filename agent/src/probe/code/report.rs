@@ -81,8 +81,8 @@ fn loaded(code: &[u8], at: usize, register: u8) -> Option<u32> {
             Some(u32::from_le_bytes([*a, *b, *c, *d]))
         }
         [opcode, a, b, c, d, ..] if register < 8 && *opcode == 0xb8 + low => {
-            // With a prefix it is another register.
-            let prefixed = at > 0 && matches!(code[at - 1], 0x41 | 0x44 | 0x45);
+            // With a prefix it is another register; what ends the operand of the reference is none.
+            let prefixed = at > 0 && at != BEFORE + 4 && matches!(code[at - 1], 0x41 | 0x44 | 0x45);
             (!prefixed).then(|| u32::from_le_bytes([*a, *b, *c, *d]))
         }
         [0x6a, value, pop, ..] if register < 8 && *pop == 0x58 + low => Some(u32::from(*value)),
