@@ -393,21 +393,34 @@ fn is_frame(first: &[u8; 4], len: u32) -> bool {
 /// A connection is shut down or released.
 #[uprobe]
 pub fn point_end(ctx: ProbeContext) -> u32 {
+    end(&ctx);
+    0
+}
+
+/// A new connection has the address of one whose release was not seen.
+#[uretprobe]
+pub fn point_end_ret(ctx: RetProbeContext) -> u32 {
+    end(&ctx);
+    0
+}
+
+#[inline(always)]
+fn end<C: EbpfContext>(ctx: &C) {
     let id = bpf_get_current_pid_tgid();
     if !watched((id >> 32) as u32) {
-        return 0;
+        return;
     }
-    let Some(point) = row(index(&ctx)) else { return 0 };
-    let key = key(id, value(&ctx, &point.conn));
+    let Some(point) = row(index(ctx)) else { return };
+    let key = key(id, value(ctx, &point.conn));
     // SAFETY: copied out at once.
-    let Some(connection) = (unsafe { CONNECTIONS.get(key) }).copied() else { return 0 };
+    let Some(connection) = (unsafe { CONNECTIONS.get(key) }).copied() else { return };
     let shutdown = point.action == ACTION_SHUTDOWN;
     if !shutdown {
         let _ = CONNECTIONS.remove(key);
         let _ = VERDICTS.remove(key);
     }
     if connection.http == 0 {
-        return 0; // the agent never heard of it
+        return; // the agent never heard of it
     }
     let record = CloseRecord {
         prefix: Prefix {
@@ -435,7 +448,6 @@ pub fn point_end(ctx: ProbeContext) -> u32 {
         }
         None => count(STAT_EVENTS_LOST, 1),
     }
-    0
 }
 
 #[inline(always)]

@@ -186,9 +186,15 @@ impl Kernel {
     }
 
     fn prepare(mut ebpf: Ebpf, account: Arc<Account>, memlock: u64) -> Result<(Self, Events), CaptureError> {
-        for name in
-            ["point_call", "point_return", "point_return_ret", "point_seal", "point_sealed", "point_end"]
-        {
+        for name in [
+            "point_call",
+            "point_return",
+            "point_return_ret",
+            "point_seal",
+            "point_sealed",
+            "point_end",
+            "point_end_ret",
+        ] {
             uprobe(&mut ebpf, name)?.load().map_err(|error| load_error(&error, memlock))?;
         }
         for (name, tracepoint) in [
@@ -432,7 +438,8 @@ fn program_of(mechanism: Mechanism, action: u8) -> &'static str {
         (abi::ACTION_RETURN, Mechanism::Uretprobe) => "point_return_ret",
         (abi::ACTION_SEAL, _) => "point_seal",
         (abi::ACTION_SEALED, _) => "point_sealed",
-        _ => "point_end",
+        (_, Mechanism::Uprobe) => "point_end",
+        (_, Mechanism::Uretprobe) => "point_end_ret",
     }
 }
 
@@ -543,6 +550,7 @@ mod tests {
             "point_seal",
             "point_sealed",
             "point_end",
+            "point_end_ret",
             "socket_sent",
             "socket_received",
             "socket_state",

@@ -45,6 +45,19 @@ pub(super) fn called(elf: &Elf<'_>, offset: u64) -> Option<Inner> {
     Some(Inner { offset: elf.file_offset(cheap)?, arguments })
 }
 
+/// Where a probe at the beginning of the function at `offset` is cheap: there, or behind its `endbr64`, where the stack
+/// is the same. The beginning itself where neither is.
+pub(super) fn entry(elf: &Elf<'_>, offset: u64) -> u64 {
+    let cheap = || {
+        if elf.architecture() != Architecture::X86_64 {
+            return None;
+        }
+        let begin = elf.bytes(elf.address(offset)?, 8)?;
+        offset.checked_add(cheap_start(&begin)? as u64)
+    };
+    cheap().unwrap_or(offset)
+}
+
 fn first_call(code: &[u8], address: u64) -> Option<(u64, [Option<u8>; 6])> {
     let mut holds: [Option<u8>; 6] = [0, 1, 2, 3, 4, 5].map(Some);
     let mut facts = InstructionInfoFactory::new();

@@ -11,4 +11,4 @@ mod strings;
 pub use functions::{Function, Functions};
 pub use references::{Reference, references};
 pub use report::{Report, report};
-pub use strings::{Text, ending_in, exactly};
+pub use strings::{Text, beginning_with, ending_in, exactly};

@@ -39,6 +39,22 @@ pub fn exactly(elf: &Elf<'_>, text: &[u8]) -> Vec<u64> {
     found
 }
 
+/// The strings that begin with `prefix`.
+pub fn beginning_with(elf: &Elf<'_>, prefix: &[u8]) -> Vec<Text> {
+    let mut found = Vec::new();
+    search(elf, &[b"\0", prefix].concat(), |at| {
+        let address = at + 1;
+        let room =
+            elf.segments().iter().find(|s| s.contains(address)).map_or(0, |s| s.address + s.size - address);
+        if let Some(mut bytes) = elf.bytes(address, room.min(MAX_LEN as u64) as usize) {
+            bytes.truncate(bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len()));
+            found.push(Text { address, bytes });
+        }
+        found.len() < MAX_FOUND
+    });
+    found
+}
+
 /// Calls `hit` with the address of each occurrence, until it returns false.
 fn search(elf: &Elf<'_>, needle: &[u8], mut hit: impl FnMut(u64) -> bool) {
     let finder = Finder::new(needle);

@@ -1,6 +1,9 @@
 //! Which TLS code a file holds, and at which addresses: one file per TLS implementation.
 
+mod boringssl;
 mod openssl;
+mod openssl_static;
+mod ssl_api;
 
 use super::{Elf, Finding};
 
@@ -15,4 +18,5 @@ pub trait Locator: Sync {
 }
 
 /// Every locator there is.
-pub const LOCATORS: &[&dyn Locator] = &[&openssl::OpenSsl];
+pub const LOCATORS: &[&dyn Locator] =
+    &[&openssl::OpenSsl, &openssl_static::OpenSslStatic, &boringssl::BoringSsl];

@@ -1,26 +1,16 @@
 //! OpenSSL, and what keeps its interface, by symbols: shared under any file name, or in an executable that
 //! exports them (Node.js).
 
-use agent_common::{
-    ACTION_CALL, ACTION_END, ACTION_RETURN, ACTION_SHUTDOWN, AT_REGISTER, Location, Point, RECEIVED, SENT,
-};
+use agent_common::{ACTION_END, ACTION_SHUTDOWN, RECEIVED, SENT};
 
-use super::Locator;
-use crate::probe::{Architecture, Elf, Finding, Mechanism, ProbePoint, inner};
+use super::{
+    Locator,
+    ssl_api::{Role, points},
+};
+use crate::probe::{Elf, Finding, ProbePoint, inner};
 
 /// The locator.
 pub struct OpenSsl;
-
-/// What a function of the library does with plaintext.
-enum Role {
-    /// `int f(SSL *, void *buf, int num)`: the result is the count.
-    Plain { direction: u8 },
-    /// `int f(SSL *, void *buf, size_t num, ..., size_t *count)`: the result is 1 for success; `count` is the
-    /// argument of that number.
-    Counted { direction: u8, count: usize },
-    /// `f(SSL *)`: the connection ends.
-    End { action: u8 },
-}
 
 /// The functions, from the manual pages SSL_read(3), SSL_write(3), SSL_free(3), SSL_shutdown(3). All but the
 /// first two are missing in some version, fork or build; that costs nothing.
@@ -62,13 +52,13 @@ impl Locator for OpenSsl {
             .filter(|(_, role, _)| match role {
                 // Both directions at their shared functions, or each of the public ones.
                 Role::Plain { .. } | Role::Counted { .. } => shared.iter().any(Option::is_none),
-                Role::End { .. } => true,
+                Role::End { .. } | Role::New => true,
             })
-            .flat_map(|(symbol, role, offset)| points(elf.architecture(), symbol, role, offset))
+            .flat_map(|(symbol, role, offset)| points(elf, symbol, role, offset))
             .collect();
         if let [Some(write), Some(read)] = shared.as_slice() {
             for (shared, (offset, role)) in SHARED.iter().zip([write, read]) {
-                points.extend(self::points(elf.architecture(), shared.symbol, role, *offset));
+                points.extend(super::ssl_api::points(elf, shared.symbol, role, *offset));
             }
             evidence.push_str(", probed at what they all call");
         }
@@ -110,62 +100,9 @@ impl Shared {
     }
 }
 
-fn points(architecture: Architecture, symbol: &'static str, role: &Role, offset: u64) -> Vec<ProbePoint> {
-    let registers = architecture.registers();
-    let argument = |n: usize, width| Location {
-        kind: AT_REGISTER,
-        width,
-        register: registers.arguments[n],
-        displacement: 0,
-    };
-    let at_entry = Point {
-        stack_register: registers.stack,
-        frame: registers.entry_frame,
-        conn: argument(0, 8),
-        ..Point::default()
-    };
-    let entry = |point| ProbePoint { symbol, offset, mechanism: Mechanism::Uprobe, point };
-    let (direction, len, moved) = match *role {
-        Role::End { action } => return vec![entry(Point { action, ..at_entry })],
-        Role::Plain { direction } => (direction, argument(2, 4), Location::default()),
-        Role::Counted { direction, count } => (direction, argument(2, 8), argument(count, 8)),
-    };
-    vec![
-        entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, ..at_entry }),
-        ProbePoint {
-            symbol,
-            offset,
-            mechanism: Mechanism::Uretprobe,
-            point: Point {
-                action: ACTION_RETURN,
-                direction,
-                stack_register: registers.stack,
-                moved: Location { kind: AT_REGISTER, width: 4, register: registers.result, displacement: 0 },
-                ..Point::default()
-            },
-        },
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn arguments_follow_the_manual_pages() {
-        let points =
-            points(Architecture::X86_64, "SSL_write_ex2", &Role::Counted { direction: SENT, count: 4 }, 0x40);
-        assert_eq!(points.len(), 2);
-        let call = points[0].point;
-        // rdi, rsi, rdx, r8 of struct pt_regs
-        assert_eq!(
-            [call.conn.register, call.buf.register, call.len.register, call.moved.register],
-            [112, 104, 96, 72]
-        );
-        assert_eq!((call.frame, call.stack_register, call.len.width), (8, 152, 8));
-        assert_eq!(points[1].mechanism, Mechanism::Uretprobe);
-        assert_eq!((points[1].point.moved.register, points[1].point.moved.width), (80, 4));
-    }
 
     #[test]
     fn the_systems_library_is_found_whole() {
