@@ -19,7 +19,7 @@ pub use prober::{Attach, AttachError, FileReport, LinkId, Prober};
 use agent_common::Point;
 
 /// What a probe is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mechanism {
     /// At the instruction.
     Uprobe,

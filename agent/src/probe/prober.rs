@@ -67,8 +67,8 @@ struct Probed {
 /// Examines files once, and keeps probes in those that hold TLS code while processes use them.
 pub struct Prober {
     proc_root: PathBuf,
-    /// What each examined file holds; `None` for the many that hold no TLS code.
-    examined: HashMap<(FileId, Version), Option<Arc<Finding>>>,
+    /// What each examined file holds; nothing, for the many that hold no TLS code.
+    examined: HashMap<(FileId, Version), Vec<Arc<Finding>>>,
     probed: HashMap<FileId, Probed>,
     /// Files with TLS code, by process.
     by_process: HashMap<u32, HashSet<FileId>>,
@@ -170,24 +170,26 @@ impl Prober {
             return true;
         }
         let key = (id, version(path));
-        let finding = if let Some(known) = self.examined.get(&key) {
+        let findings = if let Some(known) = self.examined.get(&key) {
             known.clone()
         } else {
             if self.examined.len() >= MAX_FILES {
                 self.examined.clear();
             }
-            let finding = self.examine(path);
+            let findings = self.examine(path);
             // The way to the file leads through a process, which may end at any moment: that says nothing of the file.
             if version(path) != key.1 {
                 return false;
             }
-            self.examined.insert(key, finding.clone());
-            finding
+            self.examined.insert(key, findings.clone());
+            findings
         };
-        let Some(finding) = finding else { return false };
-        let mut links = Vec::with_capacity(finding.points.len());
+        if findings.is_empty() {
+            return false;
+        }
+        let mut links = Vec::new();
         let mut failures = Vec::new();
-        for point in &finding.points {
+        for point in findings.iter().flat_map(|finding| &finding.points) {
             match attach.attach(path, point) {
                 Ok(link) => links.push(link),
                 Err(error) => failures.push(error.to_string()),
@@ -201,39 +203,45 @@ impl Prober {
         }
         if links.is_empty() {
             self.refuse(path, format!("no probe could be placed: {}", failures.join("; ")));
-            self.examined.insert(key, None);
+            self.examined.insert(key, Vec::new());
             return false;
         }
         for failure in failures {
             warn!(file = %path.display(), "a probe could not be placed: {failure}");
         }
-        info!(
-            file = %path.display(), stack = finding.stack, evidence = %finding.evidence,
-            probes = links.len(), "probed"
-        );
         self.account.add(Counter::FilesProbed, 1);
-        self.report(path, Ok(Arc::clone(&finding)));
+        for finding in findings {
+            info!(
+                file = %path.display(), stack = finding.stack, evidence = %finding.evidence,
+                probes = finding.points.len(), "probed"
+            );
+            self.report(path, Ok(finding));
+        }
         self.probed.insert(id, Probed { links, ..Probed::default() });
         true
     }
 
-    fn examine(&mut self, path: &Path) -> Option<Arc<Finding>> {
+    /// Everything that a file holds: a program may carry several TLS implementations. What one locator can't tell of
+    /// hides nothing of the others.
+    fn examine(&mut self, path: &Path) -> Vec<Arc<Finding>> {
         let found = Elf::open(path, |elf| {
             if Some(elf.architecture()) != Architecture::native() {
-                return Ok(None);
+                return Vec::new();
             }
-            LOCATORS.iter().find_map(|locator| locator.locate(elf).transpose()).transpose()
+            LOCATORS.iter().filter_map(|locator| locator.locate(elf).transpose()).collect()
         });
         match found {
-            Ok(Ok(finding)) => finding.map(Arc::new),
-            Ok(Err(reason)) => {
-                self.refuse(path, reason);
-                None
+            Ok(found) => {
+                let (findings, reasons): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+                for reason in reasons.into_iter().filter_map(Result::err) {
+                    self.refuse(path, reason);
+                }
+                distinct(findings.into_iter().flatten().collect()).into_iter().map(Arc::new).collect()
             }
             // Text files, data and programs for other machines are mapped executable now and then.
             Err(error) => {
                 debug!(file = %path.display(), %error, "not examined");
-                None
+                Vec::new()
             }
         }
     }
@@ -295,6 +303,18 @@ fn system_libraries() -> Vec<PathBuf> {
 
 fn is_libssl(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"libssl.so"))
+}
+
+/// Without the points that an earlier finding has at the same place, or bytes would be reported twice.
+fn distinct(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut taken = HashSet::new();
+    findings
+        .into_iter()
+        .filter_map(|mut finding| {
+            finding.points.retain(|point| taken.insert((point.offset, point.mechanism)));
+            (!finding.points.is_empty()).then_some(finding)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -416,6 +436,26 @@ mod tests {
             prober.report(Path::new("/x"), Err(String::new()));
         }
         assert_eq!(prober.take_reports().len(), MAX_REPORTS);
+    }
+
+    #[test]
+    fn no_place_is_probed_for_two_findings() {
+        let finding = |stack, offsets: &[u64]| Finding {
+            stack,
+            evidence: String::new(),
+            points: offsets
+                .iter()
+                .map(|offset| ProbePoint {
+                    symbol: "f",
+                    offset: *offset,
+                    mechanism: crate::probe::Mechanism::Uprobe,
+                    point: agent_common::Point::default(),
+                })
+                .collect(),
+        };
+        let left = distinct(vec![finding("a", &[1, 2]), finding("b", &[2]), finding("c", &[2, 3])]);
+        let left: Vec<_> = left.iter().map(|f| (f.stack, f.points.len(), f.points[0].offset)).collect();
+        assert_eq!(left, [("a", 2, 1), ("c", 1, 3)]);
     }
 
     #[test]

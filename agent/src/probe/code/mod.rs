@@ -8,7 +8,7 @@ mod references;
 mod report;
 mod strings;
 
-pub use functions::{Function, Functions};
+pub use functions::{Function, Functions, Origin};
 pub use references::{Reference, references};
 pub use report::{Report, report};
 pub use strings::{Text, beginning_with, ending_in, exactly};

@@ -221,7 +221,8 @@ mod tests {
             Found {
                 write: function(5),
                 read_or_peek: vec![function(3), function(4)],
-                new: Some(function(1))
+                new: Some(function(1)),
+                shutdown: Some(function(8)),
             }
         );
     }
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(identify(&reports(&KNOWN[..4])), None);
         let two = [KNOWN, &[(9, &[(226, 1), (111, 2), (215, 3)][..])]].concat();
         assert!(identify(&reports(&two)).unwrap().unwrap_err().contains('2'));
-        assert!(identify(&reports(&KNOWN[4..])).unwrap().is_err());
+        assert!(identify(&reports(&KNOWN[4..5])).unwrap().is_err());
         let two_new = [KNOWN, &[(9, &[(185, 400)][..])]].concat();
         assert_eq!(identify(&reports(&two_new)).unwrap().unwrap().new, None);
     }

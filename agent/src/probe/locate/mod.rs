@@ -1,5 +1,6 @@
 //! Which TLS code a file holds, and at which addresses: one file per TLS implementation.
 
+mod awslc;
 mod boringssl;
 mod openssl;
 mod openssl_static;
@@ -19,4 +20,4 @@ pub trait Locator: Sync {
 
 /// Every locator there is.
 pub const LOCATORS: &[&dyn Locator] =
-    &[&openssl::OpenSsl, &openssl_static::OpenSslStatic, &boringssl::BoringSsl];
+    &[&openssl::OpenSsl, &openssl_static::OpenSslStatic, &boringssl::BoringSsl, &awslc::AwsLc];
