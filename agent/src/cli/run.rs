@@ -312,6 +312,9 @@ impl Agent {
             say(&format!("plainspan: capturing {}; Ctrl-C ends\n", self.watched()));
             None
         } else {
+            if let Some(program) = command.first() {
+                self.prober.prepare(program.as_ref(), &mut self.kernel);
+            }
             Some(self.spawn(command)?)
         };
         let mut remaining = self.targets.pids.clone();

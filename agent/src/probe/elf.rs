@@ -49,6 +49,17 @@ pub enum ElfError {
     Architecture,
 }
 
+/// Opens a regular file for reading, and nothing else.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Not waiting: whoever owns the path may have put a pipe there since it was looked at.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(file)
+}
+
 /// A file of which only so much is read.
 #[derive(Clone, Copy)]
 struct Bounded<'a> {
@@ -106,13 +117,7 @@ pub struct Elf<'a> {
 impl Elf<'_> {
     /// Opens a file and hands its view to `read`.
     pub fn open<R>(path: &Path, read: impl FnOnce(&Elf<'_>) -> R) -> Result<R, ElfError> {
-        // Not waiting: whoever owns the path may have put a pipe there since it was looked at.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
-        }
-        Self::view(&file, read)
+        Self::view(&open(path)?, read)
     }
 
     /// The same for a file that is open already.

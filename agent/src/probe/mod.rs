@@ -11,6 +11,7 @@ mod inner;
 pub mod locate;
 mod maps;
 mod prober;
+mod programs;
 
 pub use arch::{Architecture, Registers};
 pub use elf::{Elf, ElfError, Segment, WINDOW};

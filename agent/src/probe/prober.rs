@@ -2,6 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,9 +12,10 @@ use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::{
-    Architecture, Elf, Finding, ProbePoint,
+    Architecture, Elf, Finding, ProbePoint, elf,
     locate::LOCATORS,
     maps::{self, FileId},
+    programs,
 };
 use crate::account::{Account, Counter};
 
@@ -100,12 +103,24 @@ impl Prober {
     pub fn preattach(&mut self, attach: &mut dyn Attach) {
         for path in system_libraries() {
             let Ok(found) = std::fs::metadata(&path) else { continue };
-            let id = FileId::new(&path, &found);
-            if self.probe(id, &path, attach)
-                && let Some(probed) = self.probed.get_mut(&id)
-            {
-                probed.pinned = true;
-            }
+            self.pin(FileId::new(&path, &found), &path, attach);
+        }
+    }
+
+    /// Probes a program before it is started, and what interprets it if it is a script: however soon it makes a call, it
+    /// is seen. `program` is a name that is looked for in `PATH`, or a path.
+    pub fn prepare(&mut self, program: &Path, attach: &mut dyn Attach) {
+        for path in programs::of_command(program) {
+            let Ok(found) = std::fs::metadata(&path) else { continue };
+            self.pin(FileId::new(&path, &found), &path, attach);
+        }
+    }
+
+    fn pin(&mut self, id: FileId, path: &Path, attach: &mut dyn Attach) {
+        if self.probe(id, path, attach)
+            && let Some(probed) = self.probed.get_mut(&id)
+        {
+            probed.pinned = true;
         }
     }
 
@@ -169,37 +184,30 @@ impl Prober {
         if self.probed.contains_key(&id) {
             return true;
         }
-        let key = (id, version(path));
+        // The way to the file leads through a process, which may end at any moment. The open file does not.
+        let Ok(file) = elf::open(path) else { return false };
+        let key = (id, version(&file));
         let findings = if let Some(known) = self.examined.get(&key) {
             known.clone()
         } else {
             if self.examined.len() >= MAX_FILES {
                 self.examined.clear();
             }
-            let findings = self.examine(path);
-            // The way to the file leads through a process, which may end at any moment: that says nothing of the file.
-            if version(path) != key.1 {
-                return false;
-            }
+            let findings = self.examine(path, &file);
             self.examined.insert(key, findings.clone());
             findings
         };
         if findings.is_empty() {
             return false;
         }
+        let opened = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         let mut links = Vec::new();
         let mut failures = Vec::new();
         for point in findings.iter().flat_map(|finding| &finding.points) {
-            match attach.attach(path, point) {
+            match attach.attach(&opened, point) {
                 Ok(link) => links.push(link),
                 Err(error) => failures.push(error.to_string()),
             }
-        }
-        if !failures.is_empty() && version(path) != key.1 {
-            for link in links {
-                attach.detach(link);
-            }
-            return false; // as above; the next process that maps it is another chance
         }
         if links.is_empty() {
             self.refuse(path, format!("no probe could be placed: {}", failures.join("; ")));
@@ -223,8 +231,8 @@ impl Prober {
 
     /// Everything that a file holds: a program may carry several TLS implementations. What one locator can't tell of
     /// hides nothing of the others.
-    fn examine(&mut self, path: &Path) -> Vec<Arc<Finding>> {
-        let found = Elf::open(path, |elf| {
+    fn examine(&mut self, path: &Path, file: &File) -> Vec<Arc<Finding>> {
+        let found = Elf::view(file, |elf| {
             if Some(elf.architecture()) != Architecture::native() {
                 return Vec::new();
             }
@@ -274,9 +282,9 @@ impl Prober {
 /// what was found in one must never be used for the other.
 type Version = (u64, i64, i64, i64, i64);
 
-fn version(path: &Path) -> Version {
+fn version(file: &File) -> Version {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).map_or_else(
+    file.metadata().map_or_else(
         |_| Version::default(),
         |m| (m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec()),
     )
@@ -327,17 +335,17 @@ mod tests {
         next: u64,
         live: HashSet<LinkId>,
         fail: bool,
-        /// Placing the third probe fails, for the file is gone by then.
-        vanishing: bool,
+        /// The file's way is gone once the first probe is placed.
+        vanishing: Option<PathBuf>,
     }
 
     impl Attach for Fake {
         fn attach(&mut self, path: &Path, point: &ProbePoint) -> Result<LinkId, AttachError> {
-            let gone = self.vanishing && self.live.len() == 2;
-            if gone {
-                let _ = std::fs::remove_file(path);
+            assert!(path.exists(), "a probe is placed in a file that is there");
+            if let Some(way) = self.vanishing.take() {
+                std::fs::remove_file(way).unwrap();
             }
-            if self.fail || gone {
+            if self.fail {
                 let (symbol, offset) = (point.symbol, point.offset);
                 return Err(AttachError { symbol, offset, reason: "no".into() });
             }
@@ -412,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_that_is_gone_says_nothing_of_the_file() {
+    fn a_way_that_goes_takes_nothing_away() {
         let account = Arc::new(Account::default());
         let mut prober = Prober::new("/proc", Arc::clone(&account));
         let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
@@ -421,12 +429,12 @@ mod tests {
         let _ = std::fs::remove_file(&way);
         std::os::unix::fs::symlink(&library, &way).unwrap();
         let id = FileId { device: 1, inode: 2 };
-        let mut fake = Fake { vanishing: true, ..Fake::default() };
-        assert!(!prober.probe(id, &way, &mut fake));
-        assert!(fake.live.is_empty() && account.get(Counter::FilesRefused) == 0);
-        fake.vanishing = false;
-        assert!(!prober.probe(id, &way, &mut fake), "it is not there");
-        assert!(prober.probe(id, &library, &mut fake), "by way of another process");
+        let mut fake = Fake { vanishing: Some(way.clone()), ..Fake::default() };
+        assert!(prober.probe(id, &way, &mut fake));
+        assert!(fake.live.len() > 4 && account.get(Counter::FilesRefused) == 0);
+        let other = FileId { device: 1, inode: 3 };
+        assert!(!prober.probe(other, &way, &mut fake), "it is not there");
+        assert!(prober.probe(other, &library, &mut fake), "by way of another process");
     }
 
     #[test]
