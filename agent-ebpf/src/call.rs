@@ -109,13 +109,27 @@ fn begin(ctx: &ProbeContext) -> Option<Begun> {
         }
         inner
     };
+    let buf = value(ctx, &point.buf);
+    // SAFETY: copied out at once; only this thread touches the entry of its own frame.
+    let jumped = match unsafe { ACTIVE.get(at) } {
+        Some(before)
+            if point.task.kind == AT_NOTHING
+                && before.nested == 0
+                && before.conn == key.conn
+                && before.buf == buf =>
+        {
+            before.jumped + 1
+        }
+        _ => 0,
+    };
     let active = Active {
         conn: key.conn,
-        buf: value(ctx, &point.buf),
+        buf,
         len: value(ctx, &point.len),
         out: value(ctx, &point.moved),
         time_ns: now,
         nested: nested as u64,
+        jumped,
         record,
     };
     if ACTIVE.insert(at, active, 0).is_err() {
@@ -179,7 +193,12 @@ fn returned<C: EbpfContext>(ctx: &C) {
         }
         return;
     };
-    let _ = ACTIVE.remove(at);
+    if active.jumped > 0 {
+        let rest = Active { jumped: active.jumped - 1, nested: 1, ..active };
+        let _ = ACTIVE.insert(at, rest, 0);
+    } else {
+        let _ = ACTIVE.remove(at);
+    }
     if active.nested != 0 {
         return;
     }

@@ -61,6 +61,9 @@ pub struct Active {
     pub time_ns: u64,
     /// Made by a library function that is being watched itself: its bytes are counted there.
     pub nested: u64,
+    /// Returns that are to come beside the one that counts: of functions that ended in a jump to another one (GnuTLS's
+    /// gnutls_record_send to gnutls_record_send2).
+    pub jumped: u64,
     /// Of a TLS record's plaintext: what its additional data said, see `tls_record`.
     pub record: u64,
 }

@@ -290,7 +290,7 @@ fn version(file: &File) -> Version {
     )
 }
 
-/// `libssl` in the directories in which the dynamic linker looks by default, and one level below them
+/// TLS libraries in the directories in which the dynamic linker looks by default, and one level below them
 /// (Debian's multiarch directories).
 fn system_libraries() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -298,19 +298,20 @@ fn system_libraries() -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(top) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();
-            if is_libssl(&path) {
+            if is_tls_library(&path) {
                 found.push(path);
             } else if path.extension().is_none() && entry.file_name().as_encoded_bytes().contains(&b'-') {
                 let below = std::fs::read_dir(&path).into_iter().flatten().flatten();
-                found.extend(below.map(|e| e.path()).filter(|p| is_libssl(p)));
+                found.extend(below.map(|e| e.path()).filter(|p| is_tls_library(p)));
             }
         }
     }
     found
 }
 
-fn is_libssl(path: &Path) -> bool {
-    path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"libssl.so"))
+fn is_tls_library(path: &Path) -> bool {
+    const NAMES: [&[u8]; 2] = [b"libssl.so", b"libgnutls.so"];
+    path.file_name().is_some_and(|n| NAMES.iter().any(|name| n.as_encoded_bytes().starts_with(name)))
 }
 
 /// Without the points that an earlier finding has at the same place, or bytes would be reported twice.
@@ -360,11 +361,16 @@ mod tests {
     }
 
     /// A `/proc` in which each of `pids` maps the system's libssl.
+    fn system_libssl() -> PathBuf {
+        let is_it = |p: &PathBuf| p.is_file() && p.to_string_lossy().contains("libssl");
+        system_libraries().into_iter().find(is_it).expect("a system libssl")
+    }
+
     fn proc_with(name: &str, pids: &[u32]) -> PathBuf {
         use std::os::unix::fs::MetadataExt;
         let root = std::env::temp_dir().join(format!("plainspan-proc-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
-        let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
+        let library = system_libssl();
         let library = std::fs::canonicalize(library).unwrap();
         let inode = std::fs::metadata(&library).unwrap().ino();
         for pid in pids {
@@ -408,7 +414,7 @@ mod tests {
     #[test]
     fn a_file_in_the_place_of_another_is_examined_again() {
         let mut prober = Prober::new("/proc", Arc::default());
-        let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
+        let library = system_libssl();
         let path = std::env::temp_dir().join(format!("plainspan-replaced-{}.so", std::process::id()));
         std::fs::write(&path, "no program").unwrap();
         let id = FileId { device: 1, inode: 1 };
@@ -423,7 +429,7 @@ mod tests {
     fn a_way_that_goes_takes_nothing_away() {
         let account = Arc::new(Account::default());
         let mut prober = Prober::new("/proc", Arc::clone(&account));
-        let library = system_libraries().into_iter().find(|p| p.is_file()).expect("a system libssl");
+        let library = system_libssl();
         let library = std::fs::canonicalize(library).unwrap();
         let way = std::env::temp_dir().join(format!("plainspan-way-{}.so", std::process::id()));
         let _ = std::fs::remove_file(&way);

@@ -2,6 +2,8 @@
 
 mod awslc;
 mod boringssl;
+mod gnutls;
+mod go;
 mod openssl;
 mod openssl_static;
 mod ssl_api;
@@ -19,5 +21,11 @@ pub trait Locator: Sync {
 }
 
 /// Every locator there is.
-pub const LOCATORS: &[&dyn Locator] =
-    &[&openssl::OpenSsl, &openssl_static::OpenSslStatic, &boringssl::BoringSsl, &awslc::AwsLc];
+pub const LOCATORS: &[&dyn Locator] = &[
+    &openssl::OpenSsl,
+    &openssl_static::OpenSslStatic,
+    &boringssl::BoringSsl,
+    &awslc::AwsLc,
+    &gnutls::GnuTls,
+    &go::Go,
+];

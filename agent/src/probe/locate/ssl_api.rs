@@ -11,6 +11,11 @@ pub enum Role {
         /// Which way the plaintext goes.
         direction: u8,
     },
+    /// `ssize_t f(session, void *buf, size_t num, ...)`: the result is the count.
+    Sized {
+        /// Which way the plaintext goes.
+        direction: u8,
+    },
     /// `int f(SSL *, void *buf, size_t num, ..., size_t *count)`: the result is 1 for success; `count` is the
     /// argument of that number.
     Counted {
@@ -49,15 +54,16 @@ fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset:
         ..Point::default()
     };
     let entry = |point| ProbePoint { symbol, offset, mechanism: Mechanism::Uprobe, point };
-    let (direction, len, moved) = match *role {
+    let (direction, len, moved, result) = match *role {
         Role::New => {
             let conn = Location { kind: AT_REGISTER, width: 8, register: registers.result, displacement: 0 };
             let point = Point { action: ACTION_END, conn, ..Point::default() };
             return vec![ProbePoint { symbol, offset, mechanism: Mechanism::Uretprobe, point }];
         }
         Role::End { action } => return vec![entry(Point { action, ..at_entry })],
-        Role::Plain { direction } => (direction, argument(2, 4), Location::default()),
-        Role::Counted { direction, count } => (direction, argument(2, 8), argument(count, 8)),
+        Role::Plain { direction } => (direction, argument(2, 4), Location::default(), 4),
+        Role::Sized { direction } => (direction, argument(2, 8), Location::default(), 8),
+        Role::Counted { direction, count } => (direction, argument(2, 8), argument(count, 8), 4),
     };
     vec![
         entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, ..at_entry }),
@@ -69,7 +75,12 @@ fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset:
                 action: ACTION_RETURN,
                 direction,
                 stack_register: registers.stack,
-                moved: Location { kind: AT_REGISTER, width: 4, register: registers.result, displacement: 0 },
+                moved: Location {
+                    kind: AT_REGISTER,
+                    width: result,
+                    register: registers.result,
+                    displacement: 0,
+                },
                 ..Point::default()
             },
         },
