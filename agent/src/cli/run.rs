@@ -503,8 +503,8 @@ impl Agent {
         say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
         if self.summary.calls() == 0 && self.account.get(Counter::LibraryCalls) == 0 {
             say(
-                "plainspan: no TLS library that is watched moved any plaintext; programs that carry a TLS library of \
-                 their own (static or stripped) are not read yet\n",
+                "plainspan: no TLS code that is watched moved any plaintext; --log info names what was found, and \
+                 docs/requirements.md what is not captured yet\n",
             );
         }
         complete

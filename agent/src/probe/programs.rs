@@ -43,7 +43,7 @@ fn interpreters(script: &Path) -> Vec<PathBuf> {
         return Vec::new();
     }
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
-    let words = line[2..].split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let words = line[2..].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     // Options of `env`, and what a shell is given, are no programs.
     words
         .filter(|word| word[0] != b'-' && !word.contains(&b'='))

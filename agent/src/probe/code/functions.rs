@@ -202,7 +202,7 @@ fn relocated(elf: &Elf<'_>) -> Vec<u64> {
 fn begins(elf: &Elf<'_>, address: u64) -> bool {
     let Some(before) = address.checked_sub(8).and_then(|at| elf.bytes(at, 8)) else { return false };
     match elf.architecture() {
-        Architecture::X86_64 => ends_x86(&before, address % 16 == 0),
+        Architecture::X86_64 => ends_x86(&before, address.is_multiple_of(16)),
         Architecture::Aarch64 => {
             let word = u32::from_le_bytes([before[4], before[5], before[6], before[7]]);
             // ret, b, br, bl (of what does not return), nop, udf, brk

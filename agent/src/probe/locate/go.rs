@@ -134,7 +134,7 @@ impl Table {
         let (functions, text_start, names, entries) = (word(0)?, word(2)?, word(3)?, word(7)?);
         let size = functions.checked_mul(8)?.checked_add(4)?.checked_add(entries)?;
         (size <= bytes.len() as u64 && names < bytes.len() as u64)
-            .then_some((Self { functions, text_start, names, entries, bytes }, version))
+            .then_some((Self { bytes, functions, text_start, names, entries }, version))
     }
 
     fn word(&self, at: u64) -> Option<u32> {
