@@ -121,11 +121,12 @@ fn cheap_start(code: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a str, &'a [u8], Option<(u64, [Option<u8>; 6])>);
+
     /// As GCC makes them of OpenSSL 3.0, and of 3.3 where the count moves on for the flags.
     #[test]
     fn arguments_are_followed_to_the_call() {
         let some = |n: [u8; 6]| n.map(|n| (n < 6).then_some(n));
-        type Case<'a> = (&'a str, &'a [u8], Option<(u64, [Option<u8>; 6])>);
         let cases: &[Case<'_>] = &[
             (
                 "SSL_write_ex: sub $8,%rsp; call",

@@ -236,7 +236,7 @@ mod tests {
     fn calls_are_relative_to_their_end() {
         let mut found = Vec::new();
         calls_x86(0x1000, &[0x90, 0xe8, 0xfa, 0x0f, 0, 0, 0xe8, 1, 2], &mut |at, target| {
-            found.push((at, target))
+            found.push((at, target));
         });
         assert_eq!(found, [(1, 0x2000)]);
         found.clear();
