@@ -1,5 +1,6 @@
 //! ASK: the command line, one file per verb.
 
+mod agent;
 mod child;
 mod logging;
 mod run;

@@ -5,17 +5,27 @@
 //! placed is the business of whoever implements [`Attach`].
 
 mod arch;
+mod cache;
 pub mod code;
 mod elf;
+mod examine;
+mod examiner;
+mod identity;
 mod inner;
+mod libraries;
 pub mod locate;
 mod maps;
 mod prober;
 mod programs;
 
 pub use arch::{Architecture, Registers};
+pub use cache::Cache;
 pub use elf::{Elf, ElfError, Segment, WINDOW};
-pub use prober::{Attach, AttachError, FileReport, LinkId, Prober};
+pub use examine::{Examined, Refusal, examine};
+pub use examiner::Done;
+pub use identity::{FileId, Identity, Version};
+pub use maps::{Mapped, executable_files};
+pub use prober::{Attach, AttachError, LinkId, Prober};
 
 use agent_common::Point;
 
