@@ -105,7 +105,8 @@ fn ring(processor: u32) -> io::Result<Sampler> {
         .include_hv()
         .mmap(true)
         .mmap2(true)
-        .wakeup_events(1)
+        // Only samples count as events; these records are none.
+        .wakeup_watermark(1)
         .build()?;
     counter.enable()?;
     counter.sampled(RING)
