@@ -17,6 +17,7 @@ pub use decode::Decoder;
 pub use error::CaptureError;
 pub use kernel::{Config, Diagnostics, Events, Kernel, Verdict};
 pub use mappings::{Changed, Mappings};
+pub use preflight::check_machine;
 pub use record::{
     Close, CloseReason, ConnectionHasher, ConnectionId, ConnectionMap, Data, Direction, Process, Program,
     Record,

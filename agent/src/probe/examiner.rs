@@ -108,7 +108,8 @@ fn work(queue: &Mutex<Receiver<Job>>, finished: &UnboundedSender<Done>, cache: &
     }
 }
 
-fn look(identity: &Identity, file: &File, cache: &Cache) -> Option<Arc<Examined>> {
+/// What the file holds, from the cache if it is known; none if it was written to meanwhile.
+pub(super) fn look(identity: &Identity, file: &File, cache: &Cache) -> Option<Arc<Examined>> {
     if let Some(known) = cache.get(identity, file) {
         return Some(known);
     }

@@ -17,15 +17,15 @@ pub mod locate;
 mod maps;
 mod prober;
 mod programs;
+mod survey;
 
 pub use arch::{Architecture, Registers};
 pub use cache::Cache;
 pub use elf::{Elf, ElfError, Segment, WINDOW};
-pub use examine::{Examined, Refusal, examine};
+pub use examine::{Examined, Refusal};
 pub use examiner::Done;
-pub use identity::{FileId, Identity, Version};
-pub use maps::{Mapped, executable_files};
 pub use prober::{Attach, AttachError, LinkId, Prober};
+pub use survey::{Survey, Surveyed};
 
 use agent_common::Point;
 

@@ -4,6 +4,7 @@ mod awslc;
 mod boringssl;
 mod gnutls;
 mod go;
+mod java;
 mod openssl;
 mod openssl_static;
 mod ssl_api;
@@ -28,4 +29,5 @@ pub const LOCATORS: &[&dyn Locator] = &[
     &awslc::AwsLc,
     &gnutls::GnuTls,
     &go::Go,
+    &java::Java,
 ];
