@@ -166,6 +166,7 @@ impl Agent {
         let own = std::process::id();
         let processes = self.prober.processes();
         self.prober.gone(&processes, &mut self.kernel);
+        self.prober.tidy(Instant::now(), &mut self.kernel);
         for pid in processes {
             if pid == own {
                 continue;

@@ -1,7 +1,7 @@
 //! WHERE: processes and their mapped files, which TLS code is in them, and the probes attached to it.
 //!
 //! Probes are attached to files (device and inode), once per file however many processes map it, and go
-//! when the last of these processes does. Which code a file holds is found by [`locate`]; how a probe is
+//! a while after the last of these processes. Which code a file holds is found by [`locate`]; how a probe is
 //! placed is the business of whoever implements [`Attach`].
 
 mod arch;

@@ -7,6 +7,7 @@ use std::{
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use thiserror::Error;
@@ -27,6 +28,13 @@ const MAX_FILES: usize = 65_536;
 
 /// Most files that wait to be examined; each is held open.
 const MAX_PENDING: usize = 1024;
+
+/// How long probes stay when nobody uses the file any more: a program that is called again and again, and makes its call
+/// at once, is seen from its first byte.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Most files that nobody uses and that have probes still.
+const MAX_IDLE: usize = 64;
 
 /// A probe that sits somewhere, to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +96,8 @@ struct Probed {
     version: Version,
     links: Vec<LinkId>,
     users: Users,
+    /// Since when nobody uses it.
+    idle: Option<Instant>,
 }
 
 /// Has files examined once, and keeps probes in those that hold TLS code while processes use them.
@@ -194,6 +204,7 @@ impl Prober {
         for id in &files {
             if let Some(probed) = self.probed.get_mut(id) {
                 probed.users.processes.insert(pid);
+                probed.idle = None;
             }
         }
         // It may have been looked at before this was told.
@@ -265,6 +276,7 @@ impl Prober {
         if let Some(probed) = self.probed.get_mut(&identity.file) {
             if probed.version == identity.version {
                 probed.users.add(user);
+                probed.idle = None;
                 return true;
             }
             // It was written to in its place: the probes sit where nobody knows what is by now.
@@ -340,7 +352,7 @@ impl Prober {
         for pid in &users.processes {
             self.by_process.entry(*pid).or_default().insert(identity.file);
         }
-        self.probed.insert(identity.file, Probed { version: identity.version, links, users });
+        self.probed.insert(identity.file, Probed { version: identity.version, links, users, idle: None });
         true
     }
 
@@ -352,7 +364,23 @@ impl Prober {
     fn release(&mut self, id: FileId, pid: u32, attach: &mut dyn Attach) {
         let Some(probed) = self.probed.get_mut(&id) else { return };
         probed.users.processes.remove(&pid);
-        if probed.users.nobody() {
+        if !probed.users.nobody() {
+            return;
+        }
+        probed.idle = Some(Instant::now());
+        let idle = || self.probed.iter().filter_map(|(id, probed)| Some((probed.idle?, *id)));
+        if idle().count() > MAX_IDLE
+            && let Some((_, oldest)) = idle().min()
+        {
+            self.unplace(oldest, attach);
+        }
+    }
+
+    /// Takes the probes out of files that nobody has used for a while.
+    pub fn tidy(&mut self, now: Instant, attach: &mut dyn Attach) {
+        let old = |probed: &Probed| probed.idle.is_some_and(|since| now.duration_since(since) >= LINGER);
+        let ids: Vec<FileId> = self.probed.iter().filter(|(_, p)| old(p)).map(|(id, _)| *id).collect();
+        for id in ids {
             self.unplace(id, attach);
         }
     }
