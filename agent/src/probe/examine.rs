@@ -25,26 +25,32 @@ pub struct Examined {
 }
 
 /// Everything that a file holds: a program may carry several TLS implementations. What one locator can't tell of
-/// hides nothing of the others.
-pub fn examine(file: &File) -> Examined {
-    let answers = Elf::view(file, |elf| {
-        if Some(elf.architecture()) != Architecture::native() {
-            return Vec::new();
-        }
-        LOCATORS.iter().map(|locator| (locator.name(), locator.locate(elf))).collect()
-    });
-    // Text files, data and programs for other machines are mapped executable now and then.
-    let answers = answers.inspect_err(|error| debug!(%error, "not examined")).unwrap_or_default();
+/// hides nothing of the others. What is found by symbols alone is handed to `first` meanwhile.
+pub fn examine(file: &File, first: &mut dyn FnMut(&Examined)) -> Examined {
     let mut examined = Examined::default();
     let mut taken = HashSet::new();
-    for (stack, answer) in answers {
-        match answer {
-            Ok(None) => {}
-            Ok(Some(finding)) => {
-                examined.findings.extend(distinct(finding, &mut taken).map(Arc::new));
-            }
-            Err(reason) => examined.refusals.push(Refusal { stack, reason }),
+    let viewed = Elf::view(file, |elf| {
+        if Some(elf.architecture()) != Architecture::native() {
+            return;
         }
+        for by_symbols in [true, false] {
+            for locator in LOCATORS.iter().filter(|locator| locator.by_symbols() == by_symbols) {
+                match locator.locate(elf) {
+                    Ok(None) => {}
+                    Ok(Some(finding)) => {
+                        examined.findings.extend(distinct(finding, &mut taken).map(Arc::new));
+                    }
+                    Err(reason) => examined.refusals.push(Refusal { stack: locator.name(), reason }),
+                }
+            }
+            if by_symbols && !examined.findings.is_empty() {
+                first(&examined);
+            }
+        }
+    });
+    // Text files, data and programs for other machines are mapped executable now and then.
+    if let Err(error) = viewed {
+        debug!(%error, "not examined");
     }
     examined
 }
@@ -88,6 +94,6 @@ mod tests {
     fn what_is_no_program_holds_nothing() {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, b"#!/bin/sh\n").unwrap();
-        assert_eq!(examine(&file), Examined::default());
+        assert_eq!(examine(&file, &mut |_| panic!("there is nothing")), Examined::default());
     }
 }

@@ -36,6 +36,8 @@ pub struct Done {
     pub(super) file: File,
     /// What it holds; nothing if it was written to meanwhile.
     pub(super) examined: Option<Arc<Examined>>,
+    /// Whether that is all, or more may be found.
+    pub(super) whole: bool,
 }
 
 /// The threads that examine.
@@ -100,20 +102,33 @@ fn work(queue: &Mutex<Receiver<Job>>, finished: &UnboundedSender<Done>, cache: &
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { identity, file }) = job else { return };
-        let examined = look(&identity, &file, cache);
-        if finished.send(Done { identity, file, examined }).is_err() {
+        let mut first = |examined: &Examined| {
+            if let Ok(file) = file.try_clone() {
+                let examined = Some(Arc::new(examined.clone()));
+                // Whoever has gone needs it no more.
+                let _ = finished.send(Done { identity, file, examined, whole: false });
+            }
+        };
+        let examined = look(&identity, &file, cache, &mut first);
+        if finished.send(Done { identity, file, examined, whole: true }).is_err() {
             return;
         }
         cache.keep(false);
     }
 }
 
-/// What the file holds, from the cache if it is known; none if it was written to meanwhile.
-pub(super) fn look(identity: &Identity, file: &File, cache: &Cache) -> Option<Arc<Examined>> {
+/// What the file holds, from the cache if it is known; none if it was written to meanwhile. `first` gets what is found
+/// at once.
+pub(super) fn look(
+    identity: &Identity,
+    file: &File,
+    cache: &Cache,
+    first: &mut dyn FnMut(&Examined),
+) -> Option<Arc<Examined>> {
     if let Some(known) = cache.get(identity, file) {
         return Some(known);
     }
-    let examined = Arc::new(examine(file));
+    let examined = Arc::new(examine(file, first));
     // What was read while it was written is of no version.
     if Identity::of(file).ok()? != *identity {
         return None;

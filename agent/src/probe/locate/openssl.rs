@@ -24,20 +24,27 @@ const FUNCTIONS: &[(&str, Role)] = &[
     ("SSL_free", Role::End { action: ACTION_END }),
 ];
 
+/// The first of them.
+const NEEDED: [&str; 2] = ["SSL_write", "SSL_read"];
+
 impl Locator for OpenSsl {
     fn name(&self) -> &'static str {
         "openssl"
     }
 
+    fn by_symbols(&self) -> bool {
+        true
+    }
+
     fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String> {
         let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
-        let offsets = elf.functions(&names);
+        let offsets = elf.functions(&names, NEEDED.len());
         let defined: Vec<&str> =
             names.iter().zip(&offsets).filter(|(_, o)| o.is_some()).map(|(n, _)| *n).collect();
         if defined.is_empty() {
             return Ok(None);
         }
-        for needed in ["SSL_write", "SSL_read"] {
+        for needed in NEEDED {
             if !defined.contains(&needed) {
                 return Err(format!("defines {} but not {needed}", defined.join(", ")));
             }
