@@ -4,7 +4,10 @@ use std::{collections::HashSet, fs::File, sync::Arc};
 
 use tracing::debug;
 
-use super::{Architecture, Elf, Finding, locate::LOCATORS};
+use super::{
+    Architecture, Elf, Finding,
+    locate::{LOCATORS, Locator},
+};
 
 /// TLS code that can't be probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,26 +28,28 @@ pub struct Examined {
 }
 
 /// Everything that a file holds: a program may carry several TLS implementations. What one locator can't tell of
-/// hides nothing of the others. What is found by symbols alone is handed to `first` meanwhile.
-pub fn examine(file: &File, first: &mut dyn FnMut(&Examined)) -> Examined {
+/// hides nothing of the others.
+pub fn examine(file: &File) -> Examined {
+    ask(file, |_| true)
+}
+
+/// What a file holds by its symbols alone, which takes a millisecond or so.
+pub fn examine_symbols(file: &File) -> Examined {
+    ask(file, |locator| locator.by_symbols())
+}
+
+fn ask(file: &File, whom: impl Fn(&dyn Locator) -> bool) -> Examined {
     let mut examined = Examined::default();
     let mut taken = HashSet::new();
     let viewed = Elf::view(file, |elf| {
         if Some(elf.architecture()) != Architecture::native() {
             return;
         }
-        for by_symbols in [true, false] {
-            for locator in LOCATORS.iter().filter(|locator| locator.by_symbols() == by_symbols) {
-                match locator.locate(elf) {
-                    Ok(None) => {}
-                    Ok(Some(finding)) => {
-                        examined.findings.extend(distinct(finding, &mut taken).map(Arc::new));
-                    }
-                    Err(reason) => examined.refusals.push(Refusal { stack: locator.name(), reason }),
-                }
-            }
-            if by_symbols && !examined.findings.is_empty() {
-                first(&examined);
+        for locator in LOCATORS.iter().filter(|locator| whom(**locator)) {
+            match locator.locate(elf) {
+                Ok(None) => {}
+                Ok(Some(finding)) => examined.findings.extend(distinct(finding, &mut taken).map(Arc::new)),
+                Err(reason) => examined.refusals.push(Refusal { stack: locator.name(), reason }),
             }
         }
     });
@@ -94,6 +99,6 @@ mod tests {
     fn what_is_no_program_holds_nothing() {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, b"#!/bin/sh\n").unwrap();
-        assert_eq!(examine(&file, &mut |_| panic!("there is nothing")), Examined::default());
+        assert_eq!(examine(&file), Examined::default());
     }
 }

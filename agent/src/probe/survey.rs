@@ -59,8 +59,7 @@ impl Survey {
         if let Some(known) = self.known.get(&identity) {
             return Ok(Arc::clone(known));
         }
-        let examined =
-            look(&identity, &file, &self.cache, &mut |_| {}).ok_or("it was written to meanwhile")?;
+        let examined = look(&identity, &file, &self.cache).ok_or("it was written to meanwhile")?;
         self.known.insert(identity, Arc::clone(&examined));
         Ok(examined)
     }
