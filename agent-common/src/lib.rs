@@ -236,6 +236,8 @@ pub struct Point {
     /// Most bytes that the call can move.
     pub len: Location,
     /// At a call: address of the variable in which the library puts the count, if it has one.
+    /// At a [`FORM_RECORD`] call: address of the result, if that is a byte (zero for success) and the tag that the cipher
+    /// has computed, which must be the one behind the `len` bytes at `buf`.
     /// At a return: the library's result, a count, or 1 for success where there is such a variable. Nowhere, at the
     /// return of a [`FORM_RECORD`] call: it is taken for a success.
     pub moved: Location,

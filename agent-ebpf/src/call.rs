@@ -49,9 +49,7 @@ pub fn point_seal(ctx: ProbeContext) -> u32 {
     if total == 0 {
         return 0; // a handshake message or an alert
     }
-    if begun.key.conn == begun.context {
-        socket::sealed(begun.id, begun.context);
-    }
+    socket::sealed(begun.id, begun.context);
     let linked = begun.key.conn != begun.context;
     moved(&ctx, begun.number, begun.id, &begun.key, connection, &begun.active, SENT, total as u64, linked);
     0
@@ -219,6 +217,9 @@ fn returned<C: EbpfContext>(ctx: &C) {
         return;
     }
     let total = if active.record != 0 {
+        if active.out != 0 && !tls_record::authentic(active.out, active.buf.wrapping_add(active.len)) {
+            return; // what it decrypted is not what the peer encrypted
+        }
         match tls_record::data(active.record, active.buf, active.len) {
             Some(total) => total as u64,
             None => {

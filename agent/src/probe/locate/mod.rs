@@ -6,6 +6,7 @@ mod gnutls;
 mod go;
 mod openssl;
 mod openssl_static;
+mod ring;
 mod ssl_api;
 
 use super::{Elf, Finding};
@@ -26,6 +27,7 @@ pub const LOCATORS: &[&dyn Locator] = &[
     &openssl_static::OpenSslStatic,
     &boringssl::BoringSsl,
     &awslc::AwsLc,
+    &ring::Ring,
     &gnutls::GnuTls,
     &go::Go,
 ];
