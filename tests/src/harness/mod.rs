@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::provider::Provider;
+use crate::provider::{HTTP1, Provider};
 
 mod account;
 mod agent;
@@ -120,9 +120,20 @@ impl Local {
     /// Starts it.
     #[expect(clippy::new_without_default, reason = "it starts a server")]
     pub fn new() -> Self {
+        Self::speaking(HTTP1)
+    }
+
+    /// Starts one that speaks these protocols.
+    pub fn speaking(protocols: &[&str]) -> Self {
         let dir = directory();
-        let provider = Provider::start(dir.path(), 0).unwrap_or_else(|e| panic!("no provider: {e}"));
+        let provider =
+            Provider::speaking(protocols, dir.path(), 0).unwrap_or_else(|e| panic!("no provider: {e}"));
         Self { provider, dir }
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A file in its directory.

@@ -4,6 +4,7 @@ mod awslc;
 mod boringssl;
 mod gnutls;
 mod go;
+mod java;
 mod openssl;
 mod openssl_static;
 mod ring;
@@ -30,4 +31,5 @@ pub const LOCATORS: &[&dyn Locator] = &[
     &ring::Ring,
     &gnutls::GnuTls,
     &go::Go,
+    &java::Java,
 ];
