@@ -192,6 +192,9 @@ pub const ACTION_SEAL: u8 = 5;
 /// [`Point::action`]: that function returns. Needed where one such function calls another.
 pub const ACTION_SEALED: u8 = 6;
 
+/// Of [`Point::peek`]: `MSG_PEEK` of recv(2), and `PR_MSG_PEEK` of NSPR.
+pub const PEEK: u64 = 2;
+
 /// [`Point::form`]: the plaintext is part of a byte stream.
 pub const FORM_STREAM: u8 = 0;
 /// [`Point::form`]: the plaintext is that of one TLS record, whose additional data is at [`Point::aad`]: five bytes in
@@ -245,6 +248,8 @@ pub struct Point {
     pub aad: Location,
     /// Its length.
     pub aad_len: Location,
+    /// Flags of the call, in which [`PEEK`] says that it shall move nothing.
+    pub peek: Location,
     /// `FORM_*`.
     pub form: u8,
     /// Zero.
@@ -360,7 +365,7 @@ mod tests {
         assert_eq!(size_of::<ProcessRecord>(), 32);
         assert_eq!(size_of::<ExecRecord>(), 40 + EXEC_PATH + EXEC_ARGUMENTS);
         assert_eq!(size_of::<Location>(), 8);
-        assert_eq!(size_of::<Point>(), 72);
+        assert_eq!(size_of::<Point>(), 80);
         assert_eq!(size_of::<Verdict>(), 16);
         assert_eq!(size_of::<ConnKey>(), 16);
         assert_eq!(size_of::<Connection>(), 72);

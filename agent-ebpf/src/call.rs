@@ -2,8 +2,8 @@
 
 use agent_common::{
     ACTION_SHUTDOWN, AT_NOTHING, CloseRecord, ConnKey, Connection, DataHeader, FLAG_HEAD, FLAG_READ_FAILED,
-    FLAG_SHUTDOWN, FLAG_UNLINKED, FORM_RECORD, FORM_STREAM, HEAD_BYTES, KIND_CLOSE, KIND_DATA, Point, Prefix,
-    RECEIVED, SENT, STAT_CALLS, STAT_CAP, STAT_EVENTS_LOST, STAT_FAULT, STAT_IGNORED, STAT_MOVED,
+    FLAG_SHUTDOWN, FLAG_UNLINKED, FORM_RECORD, FORM_STREAM, HEAD_BYTES, KIND_CLOSE, KIND_DATA, PEEK, Point,
+    Prefix, RECEIVED, SENT, STAT_CALLS, STAT_CAP, STAT_EVENTS_LOST, STAT_FAULT, STAT_IGNORED, STAT_MOVED,
     STAT_NOT_HTTP, STAT_TABLE_FULL, VERDICT_CAPTURE, VERDICT_HEADS,
 };
 use aya_ebpf::{
@@ -98,7 +98,8 @@ fn begin(ctx: &ProbeContext) -> Option<Begun> {
         // Stacks grow downwards: a call in flight of this very thread in a frame above ours is our caller
         // (OpenSSL 3.3's SSL_write_ex calls SSL_write_ex2). One in a lower frame was left without a return. Where a
         // register names the call, there is no such order, and no function that calls another one.
-        let inner = point.task.kind == AT_NOTHING
+        let inner = value(ctx, &point.peek) & PEEK != 0 // moves nothing, which comes to the same
+            || point.task.kind == AT_NOTHING
             && (*connection).thread[way] == id as u32
             && (*connection).frame[way] > at.frame;
         if !inner {

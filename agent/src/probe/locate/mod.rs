@@ -5,9 +5,11 @@ mod boringssl;
 mod gnutls;
 mod go;
 mod java;
+mod nss;
 mod openssl;
 mod openssl_static;
 mod ring;
+mod s2n;
 mod ssl_api;
 
 use super::{Elf, Finding};
@@ -30,6 +32,8 @@ pub const LOCATORS: &[&dyn Locator] = &[
     &awslc::AwsLc,
     &ring::Ring,
     &gnutls::GnuTls,
+    &nss::Nss,
+    &s2n::S2n,
     &go::Go,
     &java::Java,
 ];

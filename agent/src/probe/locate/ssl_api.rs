@@ -11,6 +11,13 @@ pub enum Role {
         /// Which way the plaintext goes.
         direction: u8,
     },
+    /// `int f(SSL *, void *buf, int num, ..., int flags)`: the same, unless the flags say that it shall only look.
+    Flagged {
+        /// Which way the plaintext goes.
+        direction: u8,
+        /// Number of the argument.
+        flags: usize,
+    },
     /// `ssize_t f(session, void *buf, size_t num, ...)`: the result is the count.
     Sized {
         /// Which way the plaintext goes.
@@ -54,6 +61,7 @@ fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset:
         ..Point::default()
     };
     let entry = |point| ProbePoint { symbol, offset, mechanism: Mechanism::Uprobe, point };
+    let mut peek = Location::default();
     let (direction, len, moved, result) = match *role {
         Role::New => {
             let conn = Location { kind: AT_REGISTER, width: 8, register: registers.result, displacement: 0 };
@@ -61,12 +69,16 @@ fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset:
             return vec![ProbePoint { symbol, offset, mechanism: Mechanism::Uretprobe, point }];
         }
         Role::End { action } => return vec![entry(Point { action, ..at_entry })],
+        Role::Flagged { direction, flags } => {
+            peek = argument(flags, 4);
+            (direction, argument(2, 4), Location::default(), 4)
+        }
         Role::Plain { direction } => (direction, argument(2, 4), Location::default(), 4),
         Role::Sized { direction } => (direction, argument(2, 8), Location::default(), 8),
         Role::Counted { direction, count } => (direction, argument(2, 8), argument(count, 8), 4),
     };
     vec![
-        entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, ..at_entry }),
+        entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, peek, ..at_entry }),
         ProbePoint {
             symbol,
             offset,
