@@ -43,7 +43,22 @@ pub enum Role {
 
 /// The probe points of such a function at a file offset.
 pub fn points(elf: &Elf<'_>, symbol: &'static str, role: &Role, offset: u64) -> Vec<ProbePoint> {
-    placed(elf.architecture(), symbol, role, inner::entry(elf, offset))
+    let at = if inner::refused(elf, offset) { elsewhere(elf, role, offset) } else { None };
+    placed(elf.architecture(), symbol, role, at.unwrap_or_else(|| inner::entry(elf, offset)))
+}
+
+/// Where the same is seen of a function at whose beginning the kernel refuses a probe: at what it calls with the same
+/// arguments, or of an end, for which the stack does not matter, a few instructions on.
+fn elsewhere(elf: &Elf<'_>, role: &Role, offset: u64) -> Option<u64> {
+    let last = match *role {
+        Role::New => return None,
+        Role::End { .. } => return inner::behind_pushes(elf, offset),
+        Role::Plain { .. } | Role::Sized { .. } => 2,
+        Role::Flagged { flags: last, .. } | Role::Counted { count: last, .. } => last,
+    };
+    let called = inner::called(elf, offset)?;
+    let handed_on = called.arguments.get(..=last)?;
+    handed_on.iter().enumerate().all(|(n, argument)| *argument == Some(n as u8)).then_some(called.offset)
 }
 
 fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset: u64) -> Vec<ProbePoint> {
