@@ -5,8 +5,11 @@ mod boringssl;
 mod gnutls;
 mod go;
 mod java;
+mod nss;
 mod openssl;
 mod openssl_static;
+mod ring;
+mod s2n;
 mod ssl_api;
 
 use super::{Elf, Finding};
@@ -33,7 +36,10 @@ pub const LOCATORS: &[&dyn Locator] = &[
     &openssl_static::OpenSslStatic,
     &boringssl::BoringSsl,
     &awslc::AwsLc,
+    &ring::Ring,
     &gnutls::GnuTls,
+    &nss::Nss,
+    &s2n::S2n,
     &go::Go,
     &java::Java,
 ];

@@ -58,7 +58,7 @@ impl Locator for OpenSsl {
             .filter_map(|((symbol, role), offset)| Some((symbol, role, (*offset)?)))
             .filter(|(_, role, _)| match role {
                 // Both directions at their shared functions, or each of the public ones.
-                Role::Plain { .. } | Role::Sized { .. } | Role::Counted { .. } => {
+                Role::Plain { .. } | Role::Flagged { .. } | Role::Sized { .. } | Role::Counted { .. } => {
                     shared.iter().any(Option::is_none)
                 }
                 Role::End { .. } | Role::New => true,
