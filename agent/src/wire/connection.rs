@@ -177,7 +177,12 @@ impl Connection {
         }
     }
 
-    /// Nothing more of it is wanted.
+    /// Does it speak HTTP/2?
+    pub fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2(_))
+    }
+
+    /// Nothing more of it is wanted: all its exchanges are declined.
     pub fn leave(&mut self) {
         self.protocol = Protocol::Unread("not wanted");
     }
