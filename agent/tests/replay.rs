@@ -131,7 +131,7 @@ fn spans_do_not_depend_on_how_the_bytes_were_moved() {
         // All encodings of each exchange, and over all exchanges each with 20 seeds.
         for (n, encoding) in Encoding::ALL.into_iter().enumerate() {
             let split = Split::Random((at / 4 + 5 * n) as u64 % 20);
-            let options = ReplayOptions { encoding, split, drop: 0.0 };
+            let options = ReplayOptions { encoding, split, ..ReplayOptions::default() };
             let moved = spans(records(exchange, id, &options));
             let context = format!("{} with {options:?}", exchange.source);
             assert_eq!(moved.len(), plain.len(), "{context}");
@@ -223,7 +223,7 @@ fn losses_take_values_away_and_make_none_up() {
         for seed in 0..6 {
             let encoding = Encoding::ALL[if seed < 3 { 0 } else { (at + seed as usize) % 4 }];
             let split = if seed == 0 { Split::Calls } else { Split::Random(seed) };
-            let options = ReplayOptions { encoding, split, drop: 0.05 };
+            let options = ReplayOptions { encoding, split, drop: 0.05, ..ReplayOptions::default() };
             let seen = spans(records(exchange, id, &options));
             let context = format!("{} with {options:?}", exchange.source);
             if seen.len() > whole.len() {
