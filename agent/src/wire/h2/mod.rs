@@ -343,6 +343,8 @@ impl Http2 {
             return;
         }
         self.newest = number;
+        // Trailers of a request that was missed, if not the request itself.
+        let fields = fields.filter(|fields| fields.kind() == Kind::Request);
         let role = if self.is_requests(Direction::Sent) { Role::Client } else { Role::Server };
         let Some(head) = fields.map(|fields| fields.request(role)) else {
             self.account.add(Counter::HeadsUnknown, 1);

@@ -502,6 +502,11 @@ fn heads_that_make_no_sense() {
         ),
         ("a response from the client", begin(vec![Out(ok(1)), Back(join(&[ok(1), last(1, "ok")]))]), ONE),
         (
+            "trailers of a request that was missed",
+            begin(vec![Out(frame(1, 5, 3, &block(&[("checksum", "x")]))), Back(join(&[ok(3), ok(1), last(1, "ok")]))]),
+            ONE,
+        ),
+        (
             "a stream that is over",
             begin(vec![Back(join(&[ok(1), last(1, "ok")])), Out(get(1, "/b")), Back(data(1, "x"))]),
             ONE,
