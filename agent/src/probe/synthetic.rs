@@ -1,5 +1,5 @@
 //! Programs that are made for tests: the smallest ELF files in which each locator finds what it looks for, for both
-//! architectures. Also the seeds of fuzzing (`fuzz/`), which includes this file as it is.
+//! architectures. Also the seeds of fuzzing: `cargo xtask fuzz` includes this file as it is.
 
 use std::collections::BTreeMap;
 
