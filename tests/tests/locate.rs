@@ -56,7 +56,7 @@ fn boringssl_for_aarch64() {
     // This one has its symbols still, which the locator does not ask.
     let library = wheel("curl_cffi==0.17.0-manylinux2014_aarch64", "_wrapper.abi3.so");
     by_symbols(&library, &holds(&library, "boringssl", &all));
-    let library = wheel("grpcio==1.85.3-manylinux2014_aarch64", "cygrpc");
+    let library = wheel("grpcio==1.85.3-manylinux2014_aarch64", "cygrpc.cpython");
     holds(&library, "boringssl", &all);
 }
 
