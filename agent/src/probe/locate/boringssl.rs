@@ -230,12 +230,11 @@ mod tests {
     /// As clang makes them of `SSLBuffer::Consume`, which checks for an underflow or does not.
     #[test]
     fn what_is_taken_on_aarch64() {
-        let taken =
-            |words: &[u32]| super::taken(&words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>());
-        assert!(taken(&[0xeb13_0129, 0xa908_250a]), "subs x9, x9, x19; stp x10, x9, [x8, #128]");
-        assert!(taken(&[0xcb13_0129, 0xf900_4509]), "sub x9, x9, x19; str x9, [x8, #136]");
-        assert!(!taken(&[0xeb0a_013f, 0xf900_451f]), "cmp x9, x10; str xzr, [x8, #136]");
-        assert!(!taken(&[0xcb13_0129, 0xf900_0be9]), "sub x9, x9, x19; str x9, [sp, #16]");
+        let consumed = |words: &[u32]| taken(&words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>());
+        assert!(consumed(&[0xeb13_0129, 0xa908_250a]), "subs x9, x9, x19; stp x10, x9, [x8, #128]");
+        assert!(consumed(&[0xcb13_0129, 0xf900_4509]), "sub x9, x9, x19; str x9, [x8, #136]");
+        assert!(!consumed(&[0xeb0a_013f, 0xf900_451f]), "cmp x9, x10; str xzr, [x8, #136]");
+        assert!(!consumed(&[0xcb13_0129, 0xf900_0be9]), "sub x9, x9, x19; str x9, [sp, #16]");
     }
 
     #[test]
