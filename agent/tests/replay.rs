@@ -146,7 +146,9 @@ fn spans_do_not_depend_on_how_the_bytes_were_moved() {
             .collect();
         // The same over HTTP/2, with an encoding each.
         let encoding = Encoding::ALL[at % 4];
-        ways.extend([Split::Calls, Split::Random(at as u64 % 20)].map(|split| (Framing::H2, encoding, split)));
+        ways.extend(
+            [Split::Calls, Split::Random(at as u64 % 20)].map(|split| (Framing::H2, encoding, split)),
+        );
         for (framing, encoding, split) in ways {
             let options = ReplayOptions { framing, encoding, split, drop: 0.0 };
             let moved = spans(records(exchange, id, &options));

@@ -6,6 +6,7 @@ mod contract;
 mod cross;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod licences;
 mod linker;
 mod lint;
@@ -17,6 +18,7 @@ mod strip;
 mod test;
 mod toolchain;
 mod venv;
+mod wheels;
 mod workspace;
 
 use anyhow::Result;
@@ -31,6 +33,7 @@ usage: cargo xtask VERB
   build [--release]                           build plainspan
   test [--ebpf-from-source] [FILTER...]       unit tests, then end to end through the kernel as root
   bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span
+  fuzz [TARGET...] [--seconds N]              fuzz what parses other people's data, a minute for each target
   lint                                        formatting, clippy, documentation, forbidden words, licences
   fmt                                         format all code
   build-ebpf [--check] [--force] [--out DIR]  renew the kept kernel objects from source; --check: are they stale?
@@ -65,6 +68,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "demo" => return demo::run(&Workspace::find()?, rest),
         "test" => return test::run(&Workspace::find()?, rest),
         "bench" => bench::run(&Workspace::find()?, rest)?,
+        "fuzz" => fuzz::run(&Workspace::find()?, rest)?,
         "fmt" => lint::fmt(&Workspace::find()?, rest)?,
         "lint" => lint::run(&Workspace::find()?, rest)?,
         other => anyhow::bail!("there is no verb `{other}`: `cargo xtask help` lists them"),

@@ -4,13 +4,13 @@
 //! run as root: without root they fail, they are never skipped.
 
 use crate::{
-    ebpf, root, run, say, venv,
+    ebpf, root, run, say, venv, wheels,
     workspace::{Executable, Workspace, must, output_of},
 };
 use anyhow::{Context, Result, bail};
 use std::{
     ffi::OsStr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -30,6 +30,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let object = from_source.then(|| ebpf::build_for_this_machine(workspace)).transpose()?;
     let object = object.as_ref().map(|path| (OBJECT, path.as_os_str()));
     let venv = venv::find_or_make(workspace)?;
+    let fetched = Fetched { wheels: wheels::find_or_fetch(workspace, &venv)?, venv };
 
     let mut failed = Vec::new();
     let mut ran = 0;
@@ -58,7 +59,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
         }
         ran += matching;
         say(&format!("end-to-end tests: {} ({matching}), as root", test.name));
-        if !end_to_end(test, &filters, &agent, &venv)? {
+        if !end_to_end(test, &filters, &agent, &fetched)? {
             failed.push(test.name.clone());
         }
     }
@@ -117,7 +118,13 @@ fn matching(test: &Executable, filters: &[&String]) -> Result<usize> {
     Ok(count(&listed))
 }
 
-fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, venv: &Path) -> Result<bool> {
+/// What the tests use and this repository does not hold.
+struct Fetched {
+    venv: PathBuf,
+    wheels: PathBuf,
+}
+
+fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, fetched: &Fetched) -> Result<bool> {
     let mut command = root::command(&test.path)?;
     // Captures see each other's clients: the tests of one program run one after the other.
     command
@@ -125,7 +132,8 @@ fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, venv: &Path)
         .arg("--test-threads=1")
         .args(filters)
         .env("PLAINSPAN_BIN", agent)
-        .env("PLAINSPAN_VENV", venv)
+        .env("PLAINSPAN_VENV", &fetched.venv)
+        .env("PLAINSPAN_WHEELS", &fetched.wheels)
         // Root would leave files behind that the user can't remove.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Outside cargo the test programs still look for their data beside their package.

@@ -18,6 +18,8 @@ mod maps;
 mod prober;
 mod programs;
 mod survey;
+#[cfg(test)]
+mod synthetic;
 
 pub use arch::{Architecture, Registers};
 pub use cache::Cache;

@@ -84,6 +84,26 @@ pub fn venv(program: &str) -> PathBuf {
     path
 }
 
+/// A file whose name begins so, of a package of `tests/binaries/wheels.txt`: `PLAINSPAN_WHEELS`, else `wheels` in the target
+/// directory.
+pub fn wheel(package: &str, name: &str) -> PathBuf {
+    let root = std::env::var_os("PLAINSPAN_WHEELS")
+        .map_or_else(|| executables().with_file_name("wheels"), PathBuf::from);
+    let dir = root.join(package);
+    find(&dir, name)
+        .unwrap_or_else(|| panic!("no {name} in {}: use `cargo xtask test`, which fetches it", dir.display()))
+}
+
+fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(dir).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return find(&path, name);
+        }
+        entry.file_name().to_str()?.starts_with(name).then_some(path)
+    })
+}
+
 /// A program of the system.
 pub fn installed(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -10,7 +10,7 @@ mod report;
 mod strings;
 
 pub use functions::{Function, Functions, Origin};
-pub use pointers::{pointers, relocated};
+pub use pointers::{Pointer, pointers, relocated};
 pub use references::{Reference, references};
 pub use report::{Report, report};
 pub use strings::{Text, beginning_with, ending_in, exactly};

@@ -41,20 +41,29 @@ pub fn relocated(elf: &Elf<'_>, mut visit: impl FnMut(u64, u64) -> bool) {
     }
 }
 
-/// What the eight bytes at each of the places hold once the file is loaded: what a relocation puts there, else what
-/// the file itself has there (programs that are not relocated, and `DT_RELR`). One pass over the relocations.
-pub fn pointers(elf: &Elf<'_>, places: impl IntoIterator<Item = u64>) -> BTreeMap<u64, u64> {
-    let mut found: BTreeMap<u64, u64> = places
+/// What eight bytes of a file hold once it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// The value.
+    pub value: u64,
+    /// Whether a relocation of `DT_RELA` puts it there. Else the file itself has it: in programs that are not relocated,
+    /// and with `DT_RELR`, but there it may be any number.
+    pub relocated: bool,
+}
+
+/// What the eight bytes at each of the places hold once the file is loaded. One pass over the relocations.
+pub fn pointers(elf: &Elf<'_>, places: impl IntoIterator<Item = u64>) -> BTreeMap<u64, Pointer> {
+    let mut found: BTreeMap<u64, Pointer> = places
         .into_iter()
         .filter_map(|place| {
-            let bytes = elf.bytes(place, 8)?;
-            Some((place, u64::from_le_bytes(bytes.try_into().ok()?)))
+            let value = u64::from_le_bytes(elf.bytes(place, 8)?.try_into().ok()?);
+            Some((place, Pointer { value, relocated: false }))
         })
         .collect();
     if !found.is_empty() {
         relocated(elf, |place, value| {
             if let Some(held) = found.get_mut(&place) {
-                *held = value;
+                *held = Pointer { value, relocated: true };
             }
             true
         });

@@ -169,8 +169,8 @@ fn taken(code: &[u8]) -> bool {
     code.chunks_exact(4).any(|word| {
         let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         let register = (word & 31) as usize;
-        if word & 0xffe0_fc00 == 0xcb00_0000 {
-            // sub x, x, x; of the stack pointer it is of another form
+        // sub or subs x, x, x; of the stack pointer it is of another form, and a comparison keeps no result
+        if word & 0xdfe0_fc00 == 0xcb00_0000 && register != 31 {
             subtracted[register] = true;
         }
         // str x, [x, #n] or stp x, x, [x, #n], not to the stack
@@ -225,6 +225,16 @@ mod tests {
                 shutdown: Some(function(8)),
             }
         );
+    }
+
+    /// As clang makes them of `SSLBuffer::Consume`, which checks for an underflow or does not.
+    #[test]
+    fn what_is_taken_on_aarch64() {
+        let consumed = |words: &[u32]| taken(&words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>());
+        assert!(consumed(&[0xeb13_0129, 0xa908_250a]), "subs x9, x9, x19; stp x10, x9, [x8, #128]");
+        assert!(consumed(&[0xcb13_0129, 0xf900_4509]), "sub x9, x9, x19; str x9, [x8, #136]");
+        assert!(!consumed(&[0xeb0a_013f, 0xf900_451f]), "cmp x9, x10; str xzr, [x8, #136]");
+        assert!(!consumed(&[0xcb13_0129, 0xf900_0be9]), "sub x9, x9, x19; str x9, [sp, #16]");
     }
 
     #[test]

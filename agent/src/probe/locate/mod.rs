@@ -11,6 +11,8 @@ mod openssl_static;
 mod ring;
 mod s2n;
 mod ssl_api;
+#[cfg(test)]
+mod tests;
 
 use super::{Elf, Finding};
 

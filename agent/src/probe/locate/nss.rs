@@ -186,9 +186,9 @@ mod tests {
         let other = with(DEFAULT, SHARED[0], 7);
         let same = with(DEFAULT, READ, SECURE[READ]);
         for tables in [[SECURE, SECURE], [accepting, DEFAULT], [SECURE, other], [SECURE, same]] {
-            assert_eq!(pairs(&laid_out(0x1000, &tables)), [[Table::default(); 2]; 0], "{tables:?}");
+            assert!(pairs(&laid_out(0x1000, &tables)).is_empty(), "{tables:?}");
         }
-        assert_eq!(pairs(&laid_out(u64::MAX - 95, &[SECURE])), [[Table::default(); 2]; 0]);
+        assert!(pairs(&laid_out(u64::MAX - 95, &[SECURE])).is_empty());
     }
 
     #[test]

@@ -41,6 +41,8 @@ struct Algorithm {
     init: u64,
     seal: u64,
     open: u64,
+    /// Whether its pointers are relocated, as all are in one program or none.
+    relocated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,13 +93,16 @@ fn tables(elf: &Elf<'_>) -> BTreeSet<Algorithm> {
     }
     let places = candidates.iter().flat_map(|(at, _)| [*at, at + 8, at + 16]);
     let pointers = code::pointers(elf, places);
-    let code = |place: u64| pointers.get(&place).copied().filter(|p| elf.file_offset(*p).is_some());
+    let code = |place: u64| pointers.get(&place).filter(|p| elf.file_offset(p.value).is_some());
     candidates
         .iter()
         .filter_map(|(at, kind)| {
             let (init, seal, open) = (code(*at)?, code(at + 8)?, code(at + 16)?);
-            let distinct = init != seal && seal != open && init != open;
-            distinct.then_some(Algorithm { kind: *kind, init, seal, open })
+            let relocated = init.relocated;
+            let alike = seal.relocated == relocated && open.relocated == relocated;
+            let distinct = init.value != seal.value && seal.value != open.value && init.value != open.value;
+            let (init, seal, open) = (init.value, seal.value, open.value);
+            (alike && distinct).then_some(Algorithm { kind: *kind, init, seal, open, relocated })
         })
         .collect()
 }
@@ -135,8 +140,10 @@ struct Cipher {
 
 /// The functions of tables that go together. `None` where there is no pair of AES tables: those are what is certain.
 fn identify(tables: &BTreeSet<Algorithm>) -> Result<Option<Vec<Cipher>>, String> {
+    // Where code begins at the address zero, any small number can pass for a pointer into it.
+    let relocated = tables.iter().any(|table| table.relocated && table.kind == Kind::Aes256Gcm);
     let mut by_functions: BTreeMap<(u64, u64), Vec<&Algorithm>> = BTreeMap::new();
-    for table in tables {
+    for table in tables.iter().filter(|table| table.relocated == relocated) {
         by_functions.entry((table.seal, table.open)).or_default().push(table);
     }
     let inits = |tables: &[&Algorithm], kind| -> Vec<u64> {
@@ -266,6 +273,7 @@ mod tests {
                 init: *init,
                 seal: *seal,
                 open: *open,
+                relocated: true,
             });
             identify(&tables.collect()).map(|found| {
                 found.map(|found| found.iter().map(|c| (c.name, c.seal, c.open)).collect::<Vec<_>>())
@@ -281,5 +289,19 @@ mod tests {
         }
         // A table more than there are copies of ring: one of them is something else.
         assert!(identified(&[small, large, chacha, (ChaCha20Poly1305, 4, 30, 31)]).is_err());
+    }
+
+    /// As in a static program for aarch64, whose first segment is all of its code.
+    #[test]
+    fn numbers_that_pass_for_pointers() {
+        let table = |kind, init, seal, open, relocated| Algorithm { kind, init, seal, open, relocated };
+        let tables = [
+            table(Kind::Aes128Gcm, 100, 110, 111, true),
+            table(Kind::Aes256Gcm, 101, 110, 111, true),
+            table(Kind::ChaCha20Poly1305, 1, 2, 3, false),
+            table(Kind::ChaCha20Poly1305, 102, 120, 121, true),
+        ];
+        let found = identify(&tables.into()).unwrap().unwrap();
+        assert_eq!(found.iter().map(|c| c.seal).collect::<Vec<_>>(), [110, 120]);
     }
 }
