@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     budget::{Budget, Gather},
-    call::{Call, CallError, Damage, Missed, Streaming, TraceContext, Transport},
+    call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
     finish::Ending,
     provider, trace, transport,
@@ -25,10 +25,14 @@ pub(super) struct Candidate {
 
 impl Candidate {
     pub(super) fn open(dialect: &dyn Dialect, head: &RequestHead, sure: bool) -> Self {
-        let at_home = provider::of_authority(head.authority.as_deref());
+        let provider = match provider::of_authority(head.authority.as_deref()) {
+            Some(provider) => provider,
+            None if head.partial && head.authority.is_none() => Provider::Unknown,
+            None => dialect.provider(),
+        };
         let call = Call {
             operation: dialect.operation(),
-            provider: at_home.unwrap_or_else(|| dialect.provider()),
+            provider,
             dialect: dialect.name(),
             ..Call::default()
         };
@@ -139,7 +143,7 @@ impl CallBuilder {
     fn response_head(&mut self, head: &ResponseHead) {
         self.damage.response.unknown |= head.partial;
         self.transport.status = Some(head.status);
-        self.transport.request_id = transport::request_id(&head.headers);
+        self.transport.request_id = transport::request_id(head);
         let stream = "text/event-stream";
         self.streaming.streamed = head
             .headers
