@@ -1,14 +1,18 @@
 //! Puts the kernel object for the target architecture where the agent embeds it: the one kept in the tree, or the
-//! one that PLAINSPAN_EBPF_OBJECT names.
+//! one that PLAINSPAN_EBPF_OBJECT names; and tells the agent which version of the locators it has.
 #![allow(clippy::print_stdout, reason = "a build script speaks to cargo on its output")]
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::{Path, PathBuf},
+};
 
 const OVERRIDE: &str = "PLAINSPAN_EBPF_OBJECT";
 
 fn main() {
     println!("cargo::rerun-if-env-changed={OVERRIDE}");
-    if let Err(error) = embed() {
+    if let Err(error) = embed().and_then(|()| fingerprint()) {
         println!("cargo::error={error}");
     }
 }
@@ -34,4 +38,29 @@ fn embed() -> Result<(), String> {
     }
     let out = PathBuf::from(variable("OUT_DIR")?).join("plainspan-ebpf.o");
     fs::write(&out, bytes).map_err(|error| format!("cannot write {}: {error}", out.display()))
+}
+
+/// A number that changes with the code that examines files: what another version found in them is not believed.
+fn fingerprint() -> Result<(), String> {
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo did not set CARGO_MANIFEST_DIR")?);
+    let mut hasher = DefaultHasher::new();
+    for part in ["src/probe", "../agent-common/src"] {
+        let part = root.join(part);
+        println!("cargo::rerun-if-changed={}", part.display());
+        sources(&part, &mut hasher).map_err(|error| format!("cannot read {}: {error}", part.display()))?;
+    }
+    println!("cargo::rustc-env=PLAINSPAN_LOCATORS={:016x}", hasher.finish());
+    Ok(())
+}
+
+fn sources(path: &Path, hasher: &mut DefaultHasher) -> std::io::Result<()> {
+    if path.is_dir() {
+        let mut entries = fs::read_dir(path)?.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        entries.sort();
+        return entries.iter().try_for_each(|entry| sources(entry, hasher));
+    }
+    path.file_name().hash(hasher);
+    fs::read(path)?.hash(hasher);
+    Ok(())
 }

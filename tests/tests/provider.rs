@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use plainspan_tests::{
     harness::{Command, Local, Receiver},
-    provider::{record::Ending, script::Death},
+    provider::{
+        HTTP2,
+        record::{Ending, Protocol},
+        script::Death,
+    },
 };
 use serde_json::json;
 
@@ -32,6 +36,32 @@ fn sdks_get_what_is_recorded() {
         assert_eq!(done[0]["texts"], json!(call.facts.texts));
         assert_eq!(done[0]["finish"], json!(call.facts.finish_reasons));
         assert_eq!(call.streamed, options.contains(&"--stream"));
+    }
+}
+
+#[test]
+fn http2_with_who_offers_it() {
+    let provider = Local::speaking(HTTP2);
+    let paths = ["/v1/chat/completions", "/v1/responses", "/v1beta/models/gemini:generateContent"];
+    let body = json!({"model": "m", "stream": true, "messages": []});
+    for path in paths {
+        // The later option wins over the one that the helper sets.
+        let command = Command::curl(&provider, path, &body).args(["--http2"]);
+        command.run().exited(0);
+    }
+    Command::curl(&provider, paths[0], &body).run().exited(0);
+    let calls = provider.calls();
+    let http2 = Protocol::Http2;
+    assert_eq!(calls.iter().map(|c| c.protocol).collect::<Vec<_>>(), [http2, http2, http2, Protocol::Http1]);
+    assert!(calls.iter().all(|c| c.status == 200 && c.ending == Ending::Complete), "{calls:#?}");
+    let connections = provider.connections();
+    assert_eq!(
+        connections.iter().map(|c| c.protocol).collect::<Vec<_>>(),
+        [http2, http2, http2, Protocol::Http1]
+    );
+    for (call, connection) in calls.iter().zip(&connections) {
+        let least = (call.request_body.len() as u64, call.response_wire_len);
+        assert!(connection.received > least.0 && connection.sent > least.1, "{connection:?} {call:?}");
     }
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod decode;
 mod error;
 mod kernel;
+mod mappings;
 mod preflight;
 mod record;
 mod scope;
@@ -15,6 +16,8 @@ mod unlinked;
 pub use decode::Decoder;
 pub use error::CaptureError;
 pub use kernel::{Config, Diagnostics, Events, Kernel, Verdict};
+pub use mappings::{Changed, Mappings};
+pub use preflight::check_machine;
 pub use record::{
     Close, CloseReason, ConnectionHasher, ConnectionId, ConnectionMap, Data, Direction, Process, Program,
     Record,

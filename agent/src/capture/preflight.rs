@@ -29,6 +29,14 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("BINPRM_INTERP", "linux_binprm", "interp"),
 ];
 
+/// Whether the agent can capture on this machine, as far as can be told without loading anything.
+///
+/// # Errors
+/// What is missing, with what to do about it.
+pub fn check_machine() -> Result<(), CaptureError> {
+    check().map(drop)
+}
+
 /// Checks the machine.
 pub(super) fn check() -> Result<Machine, CaptureError> {
     if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {

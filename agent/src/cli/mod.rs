@@ -1,6 +1,8 @@
 //! ASK: the command line, one file per verb.
 
+mod agent;
 mod child;
+mod doctor;
 mod logging;
 mod run;
 mod scans;
@@ -29,6 +31,8 @@ struct Cli {
 enum Verb {
     /// Shows the LLM calls that processes of this machine make, as they happen.
     Run(run::Args),
+    /// Tells what TLS code processes and programs hold, and whether their calls can be seen.
+    Doctor(doctor::Args),
     /// Makes spans of recorded exchanges, without a kernel or privileges.
     Replay(replay::Args),
 }
@@ -54,6 +58,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Replay(args) => replay::run(args),
     });
     match outcome {

@@ -1,7 +1,8 @@
 //! When to look again at what a process has mapped.
 //!
 //! A process maps its libraries after the exec that announces it, within milliseconds for those that it is
-//! linked with, and at any time for those that it loads itself.
+//! linked with, and at any time for those that it loads itself. Where the kernel tells of each mapping, these looks only
+//! make up for what it may have failed to tell.
 
 use std::{
     cmp::Reverse,
@@ -11,6 +12,9 @@ use std::{
 
 /// Milliseconds after an exec at which its process is looked at.
 const AFTER_EXEC: &[u64] = &[1, 5, 20, 80, 320, 1280, 5000];
+
+/// The same where the kernel tells of mappings.
+const AFTER_EXEC_TOLD: &[u64] = &[1];
 
 /// How often every process is looked at, for what was loaded late.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -22,6 +26,7 @@ const MAX_PLANNED: usize = 16_384;
 pub(super) struct Scans {
     due: BinaryHeap<Reverse<(Instant, u32, usize)>>,
     sweep: Instant,
+    after_exec: &'static [u64],
 }
 
 /// What to look at now.
@@ -34,8 +39,10 @@ pub(super) enum Look {
 }
 
 impl Scans {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { due: BinaryHeap::new(), sweep: now + SWEEP }
+    /// From now on; `told` if the kernel tells of mappings.
+    pub(super) fn new(now: Instant, told: bool) -> Self {
+        let after_exec = if told { AFTER_EXEC_TOLD } else { AFTER_EXEC };
+        Self { due: BinaryHeap::new(), sweep: now + SWEEP, after_exec }
     }
 
     /// A process has a new program.
@@ -64,10 +71,10 @@ impl Scans {
     }
 
     fn plan(&mut self, pid: u32, step: usize, now: Instant) {
-        if let Some(after) = AFTER_EXEC.get(step)
+        if let Some(after) = self.after_exec.get(step)
             && self.due.len() < MAX_PLANNED
         {
-            let before = step.checked_sub(1).map_or(0, |s| AFTER_EXEC[s]);
+            let before = step.checked_sub(1).map_or(0, |s| self.after_exec[s]);
             self.due.push(Reverse((now + Duration::from_millis(after - before), pid, step)));
         }
     }
@@ -79,21 +86,23 @@ mod tests {
 
     #[test]
     fn looks_at_a_new_program_often_at_first() {
-        let start = Instant::now();
-        let ms = |n| start + Duration::from_millis(n);
-        let mut scans = Scans::new(start);
-        scans.exec(7, start);
-        assert_eq!(scans.take(start), None);
-        assert_eq!(scans.next(), ms(1));
-        let mut looks = 0;
-        for t in 0..9000 {
-            while let Some(look) = scans.take(ms(t)) {
-                assert_eq!(look, Look::At(7));
-                looks += 1;
+        for (told, times) in [(false, AFTER_EXEC), (true, AFTER_EXEC_TOLD)] {
+            let start = Instant::now();
+            let ms = |n| start + Duration::from_millis(n);
+            let mut scans = Scans::new(start, told);
+            scans.exec(7, start);
+            assert_eq!(scans.take(start), None);
+            assert_eq!(scans.next(), ms(1));
+            let mut looks = 0;
+            for t in 0..9000 {
+                while let Some(look) = scans.take(ms(t)) {
+                    assert_eq!(look, Look::At(7));
+                    looks += 1;
+                }
             }
+            assert_eq!(looks, times.len());
+            assert_eq!(scans.take(ms(10_000)), Some(Look::AtAll));
+            assert_eq!(scans.take(ms(10_000)), None);
         }
-        assert_eq!(looks, AFTER_EXEC.len());
-        assert_eq!(scans.take(ms(10_000)), Some(Look::AtAll));
-        assert_eq!(scans.take(ms(10_000)), None);
     }
 }

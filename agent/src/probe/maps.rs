@@ -8,38 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::identity::Identity;
+
 /// Most bytes of a maps file that are read: a process can have 65,530 mappings by default, and make its
 /// paths long.
 const MAX_BYTES: u64 = 16 << 20;
-
-/// A file, however it is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId {
-    /// Device.
-    pub device: u64,
-    /// Inode.
-    pub inode: u64,
-}
-
-/// `OVERLAYFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
-const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
-
-impl FileId {
-    /// The identity of the file at `path`, whose metadata is `found`.
-    ///
-    /// Containers of one image share its files, and the kernel places a probe in all of them at once, but each one's
-    /// overlay gives them a device number of its own. There the age and the size stand for the device.
-    pub fn new(path: &Path, found: &std::fs::Metadata) -> Self {
-        let overlaid = rustix::fs::statfs(path).is_ok_and(|s| s.f_type == OVERLAY);
-        let device = if overlaid { Self::shared(found) } else { found.dev() };
-        Self { device, inode: found.ino() }
-    }
-
-    fn shared(found: &std::fs::Metadata) -> u64 {
-        let age = (found.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(found.mtime_nsec() as u64);
-        (age.rotate_left(20) ^ found.size()) | 1 << 63
-    }
-}
 
 /// A file that a process has mapped for execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,19 +29,19 @@ impl Mapped {
     /// A path by which the agent reaches this very file, and its identity. The path leads through the
     /// process's own root, for it may live in another mount namespace; a file that was deleted or replaced
     /// since is reached through the mapping itself.
-    pub fn reach(&self, proc_root: &Path, pid: u32) -> io::Result<(PathBuf, FileId)> {
+    pub fn reach(&self, proc_root: &Path, pid: u32) -> io::Result<(PathBuf, Identity)> {
         let process = proc_root.join(pid.to_string());
         let relative = self.path.strip_prefix("/").unwrap_or(&self.path);
         let through_root = process.join("root").join(relative);
         if let Ok(found) = std::fs::metadata(&through_root)
             && found.ino() == self.inode
         {
-            let id = FileId::new(&through_root, &found);
+            let id = Identity::new(&through_root, &found);
             return Ok((through_root, id));
         }
         let through_mapping = process.join("map_files").join(&self.range);
         let found = std::fs::metadata(&through_mapping)?;
-        let id = FileId::new(&through_mapping, &found);
+        let id = Identity::new(&through_mapping, &found);
         Ok((through_mapping, id))
     }
 }
@@ -133,22 +106,6 @@ garbage
         assert_eq!(found[1].range, "7f0000002000-7f0000003000");
     }
 
-    /// Needs an overlay to show itself whole; what stands for the device there is tested here.
-    #[test]
-    fn files_of_one_layer_are_one_file() {
-        let path = std::env::temp_dir().join(format!("plainspan-layer-{}", std::process::id()));
-        let shared = || FileId::shared(&std::fs::metadata(&path).unwrap());
-        std::fs::write(&path, "a").unwrap();
-        let first = shared();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        assert_eq!(shared(), first, "neither content nor age changed");
-        std::fs::write(&path, "ab").unwrap();
-        assert_ne!(shared(), first);
-        let plain = std::fs::metadata("/proc/self/exe").unwrap();
-        assert_eq!(FileId::new(Path::new("/proc/self/exe"), &plain).inode, plain.ino());
-        std::fs::remove_file(path).unwrap();
-    }
-
     #[test]
     fn own_mappings_are_reachable() {
         let proc_root = Path::new("/proc");
@@ -156,6 +113,6 @@ garbage
         let files = executable_files(proc_root, pid).unwrap();
         assert!(!files.is_empty());
         let (path, id) = files[0].reach(proc_root, pid).unwrap();
-        assert_eq!(std::fs::metadata(path).unwrap().ino(), id.inode);
+        assert_eq!(std::fs::metadata(path).unwrap().ino(), id.file.inode);
     }
 }

@@ -1,21 +1,31 @@
 //! WHERE: processes and their mapped files, which TLS code is in them, and the probes attached to it.
 //!
 //! Probes are attached to files (device and inode), once per file however many processes map it, and go
-//! when the last of these processes does. Which code a file holds is found by [`locate`]; how a probe is
+//! a while after the last of these processes. Which code a file holds is found by [`locate`]; how a probe is
 //! placed is the business of whoever implements [`Attach`].
 
 mod arch;
+mod cache;
 pub mod code;
 mod elf;
+mod examine;
+mod examiner;
+mod identity;
 mod inner;
+mod libraries;
 pub mod locate;
 mod maps;
 mod prober;
 mod programs;
+mod survey;
 
 pub use arch::{Architecture, Registers};
+pub use cache::Cache;
 pub use elf::{Elf, ElfError, Segment, WINDOW};
-pub use prober::{Attach, AttachError, FileReport, LinkId, Prober};
+pub use examine::{Examined, Refusal};
+pub use examiner::Done;
+pub use prober::{Attach, AttachError, LinkId, Prober};
+pub use survey::{Survey, Surveyed};
 
 use agent_common::Point;
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -32,6 +32,11 @@ impl Command {
         Self { program: installed(program), args: Vec::new(), env: Vec::new() }
     }
 
+    /// The program at a path.
+    pub fn at(program: PathBuf) -> Self {
+        Self { program, args: Vec::new(), env: Vec::new() }
+    }
+
     /// A script of `sh`.
     pub fn shell(script: &str) -> Self {
         Self::new("sh").args(["-c", script])
@@ -45,6 +50,19 @@ impl Command {
     /// The official Anthropic SDK; see `tests/clients/anthropic_client.py` for its options.
     pub fn anthropic(provider: &Provider, model: &str) -> Self {
         Self::python("anthropic_client.py", provider, model)
+    }
+
+    /// Posts on request only, and loads TLS as late; see `tests/clients/late_client.py` for its options. It finds the
+    /// library in `libraries`, else the system's.
+    pub fn late(provider: &Provider, libraries: Option<&Path>) -> Self {
+        let script = workspace().join("tests/clients/late_client.py");
+        let command = Self { program: venv("python"), args: vec![script.into()], env: Vec::new() }
+            .args(["--port", &provider.port().to_string()])
+            .env("SSL_CERT_FILE", provider.ca());
+        match libraries {
+            Some(directory) => command.env("LD_LIBRARY_PATH", directory),
+            None => command,
+        }
     }
 
     fn python(script: &str, provider: &Provider, model: &str) -> Self {

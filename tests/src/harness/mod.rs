@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::provider::Provider;
+use crate::provider::{HTTP1, Provider};
 
 mod account;
 mod agent;
@@ -60,6 +60,13 @@ pub fn plainspan() -> PathBuf {
         "no agent at {}: run `cargo build -p plainspan`, or set PLAINSPAN_BIN, or use `cargo xtask test`",
         path.display()
     );
+    path
+}
+
+/// A client of this package's own.
+pub fn built(program: &str) -> PathBuf {
+    let path = executables().join(program);
+    assert!(path.is_file(), "no {}: use `cargo xtask test`, which builds it", path.display());
     path
 }
 
@@ -113,9 +120,20 @@ impl Local {
     /// Starts it.
     #[expect(clippy::new_without_default, reason = "it starts a server")]
     pub fn new() -> Self {
+        Self::speaking(HTTP1)
+    }
+
+    /// Starts one that speaks these protocols.
+    pub fn speaking(protocols: &[&str]) -> Self {
         let dir = directory();
-        let provider = Provider::start(dir.path(), 0).unwrap_or_else(|e| panic!("no provider: {e}"));
+        let provider =
+            Provider::speaking(protocols, dir.path(), 0).unwrap_or_else(|e| panic!("no provider: {e}"));
         Self { provider, dir }
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A file in its directory.

@@ -1,6 +1,7 @@
-//! A local provider over TLS: OpenAI Chat Completions and Anthropic Messages over HTTP/1.1, plain and
-//! streamed, as the real APIs answer. The request's model steers it ([`script::Script`]); it records what it
-//! was sent and what it sent ([`record::Exchange`]).
+//! A local provider over TLS: OpenAI Chat Completions and Responses, Anthropic Messages and Google's
+//! generateContent, plain and streamed, over HTTP/1.1 and, where asked for, HTTP/2 and WebSockets, as the real APIs
+//! answer. The request's model steers it ([`script::Script`]); it records what it was sent and what it sent
+//! ([`record::Exchange`]), and counts the bytes of each connection ([`record::Connection`]).
 
 use std::{
     error::Error,
@@ -19,13 +20,18 @@ use tokio_rustls::TlsAcceptor;
 pub mod answer;
 mod anthropic;
 mod body;
+mod counted;
+mod google;
 mod openai;
 pub mod record;
+mod responses;
+mod routes;
 pub mod script;
 mod server;
 mod tls;
+mod websocket;
 
-use record::{Exchange, Moved};
+use record::{Connection, Exchange, Moved};
 
 /// A word in every completion's text: where no content may be, it may not be.
 pub const REPLY_MARK: &str = "kingfisher-in-the-reply";
@@ -34,14 +40,42 @@ pub const REPLY_MARK: &str = "kingfisher-in-the-reply";
 struct Shared {
     exchanges: Mutex<Vec<Exchange>>,
     changed: Condvar,
-    moved: Mutex<Moved>,
+    connections: Mutex<Vec<Connection>>,
 }
 
 impl Shared {
     fn exchanges(&self) -> MutexGuard<'_, Vec<Exchange>> {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters an exchange, and returns its number.
+    fn open(&self, mut exchange: Exchange) -> u64 {
+        let mut exchanges = self.exchanges();
+        let number = exchanges.len() as u64 + 1;
+        exchange.number = number;
+        exchanges.push(exchange);
+        drop(exchanges);
+        self.changed.notify_all();
+        number
+    }
+
+    /// Changes the record of an exchange.
+    fn update(&self, number: u64, change: impl FnOnce(&mut Exchange)) {
+        if let Some(exchange) = self.exchanges().get_mut(number as usize - 1) {
+            change(exchange);
+        }
+        self.changed.notify_all();
+    }
 }
+
+/// Protocols that a provider agrees to, as ALPN calls them (RFC 7301; RFC 9113, section 3.1), the preferred one first.
+pub const HTTP1: &[&str] = &["http/1.1"];
+/// HTTP/2 with clients that offer it, HTTP/1.1 with all others.
+pub const HTTP2: &[&str] = &["h2", "http/1.1"];
 
 /// A running provider; it ends when this is dropped.
 pub struct Provider {
@@ -55,7 +89,12 @@ impl Provider {
     /// Starts one on the loopback address, on `port` or any if that is 0, and writes the certificate of its
     /// authority to `ca.pem` in `dir`.
     pub fn start(dir: &Path, port: u16) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let (config, ca_pem) = tls::identity()?;
+        Self::speaking(HTTP1, dir, port)
+    }
+
+    /// The same with other protocols.
+    pub fn speaking(protocols: &[&str], dir: &Path, port: u16) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let (config, ca_pem) = tls::identity(protocols)?;
         let ca = dir.join("ca.pem");
         std::fs::write(&ca, ca_pem).map_err(|e| format!("can't write {}: {e}", ca.display()))?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -94,9 +133,18 @@ impl Provider {
         self.exchanges().into_iter().filter(Exchange::is_call).collect()
     }
 
+    /// Every connection so far, in the order of acceptance.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.shared.connections().clone()
+    }
+
     /// Plaintext bytes moved so far.
     pub fn moved(&self) -> Moved {
-        *self.shared.moved.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections().iter().fold(Moved::default(), |sum, connection| Moved {
+            connections: sum.connections + 1,
+            received: sum.received + connection.received,
+            sent: sum.sent + connection.sent,
+        })
     }
 
     /// Waits until the exchanges satisfy `ready`; `false` if they did not in time.

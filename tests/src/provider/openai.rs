@@ -35,7 +35,8 @@ pub fn answer(number: u64, authorized: bool, body: &[u8]) -> Answer {
         .with("openai-processing-ms", "17")
 }
 
-fn error(status: u16, message: &str) -> Answer {
+/// The answer of an error, the same in both of OpenAI's APIs.
+pub fn error(status: u16, message: &str) -> Answer {
     let (kind, code) = match status {
         400 => ("invalid_request_error", Some("context_length_exceeded")),
         401 => ("invalid_request_error", Some("invalid_api_key")),

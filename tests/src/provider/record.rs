@@ -17,6 +17,18 @@ pub enum Ending {
     ClientGone,
 }
 
+/// What an exchange was framed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Messages of a WebSocket that was opened over HTTP/1.1.
+    WebSocket,
+}
+
 /// Tokens as the answer tells them; input includes cached tokens whatever the API's own way of counting is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -62,6 +74,8 @@ pub struct Exchange {
     pub connection: u64,
     /// Port of the client's side of the connection.
     pub peer_port: u16,
+    /// What it was framed in.
+    pub protocol: Protocol,
     /// Method.
     pub method: String,
     /// Path with query.
@@ -105,9 +119,17 @@ impl Exchange {
         serde_json::from_slice(&self.request_body).unwrap_or_default()
     }
 
-    /// Is it an LLM call?
+    /// Is it an LLM call? Those on a WebSocket have the method and path of its opening handshake.
     pub fn is_call(&self) -> bool {
-        self.method == "POST" && matches!(self.path.as_str(), "/v1/chat/completions" | "/v1/messages")
+        let path = self.path.split('?').next().unwrap_or_default();
+        match self.protocol {
+            Protocol::WebSocket => true,
+            Protocol::Http1 | Protocol::Http2 => {
+                self.method == "POST"
+                    && (matches!(path, "/v1/chat/completions" | "/v1/messages" | "/v1/responses")
+                        || super::google::model(path).is_some())
+            }
+        }
     }
 }
 
@@ -116,6 +138,19 @@ impl Exchange {
 pub struct Moved {
     /// Connections accepted.
     pub connections: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+}
+
+/// The same of one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Port of the client's side.
+    pub peer_port: u16,
+    /// What the two sides agreed on; a WebSocket begins as HTTP/1.1.
+    pub protocol: Protocol,
     /// Bytes received.
     pub received: u64,
     /// Bytes sent.

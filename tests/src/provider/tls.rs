@@ -12,8 +12,8 @@ use tokio_rustls::rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// The server's configuration, and the authority's certificate as PEM for the clients.
-pub fn identity() -> Result<(ServerConfig, String), Box<dyn Error + Send + Sync>> {
+/// The server's configuration for these protocols of ALPN, and the authority's certificate as PEM for the clients.
+pub fn identity(protocols: &[&str]) -> Result<(ServerConfig, String), Box<dyn Error + Send + Sync>> {
     let mut ca = CertificateParams::default();
     ca.distinguished_name.push(DnType::CommonName, "plainspan test authority");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -36,6 +36,6 @@ pub fn identity() -> Result<(ServerConfig, String), Box<dyn Error + Send + Sync>
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok((config, ca_pem))
 }

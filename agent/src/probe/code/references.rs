@@ -48,18 +48,41 @@ pub fn references(elf: &Elf<'_>, targets: &[u64]) -> Vec<Reference> {
 /// How much of the next window is needed: longest distance between `adrp` and `add`, and the length of a displacement.
 const OVERLAP: usize = 4 * PAIR_DISTANCE;
 
+/// Positions that are looked at together.
+const BLOCK: usize = 64;
+
 /// RIP-relative operands: a displacement of 32 bits, counted from the end of the instruction, which nearly always is
 /// the end of the displacement (Intel SDM, volume 2, 2.2.1.6).
 fn relative(address: u64, window: &[u8], first: u64, last: u64, hit: &mut impl FnMut(usize, u64)) {
     let span = last - first;
     // Of position p: address + p + 4 + displacement - first <= span.
     let base = address.wrapping_add(4).wrapping_sub(first);
-    for (p, bytes) in window.windows(4).enumerate() {
-        let displacement = i64::from(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])) as u64;
+    let mut exact = |p: usize, bytes: &[u8; 4]| {
+        let displacement = i64::from(i32::from_le_bytes(*bytes)) as u64;
         let within = base.wrapping_add(p as u64).wrapping_add(displacement);
         if within <= span {
             hit(p, first + within);
         }
+    };
+    // In a block, the lower halves of the sums are looked at without a branch: nearly always there is nothing.
+    let (low_span, block_bytes) = (u32::try_from(span).unwrap_or(u32::MAX), BLOCK + 3);
+    let mut at = 0;
+    while let Some(block) = window.get(at..at + block_bytes) {
+        let low_base = base.wrapping_add(at as u64) as u32;
+        let mut any = false;
+        for p in 0..BLOCK {
+            let displacement = u32::from_le_bytes([block[p], block[p + 1], block[p + 2], block[p + 3]]);
+            any |= low_base.wrapping_add(p as u32).wrapping_add(displacement) <= low_span;
+        }
+        if any {
+            for (p, bytes) in block.windows(4).enumerate() {
+                exact(at + p, &[bytes[0], bytes[1], bytes[2], bytes[3]]);
+            }
+        }
+        at += BLOCK;
+    }
+    for (p, bytes) in window.get(at..).unwrap_or_default().windows(4).enumerate() {
+        exact(at + p, &[bytes[0], bytes[1], bytes[2], bytes[3]]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use memchr::memmem::Finder;
 
-use crate::probe::{Elf, WINDOW};
+use crate::probe::{Elf, Segment, WINDOW};
 
 /// Most strings that are returned. What is looked for occurs once or twice.
 const MAX_FOUND: usize = 64;
@@ -59,7 +59,7 @@ pub fn beginning_with(elf: &Elf<'_>, prefix: &[u8]) -> Vec<Text> {
 fn search(elf: &Elf<'_>, needle: &[u8], mut hit: impl FnMut(u64) -> bool) {
     let finder = Finder::new(needle);
     let mut go_on = true;
-    for segment in elf.segments() {
+    for segment in elf.segments().iter().filter(|segment| may_hold_data(segment)) {
         // A segment that can't be read has nothing to be found in.
         let _ = elf.windows(segment, needle.len() - 1, |address, window| {
             for at in finder.find_iter(window).take_while(|at| *at < WINDOW) {
@@ -71,6 +71,12 @@ fn search(elf: &Elf<'_>, needle: &[u8], mut hit: impl FnMut(u64) -> bool) {
             break;
         }
     }
+}
+
+/// A linker puts constants beside code only where it makes one segment of both, and that one begins with the file's
+/// header (GNU ld's `-z noseparate-code`). Any other segment that is executed is code alone, and most of a large file.
+fn may_hold_data(segment: &Segment) -> bool {
+    !segment.executable || segment.offset == 0
 }
 
 /// The whole string whose last bytes are `suffix`, at the address.
