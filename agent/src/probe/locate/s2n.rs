@@ -36,11 +36,7 @@ impl Locator for S2n {
         let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
         let found: Vec<(&'static str, &Role, u64)> = FUNCTIONS
             .iter()
-<<<<<<< HEAD
-            .zip(elf.functions(&names, 2))
-=======
             .zip(elf.functions(&names, names.len()))
->>>>>>> main
             .filter_map(|((symbol, role), offset)| Some((*symbol, role, offset?)))
             .collect();
         let defined: Vec<&str> = found.iter().map(|f| f.0).collect();
