@@ -146,7 +146,9 @@ fn spans_do_not_depend_on_how_the_bytes_were_moved() {
             .collect();
         // The same over HTTP/2, with an encoding each.
         let encoding = Encoding::ALL[at % 4];
-        ways.extend([Split::Calls, Split::Random(at as u64 % 20)].map(|split| (Framing::H2, encoding, split)));
+        ways.extend(
+            [Split::Calls, Split::Random(at as u64 % 20)].map(|split| (Framing::H2, encoding, split)),
+        );
         for (framing, encoding, split) in ways {
             let options = ReplayOptions { framing, encoding, split, drop: 0.0 };
             let moved = spans(records(exchange, id, &options));
@@ -402,7 +404,11 @@ fn exchanges_that_share_an_http2_connection_are_told_apart() {
                     match &whole[number - 1] {
                         None => wrong.push(format!("{context}: a call that was none")),
                         Some(whole) => {
-                            wrong.extend(Some(of(whole)).filter(|w| !w.is_empty()).map(|w| format!("{context}: {w:?}")));
+                            wrong.extend(
+                                Some(of(whole))
+                                    .filter(|w| !w.is_empty())
+                                    .map(|w| format!("{context}: {w:?}")),
+                            );
                         }
                     }
                 } else {

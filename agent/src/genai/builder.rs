@@ -30,12 +30,8 @@ impl Candidate {
             None if head.partial && head.authority.is_none() => Provider::Unknown,
             None => dialect.provider(),
         };
-        let call = Call {
-            operation: dialect.operation(),
-            provider,
-            dialect: dialect.name(),
-            ..Call::default()
-        };
+        let call =
+            Call { operation: dialect.operation(), provider, dialect: dialect.name(), ..Call::default() };
         Self { fold: dialect.open(head), sure, call }
     }
 }

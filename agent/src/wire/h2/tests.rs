@@ -503,7 +503,10 @@ fn heads_that_make_no_sense() {
         ("a response from the client", begin(vec![Out(ok(1)), Back(join(&[ok(1), last(1, "ok")]))]), ONE),
         (
             "trailers of a request that was missed",
-            begin(vec![Out(frame(1, 5, 3, &block(&[("checksum", "x")]))), Back(join(&[ok(3), ok(1), last(1, "ok")]))]),
+            begin(vec![
+                Out(frame(1, 5, 3, &block(&[("checksum", "x")]))),
+                Back(join(&[ok(3), ok(1), last(1, "ok")])),
+            ]),
             ONE,
         ),
         (
