@@ -127,13 +127,13 @@ fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
         let mut mark =
             |headers: &crate::wire::Headers| heard.marks.extend(headers.get("x").map(str::to_owned));
         match event.kind {
-            EventKind::RequestHead(head) => {
-                mark(&head.headers);
-                (heard.path, heard.partial) = (head.path.into(), head.partial);
+            EventKind::RequestHead(request) => {
+                mark(&request.headers);
+                (heard.path, heard.partial) = (request.path.into(), request.partial);
             }
-            EventKind::ResponseHead(head) => {
-                mark(&head.headers);
-                heard.partial |= head.partial;
+            EventKind::ResponseHead(response) => {
+                mark(&response.headers);
+                heard.partial |= response.partial;
             }
             EventKind::RequestBody(Body::Bytes(bytes)) => heard.request.extend_from_slice(&bytes),
             EventKind::ResponseBody(Body::Bytes(bytes)) => heard.response.extend_from_slice(&bytes),
@@ -235,7 +235,7 @@ proptest! {
         for (id, heard) in hear(out) {
             prop_assert!(heard.end.is_some());
             // Whose it is, by the first that tells it.
-            let told = heard.path.bytes().nth(1).into_iter().chain(heard.marks.iter().flat_map(|m| m.bytes()));
+            let told = heard.path.as_bytes().get(1).copied().into_iter().chain(heard.marks.iter().flat_map(|m| m.bytes()));
             let mut told = told.chain(heard.request.iter().copied()).chain(heard.response.iter().copied());
             if let Some(letter) = told.next() {
                 prop_assert!(told.all(|byte| byte == letter), "exchange {} has parts of another: {:?}", id, heard);
