@@ -184,7 +184,12 @@ fn is_lesser(seen: &BTreeMap<&str, &Value>, key: &str, whole: Option<&Value>) ->
     if key.starts_with("plainspan.capture.") || is(names::PLAINSPAN_CONTENT_CUT.name()) {
         return true;
     }
+    let provider = [names::GEN_AI_PROVIDER_NAME.name(), names::GEN_AI_SYSTEM.name()];
     match (seen[key], whole) {
+        // The host was named in what is lost.
+        (Value::String(unknown), _) if provider.contains(&key) => {
+            unknown == "unknown" && !seen.contains_key(names::SERVER_ADDRESS.name())
+        }
         (Value::String(ended), _) if is(names::PLAINSPAN_CALL_ENDED.name()) => ended != "complete",
         // The status, where the error's own name is lost.
         (Value::String(error), Some(_)) if is(names::ERROR_TYPE.name()) => {
@@ -355,6 +360,74 @@ fn losses_on_a_kept_connection_mix_no_calls_up() {
         wrong.iter().map(String::as_str).take(20).collect::<Vec<_>>().join("\n")
     );
     assert!(found > 1000, "{found} calls");
+}
+
+/// Names an exchange by its number in a `traceparent` of its own, which is how its span is told from others.
+fn marked(exchange: &Exchange, number: usize) -> Exchange {
+    let mut marked = exchange.clone();
+    marked.request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("traceparent"));
+    let parent = format!("00-{:032x}-{:016x}-01", number + 1, number + 1);
+    marked.request.headers.push(("traceparent".to_owned(), parent));
+    marked
+}
+
+#[test]
+fn exchanges_that_share_an_http2_connection_are_told_apart() {
+    let mut exchanges = exchanges();
+    exchanges.retain(|exchange| exchange.response.status != 101 && exchange.request.method != "CONNECT");
+    let whole = each(&exchanges, |at, exchange| {
+        let exchange = marked(exchange, at % 8);
+        spans(records(&exchange, ConnectionId(at as u64), &ReplayOptions::default())).pop()
+    });
+    let shared: Vec<_> = exchanges
+        .chunks(8)
+        .map(|part| part.iter().enumerate().map(|(at, exchange)| marked(exchange, at)).collect::<Vec<_>>())
+        .collect();
+    let (mut wrong, mut found, mut nameless) = (Vec::new(), [0, 0], 0);
+    for (at, exchanges) in shared.iter().enumerate() {
+        let whole = &whole[at * 8..][..exchanges.len()];
+        for (seed, drop) in [(1, 0.0), (2, 0.0), (3, 0.02), (4, 0.05), (5, 0.05)] {
+            let split = if seed == 4 { Split::Calls } else { Split::Random(seed * 100 + at as u64) };
+            let encoding = Encoding::ALL[(at + seed as usize) % 4];
+            let options = ReplayOptions { framing: Framing::H2, encoding, split, drop };
+            let seen = spans(records_of_all(exchanges, ConnectionId(at as u64), &options));
+            let context = format!("connection {at} with {options:?}");
+            if drop == 0.0 {
+                assert_eq!(seen.len(), whole.iter().flatten().count(), "{context}");
+            }
+            for seen in seen {
+                let number = u128::from_be_bytes(seen.trace_id) as usize;
+                let named = seen.parent_span_id.is_some();
+                let of = |whole: &Span| made_up(&Span { span_id: whole.span_id, ..seen.clone() }, whole);
+                if named {
+                    found[usize::from(drop > 0.0)] += 1;
+                    match &whole[number - 1] {
+                        None => wrong.push(format!("{context}: a call that was none")),
+                        Some(whole) => {
+                            wrong.extend(
+                                Some(of(whole))
+                                    .filter(|w| !w.is_empty())
+                                    .map(|w| format!("{context}: {w:?}")),
+                            );
+                        }
+                    }
+                } else {
+                    // Its own name is among what was lost.
+                    nameless += 1;
+                    if drop == 0.0 || !whole.iter().flatten().any(|whole| of(whole).is_empty()) {
+                        wrong.push(format!("{context}: {seen:?} is of none"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.iter().map(String::as_str).take(20).collect::<Vec<_>>().join("\n")
+    );
+    assert!(found[0] > 1000 && found[1] > 1000 && nameless > 10, "{found:?} named, {nameless} not");
 }
 
 #[test]

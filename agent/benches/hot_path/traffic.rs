@@ -133,6 +133,43 @@ pub fn sse_call(conn: u64, events: usize, gzip: bool) -> Traffic {
     traffic.call(abi::RECEIVED, &chunk(&end)).call(abi::RECEIVED, b"0\r\n\r\n").close()
 }
 
+/// The same over HTTP/2, each event in a frame and a library call of its own.
+pub fn http2_call(conn: u64, events: usize) -> Traffic {
+    let body = question(true, "Hello!");
+    let (host, path) = CHAT;
+    let head =
+        [(":method", "POST"), (":path", path), (":authority", host), ("content-type", "application/json")];
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, &[])[..]].concat();
+    let mut traffic = Traffic::new(conn)
+        .call(abi::SENT, &preface)
+        .call(abi::SENT, &frame(1, 4, 1, &block(&head)))
+        .call(abi::SENT, &frame(0, 1, 1, &body))
+        .call(abi::RECEIVED, &frame(4, 0, 0, &[]))
+        .call(
+            abi::RECEIVED,
+            &frame(1, 4, 1, &block(&[(":status", "200"), ("content-type", "text/event-stream")])),
+        );
+    for n in 1..=events {
+        let event = format!("data: {}\n\n", if n == events { LAST } else { TOKEN });
+        traffic = traffic.call(abi::RECEIVED, &frame(0, 0, 1, event.as_bytes()));
+    }
+    traffic.call(abi::RECEIVED, &frame(0, 1, 1, b"data: [DONE]\n\n")).close()
+}
+
+/// A frame (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let len = (payload.len() as u32).to_be_bytes();
+    [&len[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// A header block of literals (RFC 7541, section 6.2.1).
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let literal = |(name, value): &(&str, &str)| {
+        [&[0x40, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+    };
+    fields.iter().flat_map(literal).collect()
+}
+
 /// An exchange that is no LLM call, with an answer of so many records.
 pub fn other(conn: u64, records: usize) -> Traffic {
     let body = vec![b'x'; records * abi::CHUNK];

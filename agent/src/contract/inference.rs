@@ -250,6 +250,7 @@ fn provider(provider: Provider) -> names::GenAiProviderName {
         Provider::MoonshotAi => Name::MoonshotAi,
         Provider::Perplexity => Name::Perplexity,
         Provider::XAi => Name::XAi,
+        Provider::Unknown => Name::Unknown,
     }
 }
 

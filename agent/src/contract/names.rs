@@ -325,6 +325,8 @@ pub enum GenAiProviderName {
     Perplexity,
     /// xAI.
     XAi,
+    /// The host that was called was named in bytes that were missed.
+    Unknown,
     /// Another value, as it came.
     Unlisted(String),
 }
@@ -342,6 +344,7 @@ impl Text for GenAiProviderName {
             Self::MoonshotAi => "moonshot_ai".to_owned(),
             Self::Perplexity => "perplexity".to_owned(),
             Self::XAi => "x_ai".to_owned(),
+            Self::Unknown => "unknown".to_owned(),
             Self::Unlisted(value) => value,
         }
     }
@@ -603,7 +606,7 @@ pub static ATTRIBUTES: [AttributeDef; 74] = [
     AttributeDef {
         name: "gen_ai.provider.name",
         kind: ValueKind::String,
-        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai"],
+        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "unknown"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     budget::{Budget, Gather},
-    call::{Call, CallError, Damage, Missed, Streaming, TraceContext, Transport},
+    call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
     finish::Ending,
     provider, trace, transport,
@@ -25,13 +25,13 @@ pub(super) struct Candidate {
 
 impl Candidate {
     pub(super) fn open(dialect: &dyn Dialect, head: &RequestHead, sure: bool) -> Self {
-        let at_home = provider::of_authority(head.authority.as_deref());
-        let call = Call {
-            operation: dialect.operation(),
-            provider: at_home.unwrap_or_else(|| dialect.provider()),
-            dialect: dialect.name(),
-            ..Call::default()
+        let provider = match provider::of_authority(head.authority.as_deref()) {
+            Some(provider) => provider,
+            None if head.partial && head.authority.is_none() => Provider::Unknown,
+            None => dialect.provider(),
         };
+        let call =
+            Call { operation: dialect.operation(), provider, dialect: dialect.name(), ..Call::default() };
         Self { fold: dialect.open(head), sure, call }
     }
 }
@@ -139,7 +139,7 @@ impl CallBuilder {
     fn response_head(&mut self, head: &ResponseHead) {
         self.damage.response.unknown |= head.partial;
         self.transport.status = Some(head.status);
-        self.transport.request_id = transport::request_id(&head.headers);
+        self.transport.request_id = transport::request_id(head);
         let stream = "text/event-stream";
         self.streaming.streamed = head
             .headers

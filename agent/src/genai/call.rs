@@ -49,6 +49,8 @@ pub enum Provider {
     Perplexity,
     /// xAI.
     XAi,
+    /// The host was named in bytes that were missed.
+    Unknown,
 }
 
 /// `gen_ai.output.type`: what the request asks for.

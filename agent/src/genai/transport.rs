@@ -1,7 +1,7 @@
 //! The HTTP around a call.
 
 use super::{call::Transport, text};
-use crate::wire::{Headers, RequestHead};
+use crate::wire::{Headers, RequestHead, ResponseHead};
 
 /// Header fields in which providers name a request: OpenAI and most others, Anthropic, Azure's gateway.
 const REQUEST_ID: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"];
@@ -27,9 +27,10 @@ pub(super) fn of_request(head: &RequestHead) -> Transport {
     }
 }
 
-/// The provider's id of the request.
-pub(super) fn request_id(headers: &Headers) -> Option<String> {
-    REQUEST_ID.iter().find_map(|name| value(headers, name))
+/// The provider's id of the request. In a partial head the one that comes first may be what is unknown.
+pub(super) fn request_id(head: &ResponseHead) -> Option<String> {
+    let names = if head.partial { &REQUEST_ID[..1] } else { &REQUEST_ID[..] };
+    names.iter().find_map(|name| value(&head.headers, name))
 }
 
 fn value(headers: &Headers, name: &str) -> Option<String> {

@@ -97,7 +97,9 @@ impl Boundary {
         self.scanned -= gone;
         for places in [&mut self.starts, &mut self.candidates] {
             places.retain(|at| *at >= gone);
-            places.iter_mut().for_each(|at| *at -= gone);
+            for at in places {
+                *at -= gone;
+            }
         }
         gone as u64
     }

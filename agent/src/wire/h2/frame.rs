@@ -170,9 +170,11 @@ mod tests {
     use super::*;
 
     fn head(len: u32, kind: u8, flags: u8, stream: u32) -> [u8; HEAD] {
-        let [_, a, b, c] = len.to_be_bytes();
-        let [d, e, f, g] = stream.to_be_bytes();
-        [a, b, c, kind, flags, d, e, f, g]
+        let mut head = [0; HEAD];
+        head[..3].copy_from_slice(&len.to_be_bytes()[1..]);
+        (head[3], head[4]) = (kind, flags);
+        head[5..].copy_from_slice(&stream.to_be_bytes());
+        head
     }
 
     #[test]
@@ -219,16 +221,15 @@ mod tests {
     fn chains() {
         let ping = [&head(8, PING, 0, 0)[..], &[1; 8]].concat();
         let data = head(100, DATA, 0, 1);
-        let table: [(&[&[u8]], (u32, bool, bool)); 6] = [
-            (&[&ping], (1, true, false)),
-            (&[&ping, &ping, &data[..5]], (2, false, false)),
-            (&[&ping, &data, b"abc"], (2, false, false)),
-            (&[&ping, b"GET / HTTP/1.1"], (1, false, true)),
-            (&[b"GET / HTTP/1.1"], (0, false, true)),
-            (&[&ping[..8]], (0, false, false)),
+        let table = [
+            (ping.clone(), (1, true, false)),
+            ([&ping, &ping, &data[..5]].concat(), (2, false, false)),
+            ([&ping, &data[..], b"abc"].concat(), (2, false, false)),
+            ([&ping, &b"GET / HTTP/1.1"[..]].concat(), (1, false, true)),
+            (b"GET / HTTP/1.1".to_vec(), (0, false, true)),
+            (ping[..8].to_vec(), (0, false, false)),
         ];
-        for (parts, (heads, exact, broken)) in table {
-            let bytes = parts.concat();
+        for (bytes, (heads, exact, broken)) in table {
             assert_eq!(chain(&bytes, DEFAULT_MAX_LEN, 0), Chain { heads, exact, broken }, "{bytes:?}");
         }
     }

@@ -183,7 +183,6 @@ impl Http2 {
     fn step(&mut self, direction: Direction, time: Timestamp, step: Step, cut: bool, out: &mut Vec<Event>) {
         let request = self.is_requests(direction);
         match step {
-            Step::More => {}
             Step::Data { stream, bytes } => self.data(direction, time, stream, bytes, out),
             Step::Missing { stream, len } => {
                 if let Some(stream) = self.streams.get(stream) {
@@ -208,7 +207,7 @@ impl Http2 {
                 };
                 self.streams.end_after(last, how, time, out);
             }
-            Step::GoAway { .. } => {}
+            Step::GoAway { .. } | Step::More => {}
             Step::Lost => self.lost(direction, time, cut, out),
             Step::Malformed => {
                 self.malformed += 1;

@@ -1,5 +1,7 @@
 //! Conversations of frames, and what is made of them.
 
+mod properties;
+
 use std::fmt::Write;
 
 use super::*;
