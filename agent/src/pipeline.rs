@@ -157,9 +157,16 @@ impl Connection {
         for event in events.drain(..) {
             let exchange = event.exchange;
             if let EventKind::RequestHead(head) = &event.kind {
-                if let Recognition::Call(mut builder) = recognizer.recognize(head) {
-                    builder.event(event);
-                    self.calls.push((exchange, builder));
+                let wanted = match recognizer.recognize(head) {
+                    Recognition::Call(mut builder) => {
+                        builder.event(event);
+                        self.calls.push((exchange, builder));
+                        true
+                    }
+                    Recognition::Session => true,
+                    Recognition::NotLlm | Recognition::NotInference(_) | Recognition::Unread(_) => false,
+                };
+                if wanted {
                     self.carries_calls = true;
                     // The kernel may have missed the head, for one that came behind another in the same bytes.
                     if std::mem::take(&mut self.heads_only) {

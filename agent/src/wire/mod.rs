@@ -13,6 +13,7 @@ mod h1;
 mod properties;
 mod sse;
 mod start;
+mod websocket;
 
 pub use connection::{Connection, Interest, Limits};
 pub use event::{

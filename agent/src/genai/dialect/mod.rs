@@ -23,6 +23,8 @@ pub(super) enum Claim {
     Yes,
     /// Perhaps: the bodies decide. Several dialects may say so of one request.
     Maybe,
+    /// Opens a session in which each message that is a call is told as an exchange of its own.
+    Session,
     /// A request to this API that is no inference, and of what kind.
     NotInference(&'static str),
 }

@@ -22,6 +22,7 @@ pub(in crate::genai) fn head(method: &str, authority: &str, path: &str) -> Reque
         version: Version::Http11,
         role: Role::Client,
         headers: Headers::default(),
+        session: None,
     }
 }
 

@@ -15,6 +15,7 @@ fn recognize(head: &RequestHead) -> (String, Vec<(Counter, u64)>) {
         Recognition::NotLlm => "not llm".to_owned(),
         Recognition::NotInference(kind) => format!("not inference: {kind}"),
         Recognition::Unread(kind) => format!("unread: {kind}"),
+        Recognition::Session => "session".to_owned(),
         Recognition::Call(_) => "call".to_owned(),
     };
     (name, counted(&account))
