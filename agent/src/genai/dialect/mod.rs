@@ -2,6 +2,7 @@
 
 mod anthropic_messages;
 mod openai_chat;
+mod openai_responses;
 
 use super::{
     budget::Budget,
@@ -12,7 +13,7 @@ use crate::wire::{RequestHead, SseEvent};
 
 /// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
 pub(super) static DIALECTS: &[&dyn Dialect] =
-    &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
+    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
 
 /// What a dialect says of a request, by its head alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
