@@ -192,6 +192,9 @@ pub const ACTION_SEAL: u8 = 5;
 /// [`Point::action`]: that function returns. Needed where one such function calls another.
 pub const ACTION_SEALED: u8 = 6;
 
+/// Of [`Point::peek`]: `MSG_PEEK` of recv(2), and `PR_MSG_PEEK` of NSPR.
+pub const PEEK: u64 = 2;
+
 /// [`Point::form`]: the plaintext is part of a byte stream.
 pub const FORM_STREAM: u8 = 0;
 /// [`Point::form`]: the plaintext is that of one TLS record, whose additional data is at [`Point::aad`]: five bytes in
@@ -236,6 +239,8 @@ pub struct Point {
     /// Most bytes that the call can move.
     pub len: Location,
     /// At a call: address of the variable in which the library puts the count, if it has one.
+    /// At a [`FORM_RECORD`] call: address of the result, if that is a byte (zero for success) and the tag that the cipher
+    /// has computed, which must be the one behind the `len` bytes at `buf`.
     /// At a return: the library's result, a count, or 1 for success where there is such a variable. Nowhere, at the
     /// return of a [`FORM_RECORD`] call: it is taken for a success.
     pub moved: Location,
@@ -243,6 +248,8 @@ pub struct Point {
     pub aad: Location,
     /// Its length.
     pub aad_len: Location,
+    /// Flags of the call, in which [`PEEK`] says that it shall move nothing.
+    pub peek: Location,
     /// `FORM_*`.
     pub form: u8,
     /// Zero.
@@ -358,7 +365,7 @@ mod tests {
         assert_eq!(size_of::<ProcessRecord>(), 32);
         assert_eq!(size_of::<ExecRecord>(), 40 + EXEC_PATH + EXEC_ARGUMENTS);
         assert_eq!(size_of::<Location>(), 8);
-        assert_eq!(size_of::<Point>(), 72);
+        assert_eq!(size_of::<Point>(), 80);
         assert_eq!(size_of::<Verdict>(), 16);
         assert_eq!(size_of::<ConnKey>(), 16);
         assert_eq!(size_of::<Connection>(), 72);

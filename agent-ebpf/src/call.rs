@@ -2,8 +2,8 @@
 
 use agent_common::{
     ACTION_SHUTDOWN, AT_NOTHING, CloseRecord, ConnKey, Connection, DataHeader, FLAG_HEAD, FLAG_READ_FAILED,
-    FLAG_SHUTDOWN, FLAG_UNLINKED, FORM_RECORD, FORM_STREAM, HEAD_BYTES, KIND_CLOSE, KIND_DATA, Point, Prefix,
-    RECEIVED, SENT, STAT_CALLS, STAT_CAP, STAT_EVENTS_LOST, STAT_FAULT, STAT_IGNORED, STAT_MOVED,
+    FLAG_SHUTDOWN, FLAG_UNLINKED, FORM_RECORD, FORM_STREAM, HEAD_BYTES, KIND_CLOSE, KIND_DATA, PEEK, Point,
+    Prefix, RECEIVED, SENT, STAT_CALLS, STAT_CAP, STAT_EVENTS_LOST, STAT_FAULT, STAT_IGNORED, STAT_MOVED,
     STAT_NOT_HTTP, STAT_TABLE_FULL, VERDICT_CAPTURE, VERDICT_HEADS,
 };
 use aya_ebpf::{
@@ -49,9 +49,7 @@ pub fn point_seal(ctx: ProbeContext) -> u32 {
     if total == 0 {
         return 0; // a handshake message or an alert
     }
-    if begun.key.conn == begun.context {
-        socket::sealed(begun.id, begun.context);
-    }
+    socket::sealed(begun.id, begun.context);
     let linked = begun.key.conn != begun.context;
     moved(&ctx, begun.number, begun.id, &begun.key, connection, &begun.active, SENT, total as u64, linked);
     0
@@ -100,7 +98,8 @@ fn begin(ctx: &ProbeContext) -> Option<Begun> {
         // Stacks grow downwards: a call in flight of this very thread in a frame above ours is our caller
         // (OpenSSL 3.3's SSL_write_ex calls SSL_write_ex2). One in a lower frame was left without a return. Where a
         // register names the call, there is no such order, and no function that calls another one.
-        let inner = point.task.kind == AT_NOTHING
+        let inner = value(ctx, &point.peek) & PEEK != 0 // moves nothing, which comes to the same
+            || point.task.kind == AT_NOTHING
             && (*connection).thread[way] == id as u32
             && (*connection).frame[way] > at.frame;
         if !inner {
@@ -219,6 +218,9 @@ fn returned<C: EbpfContext>(ctx: &C) {
         return;
     }
     let total = if active.record != 0 {
+        if active.out != 0 && !tls_record::authentic(active.out, active.buf.wrapping_add(active.len)) {
+            return; // what it decrypted is not what the peer encrypted
+        }
         match tls_record::data(active.record, active.buf, active.len) {
             Some(total) => total as u64,
             None => {

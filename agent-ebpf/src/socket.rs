@@ -5,6 +5,9 @@
 //! names the connection. What is encrypted first is delivered before its socket is known, and linked to it when the
 //! thread writes it.
 //!
+//! A context is memory that is freed with its key and given to the next one, which may be another connection's. So what
+//! the thread does counts for more than what was known of the context before.
+//!
 //! The tracepoints are attached only once a cipher is watched. sock_send_length and sock_recv_length
 //! (include/trace/events/sock.h) came with Linux 6.3.
 
@@ -38,18 +41,18 @@ pub fn of_context(id: u64, context: u64, direction: u8, now: u64) -> ConnKey {
     if unsafe { CIPHER_USERS.get(own.tgid) }.is_none() {
         let _ = CIPHER_USERS.insert(own.tgid, 1, 0);
     }
-    // SAFETY: copied out at once.
-    if let Some(socket) = unsafe { LINKS.get(own) }.copied() {
-        return key(id, socket);
-    }
     if direction == RECEIVED {
-        // SAFETY: as above.
+        // SAFETY: copied out at once.
         if let Some(socket) = unsafe { LAST_READ.get(id) }.copied() {
             link(id, context, socket, RECEIVED, now);
             return key(id, socket);
         }
     }
-    own
+    // SAFETY: copied out at once.
+    match unsafe { LINKS.get(own) }.copied() {
+        Some(socket) => key(id, socket),
+        None => own,
+    }
 }
 
 /// The thread has encrypted something under a context: the socket that it writes next is that of the context.
@@ -71,7 +74,13 @@ fn link(id: u64, context: u64, socket: u64, direction: u8, now: u64) {
     let way = (direction & 1) as usize;
     match SOCKETS.get_ptr_mut(socket) {
         // SAFETY: an element of the table; a direction of a connection has one key at a time.
-        Some(known) => unsafe { (*known).contexts[way] = context },
+        Some(known) => unsafe {
+            let before = (*known).contexts[way];
+            (*known).contexts[way] = context;
+            if before != context {
+                unlink(&key(id, before), socket); // the handshake's key, or the one before an update
+            }
+        },
         None => {
             let mut contexts = [0; 2];
             contexts[way] = context;
@@ -117,6 +126,15 @@ fn link(id: u64, context: u64, socket: u64, direction: u8, now: u64) {
     }
 }
 
+/// The context is no longer known to be one of the socket's.
+#[inline(always)]
+fn unlink(context: &ConnKey, socket: u64) {
+    // SAFETY: copied out at once.
+    if unsafe { LINKS.get(context) }.copied() == Some(socket) {
+        let _ = LINKS.remove(context);
+    }
+}
+
 /// `sock_send_length(struct sock *sk, int ret, int flags)`: the thread has written to a socket.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn socket_sent(ctx: RawTracePointContext) -> i32 {
@@ -124,10 +142,15 @@ pub fn socket_sent(ctx: RawTracePointContext) -> i32 {
     // SAFETY: copied out at once.
     let Some(context) = (unsafe { UNSENT.get(id) }).copied() else { return 0 };
     let (socket, moved) = socket_and_length(&ctx);
-    if moved <= 0 {
+    // SAFETY: only presence is asked for.
+    let known = unsafe { LINKS.get(key(id, context)) }.is_some();
+    if moved <= 0 && !known {
         return 0; // it will try again
     }
     let _ = UNSENT.remove(id);
+    if moved <= 0 {
+        return 0; // and may write something else before it does, from which nothing would follow
+    }
     // SAFETY: a helper without arguments.
     link(id, context, socket, SENT, unsafe { bpf_ktime_get_boot_ns() });
     0
@@ -174,9 +197,9 @@ pub fn socket_state(ctx: RawTracePointContext) -> i32 {
     let Some(known) = (unsafe { SOCKETS.get(socket) }).copied() else { return 0 };
     let of = |conn| ConnKey { conn, tgid: known.tgid, reserved: 0 };
     // The process is done with its key for writing: the next one may lie at the same address.
-    let _ = LINKS.remove(of(known.contexts[SENT as usize]));
+    unlink(&of(known.contexts[SENT as usize]), socket);
     if !shutdown {
-        let _ = LINKS.remove(of(known.contexts[RECEIVED as usize]));
+        unlink(&of(known.contexts[RECEIVED as usize]), socket);
         let _ = SOCKETS.remove(socket);
     }
     // SAFETY: copied out at once.

@@ -54,6 +54,24 @@ pub fn describe<C: EbpfContext>(ctx: &C, point: &Point) -> u64 {
     VALID | plain as u64
 }
 
+/// Whether the tag that a cipher computed, behind a zero byte in its result (see [`Point::moved`]), is the one that came.
+/// Where either can't be read nothing speaks against it.
+#[inline(always)]
+pub fn authentic(result: u64, came: u64) -> bool {
+    let (mut failed, mut computed, mut tag) = (0u8, [0u64; 2], [0u64; 2]);
+    // SAFETY: the helper fails instead of faulting, and fills no more than the variables.
+    unsafe {
+        let read = |to: *mut c_void, len, from: u64| bpf_probe_read_user(to, len, from as *const c_void) == 0;
+        if !read((&raw mut failed).cast(), 1, result)
+            || !read((&raw mut computed).cast(), TAG, result + 1)
+            || !read((&raw mut tag).cast(), TAG, came)
+        {
+            return true;
+        }
+    }
+    failed == 0 && computed[0] == tag[0] && computed[1] == tag[1]
+}
+
 /// How many bytes at `buf`, which has room for `room`, are application data. Zero for other contents, `None` where it
 /// can't be told.
 #[inline(always)]

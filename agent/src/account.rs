@@ -69,6 +69,10 @@ counters! {
     ConnectionsEvicted = "stream", "connections evicted";
     /// HTTP exchanges that were begun.
     Exchanges = "wire", "HTTP exchanges";
+    /// HTTP/2 exchanges that were not followed, because too many of their connection were open.
+    ExchangesRefused = "wire", "HTTP exchanges over the limit";
+    /// HTTP/2 heads without a method, path or status, which were told by bytes that were missed.
+    HeadsUnknown = "wire", "HTTP/2 heads that refer to bytes missed";
     /// Connections that turned out to speak no protocol that is read.
     ConnectionsUnread = "wire", "connections in another protocol";
     /// Bytes of HTTP that could not be parsed and were skipped.

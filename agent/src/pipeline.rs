@@ -14,9 +14,9 @@ use crate::{
     contract::{self, Delivery, Resource, SpanIds},
     genai::{self, Call, CallBuilder, Recognition, Recognizer},
     resource::{self, ProcessInfo, Processes},
-    stream::{self, Segment, StreamEvent, Streams},
+    stream::{self, Piece, Segment, StreamEvent, Streams},
     time::Timestamp,
-    wire::{self, Event, EventKind, ExchangeId, Interest},
+    wire::{self, Event, EventKind, ExchangeId, Interest, RequestHead, Version},
 };
 
 /// Limits of all rooms.
@@ -59,6 +59,41 @@ struct Connection {
     carries_calls: bool,
     /// The kernel was told to leave out all but heads.
     heads_only: bool,
+    strangers: Strangers,
+}
+
+/// What was seen of an HTTP/2 connection since it began, none of it LLM traffic. Its heads look like nothing that the
+/// kernel could tell from the rest, so there is no halfway: it is captured until it has had its chance, and ignored
+/// from then on.
+#[derive(Default)]
+struct Strangers {
+    requests: u32,
+    bytes: u64,
+    /// A request was seen that is, or may be, to an LLM provider.
+    welcome: bool,
+}
+
+impl Strangers {
+    /// Requests that are enough: programs ask a server for its health or its version first.
+    const REQUESTS: u32 = 8;
+    /// Bytes that are enough: more than heads and small answers are.
+    const BYTES: u64 = 256 * 1024;
+    /// The same while the heads could not be read, since the connection was joined late.
+    const BYTES_UNREAD: u64 = 4 << 20;
+
+    fn request(&mut self, head: &RequestHead, recognition: &Recognition) {
+        match recognition {
+            // Whom and what it asks isn't known.
+            Recognition::NotLlm if head.partial && (head.path.is_empty() || head.authority.is_none()) => {}
+            Recognition::NotLlm => self.requests += 1,
+            _ => self.welcome = true,
+        }
+    }
+
+    fn are_enough(&self) -> bool {
+        let most = if self.requests > 0 { Self::BYTES } else { Self::BYTES_UNREAD };
+        !self.welcome && (self.requests >= Self::REQUESTS || self.bytes > most)
+    }
 }
 
 /// `stream/`, `wire/` and `genai/`, for all connections.
@@ -126,8 +161,12 @@ impl Pipeline {
                     calls: Vec::new(),
                     carries_calls: false,
                     heads_only: false,
+                    strangers: Strangers::default(),
                 });
                 connection.process = process;
+                if let Piece::Bytes(bytes) = &piece {
+                    connection.strangers.bytes += bytes.len() as u64;
+                }
                 connection.wire.push(direction, time, piece, &mut events);
                 connection.take(&mut events, &self.recognizer, id, outcome);
             }
@@ -157,7 +196,12 @@ impl Connection {
         for event in events.drain(..) {
             let exchange = event.exchange;
             if let EventKind::RequestHead(head) = &event.kind {
-                let wanted = match recognizer.recognize(head) {
+                let http2 = head.version == Version::Http2;
+                let recognition = recognizer.recognize(head);
+                if http2 {
+                    self.strangers.request(head, &recognition);
+                }
+                let wanted = match recognition {
                     Recognition::Call(mut builder) => {
                         builder.event(event);
                         self.calls.push((exchange, builder));
@@ -174,7 +218,7 @@ impl Connection {
                     }
                 } else {
                     self.wire.decline(exchange);
-                    if !self.carries_calls {
+                    if !self.carries_calls && !http2 {
                         self.heads_only = true;
                         outcome.verdicts.push((id, Verdict::Heads));
                     }
@@ -189,6 +233,9 @@ impl Connection {
             if over {
                 self.calls.swap_remove(at);
             }
+        }
+        if self.wire.is_http2() && self.strangers.are_enough() {
+            self.wire.leave();
         }
         if matches!(self.wire.interest(), Interest::Unread(_)) {
             outcome.verdicts.push((id, Verdict::Ignore));

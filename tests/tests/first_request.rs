@@ -51,8 +51,8 @@ fn of_a_known_executable() {
     assert_eq!(found, COUNT);
 }
 
-/// The worst case: each process runs a file that nobody has ever seen. How many are seen depends on the machine; what
-/// counts is that it does not harm the others.
+/// The worst case: each process runs a file that nobody has ever seen. Node.js has symbols, which are looked at first; a
+/// busy machine may still be too slow for one, but not for all of them, and never for curl, whose library is known.
 #[test]
 fn of_an_executable_that_nobody_has_seen() {
     let (provider, directory) = (Local::new(), directory());
@@ -71,5 +71,5 @@ fn of_an_executable_that_nobody_has_seen() {
         found.saturating_sub(copies.len()),
         copies.len()
     );
-    assert!(found >= copies.len(), "curl's library was known: {found}");
+    assert!(found > copies.len(), "curl's library was known, and symbols are found at once: {found}");
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod contract;
+mod cross;
 mod demo;
 mod ebpf;
 mod licences;
@@ -33,6 +34,7 @@ usage: cargo xtask VERB
   lint                                        formatting, clippy, documentation, forbidden words, licences
   fmt                                         format all code
   build-ebpf [--check] [--force] [--out DIR]  renew the kept kernel objects from source; --check: are they stale?
+  cross                                       build plainspan for the other of its two architectures
   contract [--check]                          generate what comes from contract/; --check: is it stale?
   setup                                       install what development needs and this machine lacks
   help                                        this text
@@ -57,6 +59,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "setup" => setup::run(&Workspace::find()?, rest)?,
         "build-ebpf" => ebpf::run(&Workspace::find()?, rest)?,
         "contract" => contract::run(rest)?,
+        "cross" => cross::run(&Workspace::find()?, rest)?,
         "build" => run::build(&Workspace::find()?, rest)?,
         "run" => return run::run(&Workspace::find()?, rest),
         "demo" => return demo::run(&Workspace::find()?, rest),

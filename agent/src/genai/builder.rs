@@ -111,6 +111,7 @@ impl CallBuilder {
         self.start = time;
         self.transport = transport::of_request(head);
         self.trace = trace::context(&head.headers);
+        self.damage.request.unknown |= head.partial;
     }
 
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
@@ -136,6 +137,7 @@ impl CallBuilder {
     }
 
     fn response_head(&mut self, head: &ResponseHead) {
+        self.damage.response.unknown |= head.partial;
         self.transport.status = Some(head.status);
         self.transport.request_id = transport::request_id(&head.headers);
         let stream = "text/event-stream";

@@ -22,6 +22,10 @@ pub struct Registers {
     pub stack: u16,
     /// Integer arguments after those of `arguments` that are still in registers.
     pub more_arguments: &'static [u16],
+    /// Where the address is passed at which a function shall put a result that is too large for registers.
+    pub large_result: u16,
+    /// Whether that takes the place of the first argument, and all others move up by one.
+    pub large_result_first: bool,
     /// Where the first argument on the stack is at a function's entry, from the stack pointer.
     pub stack_arguments: i32,
     /// What must be added to the stack pointer at a function's entry to get the one after its return.
@@ -35,6 +39,8 @@ const X86_64: Registers = Registers {
     result: 80,
     stack: 152,
     more_arguments: &[],
+    large_result: 112,
+    large_result_first: true,
     stack_arguments: 8,
     entry_frame: 8,
 };
@@ -45,6 +51,8 @@ const AARCH64: Registers = Registers {
     result: 0,
     stack: 248,
     more_arguments: &[48, 56],
+    large_result: 64,
+    large_result_first: false,
     stack_arguments: 0,
     entry_frame: 0,
 };
@@ -63,6 +71,11 @@ impl Registers {
                 displacement: self.stack_arguments + 8 * (n - in_registers) as i32,
             },
         }
+    }
+
+    /// Where the argument of that number is of a function that has a large result.
+    pub fn argument_beside_result(&self, n: usize) -> Location {
+        self.argument(n + usize::from(self.large_result_first))
     }
 }
 
@@ -100,6 +113,13 @@ mod tests {
         assert_eq!(at(Architecture::X86_64, 5), (AT_REGISTER, 64, 0));
         assert_eq!(at(Architecture::X86_64, 6), (AT_MEMORY, 152, 8));
         assert_eq!(at(Architecture::X86_64, 9), (AT_MEMORY, 152, 32));
+        let beside = |architecture: Architecture, n| {
+            let at = architecture.registers().argument_beside_result(n);
+            (at.kind, at.register, at.displacement)
+        };
+        assert_eq!(beside(Architecture::X86_64, 4), (AT_REGISTER, 64, 0));
+        assert_eq!(beside(Architecture::X86_64, 5), (AT_MEMORY, 152, 8));
+        assert_eq!(beside(Architecture::Aarch64, 5), (AT_REGISTER, 40, 0));
         assert_eq!(at(Architecture::Aarch64, 7), (AT_REGISTER, 56, 0));
         assert_eq!(at(Architecture::Aarch64, 9), (AT_MEMORY, 248, 8));
     }

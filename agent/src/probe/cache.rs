@@ -213,6 +213,8 @@ struct PointFields {
     aad: Location,
     #[serde(with = "LocationFields")]
     aad_len: Location,
+    #[serde(with = "LocationFields")]
+    peek: Location,
     form: u8,
     #[serde(skip)]
     reserved: [u8; 7],

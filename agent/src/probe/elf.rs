@@ -13,7 +13,7 @@ use std::{
 use object::{
     Architecture as ObjectArchitecture, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache,
     ReadRef,
-    read::elf::{ElfFile64, FileHeader, ProgramHeader as _},
+    read::elf::{ElfFile64, FileHeader, ProgramHeader as _, Sym as _, SymbolTable, VersionTable},
 };
 use thiserror::Error;
 
@@ -193,15 +193,43 @@ impl Elf<'_> {
         self.architecture
     }
 
-    /// File offsets of functions that the file itself defines, in the order of `names`. Dynamic symbols
-    /// come first; the symbol table is asked only for what they lack.
-    pub fn functions(&self, names: &[&str]) -> Vec<Option<u64>> {
-        let mut found = vec![None; names.len()];
-        self.look(self.file.dynamic_symbols(), names, &mut found);
-        if found.iter().any(Option::is_none) && found.iter().any(Option::is_some) {
+    /// File offsets of functions that the file itself defines, in the order of `names`. Dynamic symbols come first; the
+    /// symbol table, which may have half a million entries, is asked only where they have some of the functions and lack
+    /// one of the first `needed`.
+    pub fn functions(&self, names: &[&str], needed: usize) -> Vec<Option<u64>> {
+        let mut found = self.hashed(names).unwrap_or_else(|| {
+            let mut found = vec![None; names.len()];
+            self.look(self.file.dynamic_symbols(), names, &mut found);
+            found
+        });
+        if found.iter().take(needed).any(Option::is_none) && found.iter().any(Option::is_some) {
             self.look(self.file.symbols(), names, &mut found);
         }
         found
+    }
+
+    /// By the dynamic linker's own table (`DT_GNU_HASH`), which has what the file defines. None where there is no such
+    /// table.
+    fn hashed(&self, names: &[&str]) -> Option<Vec<Option<u64>>> {
+        let (endian, data) = (object::LittleEndian, self.file.data());
+        let sections = self.file.elf_section_table();
+        let header = sections.gnu_hash_header(endian, data).ok()??;
+        let (buckets, bloom) = (header.bucket_count.get(endian), header.bloom_count.get(endian));
+        // The table's reader takes these for granted: it divides by them, and shifts a word of 32 bits.
+        if buckets == 0 || !bloom.is_power_of_two() || header.bloom_shift.get(endian) >= u32::BITS {
+            return None;
+        }
+        let (table, linked) = sections.gnu_hash(endian, data).ok()??;
+        let symbols =
+            SymbolTable::parse(endian, data, sections, linked, sections.section(linked).ok()?).ok()?;
+        let versions = VersionTable::default();
+        let find = |name: &str| {
+            let hash = object::elf::gnu_hash(name.as_bytes());
+            let (_, symbol) = table.find(endian, name.as_bytes(), hash, None, &symbols, &versions)?;
+            let address = symbol.st_value(endian);
+            (address != 0 && !symbol.is_undefined(endian)).then(|| self.file_offset(address))?
+        };
+        Some(names.iter().map(|name| find(name)).collect())
     }
 
     fn look<'s>(
@@ -286,6 +314,8 @@ fn segment<'d>(segment: &impl ObjectSegment<'d>, length: u64) -> Option<Segment>
 mod tests {
     use std::io::Write;
 
+    use object::{LittleEndian as LE, read::elf::SectionHeader as _};
+
     use super::*;
 
     fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
@@ -334,9 +364,47 @@ mod tests {
         section(object::elf::SHT_STRTAB, 0x1000, size, 0, 0);
         let path = file("sparse", &bytes);
         File::options().write(true).open(&path).unwrap().set_len(size + 0x1000).unwrap();
-        let found = Elf::open(&path, |elf| elf.functions(&["SSL_write"]));
+        let found = Elf::open(&path, |elf| elf.functions(&["SSL_write"], 1));
         std::fs::remove_file(path).unwrap();
         assert!(matches!(found, Err(ElfError::Format(_))), "{found:?}");
+    }
+
+    /// What the table of hashes says must be what the list of symbols says, and a broken table must not be believed.
+    #[test]
+    fn functions_by_their_hashes() {
+        let names = ["SSL_write", "SSL_read", "SSL_free", "no_such_function", "memcpy"];
+        let library = super::super::libraries::of_system();
+        let library =
+            library.iter().find(|p| p.is_file() && p.to_string_lossy().contains("libssl.so")).unwrap();
+        let offsets = |path: &Path| {
+            Elf::open(path, |elf| {
+                let mut listed = vec![None; names.len()];
+                elf.look(elf.file.dynamic_symbols(), &names, &mut listed);
+                (
+                    elf.hashed(&names),
+                    listed,
+                    elf.file
+                        .elf_section_table()
+                        .iter()
+                        .map(|s| (s.sh_type(LE), s.sh_offset(LE)))
+                        .collect::<Vec<_>>(),
+                )
+            })
+            .unwrap()
+        };
+        let (hashed, listed, sections) = offsets(library);
+        assert_eq!(hashed, Some(listed.clone()));
+        assert_eq!(listed.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, true, false, false]);
+        let (_, table) = sections.into_iter().find(|(kind, _)| *kind == object::elf::SHT_GNU_HASH).unwrap();
+        // Number of buckets, size of the filter, shift.
+        for (at, value) in [(0, 0u32), (8, 0), (8, 3), (12, 40)] {
+            let mut bytes = std::fs::read(library).unwrap();
+            bytes[table as usize + at..][..4].copy_from_slice(&value.to_le_bytes());
+            let path = file(&format!("hash-{at}-{value}"), &bytes);
+            assert_eq!(offsets(&path).0, None, "{at} {value}");
+            assert_eq!(Elf::open(&path, |elf| elf.functions(&names, 2)).unwrap(), listed);
+            std::fs::remove_file(path).unwrap();
+        }
     }
 
     #[test]
@@ -355,7 +423,7 @@ mod tests {
             let mut bytes = head.to_vec();
             bytes[at] ^= 0xff;
             let path = file("damaged", &bytes);
-            let _ = Elf::open(&path, |elf| elf.functions(&["SSL_write"]));
+            let _ = Elf::open(&path, |elf| elf.functions(&["SSL_write"], 1));
             std::fs::remove_file(path).unwrap();
         }
     }

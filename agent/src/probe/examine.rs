@@ -4,7 +4,10 @@ use std::{collections::HashSet, fs::File, sync::Arc};
 
 use tracing::debug;
 
-use super::{Architecture, Elf, Finding, locate::LOCATORS};
+use super::{
+    Architecture, Elf, Finding,
+    locate::{LOCATORS, Locator},
+};
 
 /// TLS code that can't be probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,24 +30,32 @@ pub struct Examined {
 /// Everything that a file holds: a program may carry several TLS implementations. What one locator can't tell of
 /// hides nothing of the others.
 pub fn examine(file: &File) -> Examined {
-    let answers = Elf::view(file, |elf| {
-        if Some(elf.architecture()) != Architecture::native() {
-            return Vec::new();
-        }
-        LOCATORS.iter().map(|locator| (locator.name(), locator.locate(elf))).collect()
-    });
-    // Text files, data and programs for other machines are mapped executable now and then.
-    let answers = answers.inspect_err(|error| debug!(%error, "not examined")).unwrap_or_default();
+    ask(file, |_| true)
+}
+
+/// What a file holds by its symbols alone, which takes a millisecond or so.
+pub fn examine_symbols(file: &File) -> Examined {
+    ask(file, |locator| locator.by_symbols())
+}
+
+fn ask(file: &File, whom: impl Fn(&dyn Locator) -> bool) -> Examined {
     let mut examined = Examined::default();
     let mut taken = HashSet::new();
-    for (stack, answer) in answers {
-        match answer {
-            Ok(None) => {}
-            Ok(Some(finding)) => {
-                examined.findings.extend(distinct(finding, &mut taken).map(Arc::new));
-            }
-            Err(reason) => examined.refusals.push(Refusal { stack, reason }),
+    let viewed = Elf::view(file, |elf| {
+        if Some(elf.architecture()) != Architecture::native() {
+            return;
         }
+        for locator in LOCATORS.iter().filter(|locator| whom(**locator)) {
+            match locator.locate(elf) {
+                Ok(None) => {}
+                Ok(Some(finding)) => examined.findings.extend(distinct(finding, &mut taken).map(Arc::new)),
+                Err(reason) => examined.refusals.push(Refusal { stack: locator.name(), reason }),
+            }
+        }
+    });
+    // Text files, data and programs for other machines are mapped executable now and then.
+    if let Err(error) = viewed {
+        debug!(%error, "not examined");
     }
     examined
 }

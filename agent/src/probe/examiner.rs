@@ -14,13 +14,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
     cache::Cache,
-    examine::{Examined, examine},
+    examine::{Examined, examine, examine_symbols},
     identity::Identity,
 };
 
-/// Two, so that a library need not wait for a program of hundreds of megabytes; no more, for the processors belong to
-/// what is watched.
-const WORKERS: usize = 2;
+/// Threads that search files. Two, so that a library need not wait for a program of hundreds of megabytes; no more, for
+/// the processors belong to what is watched. One more looks at what is known, and at symbols, and waits for nobody.
+const SEARCHERS: usize = 2;
 
 /// A file to be examined.
 struct Job {
@@ -36,6 +36,8 @@ pub struct Done {
     pub(super) file: File,
     /// What it holds; nothing if it was written to meanwhile.
     pub(super) examined: Option<Arc<Examined>>,
+    /// Whether that is all, or more may be found.
+    pub(super) whole: bool,
 }
 
 /// The threads that examine.
@@ -50,14 +52,15 @@ impl Examiner {
     pub(super) fn start(cache: Cache) -> io::Result<Self> {
         let cache = Arc::new(cache);
         let (jobs, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let (unknown, to_search) = mpsc::channel();
+        let to_search = Arc::new(Mutex::new(to_search));
         let (finished, done) = unbounded_channel();
-        for _ in 0..WORKERS {
-            let (queue, finished, cache) = (Arc::clone(&queue), finished.clone(), Arc::clone(&cache));
-            thread::Builder::new()
-                .name("examine".to_owned())
-                .spawn(move || work(&queue, &finished, &cache))?;
+        for _ in 0..SEARCHERS {
+            let (queue, finished, cache) = (Arc::clone(&to_search), finished.clone(), Arc::clone(&cache));
+            spawn("search", move || search(&queue, &finished, &cache))?;
         }
+        let known = Arc::clone(&cache);
+        spawn("examine", move || glance(&queue, &unknown, &finished, &known))?;
         Ok(Self { jobs: Some(jobs), done, cache })
     }
 
@@ -96,12 +99,34 @@ impl Drop for Examiner {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, finished: &UnboundedSender<Done>, cache: &Cache) {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+/// Answers what is known, tells what symbols say, and hands on what must be searched.
+fn glance(jobs: &Receiver<Job>, unknown: &Sender<Job>, finished: &UnboundedSender<Done>, cache: &Cache) {
+    // It ends when nobody asks any more; and whoever has gone needs no answer.
+    for Job { identity, file } in jobs {
+        if let Some(known) = cache.get(&identity, &file) {
+            let _ = finished.send(Done { identity, file, examined: Some(known), whole: true });
+            continue;
+        }
+        let examined = examine_symbols(&file);
+        if !examined.findings.is_empty()
+            && let Ok(file) = file.try_clone()
+        {
+            let _ = finished.send(Done { identity, file, examined: Some(Arc::new(examined)), whole: false });
+        }
+        let _ = unknown.send(Job { identity, file });
+    }
+}
+
+fn search(queue: &Mutex<Receiver<Job>>, finished: &UnboundedSender<Done>, cache: &Cache) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { identity, file }) = job else { return };
         let examined = look(&identity, &file, cache);
-        if finished.send(Done { identity, file, examined }).is_err() {
+        if finished.send(Done { identity, file, examined, whole: true }).is_err() {
             return;
         }
         cache.keep(false);

@@ -21,6 +21,9 @@ const REACH: usize = 64;
 const ARGUMENTS: [Register; 6] =
     [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
 
+/// `lock`, and the prefixes of the segments ES, CS, SS and DS (Intel SDM, volume 2, 2.1.1).
+const PADDING: [u8; 5] = [0xf0, 0x26, 0x2e, 0x36, 0x3e];
+
 /// A call in the straight part of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inner {
@@ -56,6 +59,39 @@ pub(super) fn entry(elf: &Elf<'_>, offset: u64) -> u64 {
         offset.checked_add(cheap_start(&begin)? as u64)
     };
     cheap().unwrap_or(offset)
+}
+
+/// Whether the kernel refuses a probe at the instruction at `offset`: it does so where prefixes of a segment or `lock` stand
+/// before it (`is_prefix_bad`, `arch/x86/kernel/uprobes.c`), with which assemblers pad code that must not jump at the end
+/// of a cache line.
+pub(super) fn refused(elf: &Elf<'_>, offset: u64) -> bool {
+    let code = || elf.bytes(elf.address(offset)?, 1);
+    elf.architecture() == Architecture::X86_64 && code().is_some_and(|code| PADDING.contains(&code[0]))
+}
+
+/// The first instruction at which a probe is not refused, behind the pushes that a function begins with: its arguments
+/// are still in their registers, but its stack is another.
+pub(super) fn behind_pushes(elf: &Elf<'_>, offset: u64) -> Option<u64> {
+    let address = elf.address(offset)?;
+    let code = (1..=REACH).rev().find_map(|len| elf.bytes(address, len))?;
+    let within = pushes(&code)?;
+    offset.checked_add(within as u64)
+}
+
+fn pushes(code: &[u8]) -> Option<usize> {
+    for instruction in &mut Decoder::with_ip(64, code, 0, DecoderOptions::NONE) {
+        let at = instruction.ip() as usize;
+        if instruction.is_invalid() {
+            return None;
+        }
+        if !PADDING.contains(code.get(at)?) {
+            return Some(at);
+        }
+        if instruction.mnemonic() != Mnemonic::Push {
+            return None;
+        }
+    }
+    None
 }
 
 fn first_call(code: &[u8], address: u64) -> Option<(u64, [Option<u8>; 6])> {
@@ -154,6 +190,17 @@ mod tests {
         for (what, code, expected) in cases {
             assert_eq!(first_call(code, 0x1000), *expected, "{what}");
         }
+    }
+
+    #[test]
+    fn behind_padded_pushes() {
+        // cs push %r13; cs push %r12; push %rbp
+        let shutdown = [0x2e, 0x2e, 0x2e, 0x2e, 0x41, 0x55, 0x2e, 0x2e, 0x41, 0x54, 0x55, 0x53];
+        assert_eq!(pushes(&shutdown), Some(10));
+        assert_eq!(pushes(&[0x53]), Some(0));
+        assert_eq!(pushes(&[0x2e, 0x48, 0x89, 0xf7, 0x53]), None, "cs mov %rsi,%rdi: an argument is gone");
+        assert_eq!(pushes(&shutdown[..10]), None, "nothing follows");
+        assert_eq!(pushes(&[]), None);
     }
 
     #[test]

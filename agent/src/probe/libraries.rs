@@ -22,6 +22,6 @@ pub(super) fn of_system() -> Vec<PathBuf> {
 }
 
 fn is_tls_library(path: &Path) -> bool {
-    const NAMES: [&[u8]; 2] = [b"libssl.so", b"libgnutls.so"];
+    const NAMES: [&[u8]; 3] = [b"libssl.so", b"libgnutls.so", b"libssl3.so"];
     path.file_name().is_some_and(|n| NAMES.iter().any(|name| n.as_encoded_bytes().starts_with(name)))
 }

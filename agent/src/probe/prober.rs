@@ -14,7 +14,7 @@ use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::{
-    Finding, ProbePoint,
+    Finding, Mechanism, ProbePoint,
     cache::Cache,
     elf,
     examiner::{Done, Examiner},
@@ -71,7 +71,7 @@ enum User {
 }
 
 /// On whose behalf a file is probed, or is to be.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Users {
     path: PathBuf,
     processes: HashSet<u32>,
@@ -95,6 +95,8 @@ impl Users {
 struct Probed {
     version: Version,
     links: Vec<LinkId>,
+    /// Where probes were placed, or could not be.
+    places: HashSet<(u64, Mechanism)>,
     users: Users,
     /// Since when nobody uses it.
     idle: Option<Instant>,
@@ -256,7 +258,13 @@ impl Prober {
     }
 
     fn take(&mut self, done: Done, attach: &mut dyn Attach) {
-        let Done { identity, file, examined } = done;
+        let Done { identity, file, examined, whole } = done;
+        if !whole {
+            if let (Some(users), Some(examined)) = (self.pending.get(&identity).cloned(), examined) {
+                self.place(identity, &file, &examined.findings, users, false, attach);
+            }
+            return;
+        }
         let Some(users) = self.pending.remove(&identity) else { return };
         // Written to meanwhile: the next look finds what it is by then.
         let Some(examined) = examined else { return };
@@ -267,7 +275,7 @@ impl Prober {
             self.examined.clear();
         }
         self.examined.insert(identity, examined.findings.clone());
-        self.place(identity, &file, examined.findings.clone(), users, attach);
+        self.place(identity, &file, &examined.findings, users, true, attach);
     }
 
     /// Wants a file to be probed. True if it is by now, on behalf of the user too.
@@ -299,7 +307,7 @@ impl Prober {
             return false;
         }
         if let Some(findings) = known {
-            return self.place(identity, &file, findings, users, attach);
+            return self.place(identity, &file, &findings, users, true, attach);
         }
         if self.pending.len() >= MAX_PENDING {
             self.crowded = true;
@@ -310,29 +318,48 @@ impl Prober {
         false
     }
 
-    /// Places the probes. True if some are in place.
+    /// Places the probes that are not in place yet; `whole` if no more will be found. True if some are by then.
     fn place(
         &mut self,
         identity: Identity,
         file: &File,
-        findings: Vec<Arc<Finding>>,
+        findings: &[Arc<Finding>],
         users: Users,
+        whole: bool,
         attach: &mut dyn Attach,
     ) -> bool {
-        if findings.is_empty() || users.nobody() {
+        let begun = self.probed.remove(&identity.file);
+        if begun.is_none() && (findings.is_empty() || users.nobody()) {
             return false;
         }
+        let mut probed = begun.unwrap_or_else(|| {
+            let version = identity.version;
+            Probed { version, links: Vec::new(), places: HashSet::new(), users: Users::default(), idle: None }
+        });
+        let (before, path) = (probed.links.len(), &users.path);
         let opened = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        let mut links = Vec::new();
         let mut failures = Vec::new();
-        for point in findings.iter().flat_map(|finding| &finding.points) {
-            match attach.attach(&opened, point) {
-                Ok(link) => links.push(link),
-                Err(error) => failures.push(error.to_string()),
+        for finding in findings {
+            let mut here = 0;
+            for point in &finding.points {
+                if !probed.places.insert((point.offset, point.mechanism)) {
+                    continue;
+                }
+                match attach.attach(&opened, point) {
+                    Ok(link) => probed.links.push(link),
+                    Err(error) => failures.push(error.to_string()),
+                }
+                here += 1;
+            }
+            if here > 0 {
+                let (stack, evidence) = (finding.stack, &finding.evidence);
+                info!(file = %path.display(), stack, %evidence, probes = here, "probed");
             }
         }
-        let path = &users.path;
-        if links.is_empty() {
+        if probed.links.is_empty() {
+            if !whole {
+                return false;
+            }
             let stacks: Vec<_> = findings.iter().map(|finding| finding.stack).collect();
             let reason = format!("no probe could be placed: {}", failures.join("; "));
             self.refuse(path, &stacks.join(", "), &reason);
@@ -342,17 +369,18 @@ impl Prober {
         for failure in failures {
             warn!(file = %path.display(), "a probe could not be placed: {failure}");
         }
-        self.account.add(Counter::FilesProbed, 1);
-        for finding in findings {
-            info!(
-                file = %path.display(), stack = finding.stack, evidence = %finding.evidence,
-                probes = finding.points.len(), "probed"
-            );
+        if before == 0 {
+            self.account.add(Counter::FilesProbed, 1);
         }
         for pid in &users.processes {
             self.by_process.entry(*pid).or_default().insert(identity.file);
         }
-        self.probed.insert(identity.file, Probed { version: identity.version, links, users, idle: None });
+        if !users.nobody() {
+            probed.idle = None;
+        }
+        probed.users.pinned |= users.pinned;
+        probed.users.processes.extend(users.processes);
+        self.probed.insert(identity.file, probed);
         true
     }
 

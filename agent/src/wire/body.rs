@@ -42,6 +42,8 @@ enum Coded {
     Encoded(Box<Decoder>),
     /// In an encoding that isn't known.
     Unknown,
+    /// Its head is partial and names no encoding, so that there may be one. What has come of it, too little to tell.
+    Untold(BytesMut),
 }
 
 /// Reads one body.
@@ -54,17 +56,30 @@ pub(super) struct BodyReader {
 }
 
 impl BodyReader {
-    /// For the body that follows a head.
-    pub fn new(headers: &Headers, request: bool, limits: &Limits, account: &Arc<Account>) -> Self {
+    /// For the body that follows a head, of which some fields may be unknown.
+    pub fn new(
+        headers: &Headers,
+        request: bool,
+        partial: bool,
+        limits: &Limits,
+        account: &Arc<Account>,
+    ) -> Self {
         let codings = headers.0.iter().filter(|h| &*h.name == "content-encoding").map(|h| &*h.value);
         let coded = match Decoder::new(codings) {
+            Ok(None) if partial && headers.get("content-encoding").is_none() => {
+                Coded::Untold(BytesMut::new())
+            }
             Ok(None) => Coded::Plain,
             Ok(Some(decoder)) => Coded::Encoded(Box::new(decoder)),
             Err(_) => Coded::Unknown,
         };
-        let media_type = headers.get("content-type").and_then(|v| v.split(';').next()).unwrap_or_default();
-        let sse = (!request && media_type.trim().eq_ignore_ascii_case("text/event-stream"))
-            .then(|| Box::new(Sse::new(limits.event_bytes)));
+        let media_type = headers.get("content-type");
+        let is_sse = |v: &str| {
+            v.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+        };
+        // Without a type the content tells, once it is known not to be encoded.
+        let may_be_sse = !request && media_type.map_or(partial, is_sse);
+        let sse = may_be_sse.then(|| Box::new(Sse::new(limits.event_bytes)));
         let content = Content { sse, left: limits.body_bytes, collected: BytesMut::new(), too_long: false };
         Self { account: account.clone(), coded, content, over: false }
     }
@@ -74,9 +89,19 @@ impl BodyReader {
         if self.over || bytes.is_empty() {
             return;
         }
+        let bytes = match &mut self.coded {
+            Coded::Untold(held) => {
+                held.extend_from_slice(&bytes);
+                let Some(told) = Told::of(held) else { return };
+                let bytes = std::mem::take(held).freeze();
+                self.told(told);
+                bytes
+            }
+            _ => bytes,
+        };
         let result = match &mut self.coded {
             Coded::Plain => self.content.put(bytes, sink),
-            Coded::Unknown => Err(Stop::Malformed),
+            Coded::Unknown | Coded::Untold(_) => Err(Stop::Malformed),
             Coded::Encoded(decoder) => {
                 let result = decoder.push(&bytes, &mut |part| self.content.collect(part, sink));
                 self.content.flush(sink).and(result)
@@ -106,10 +131,22 @@ impl BodyReader {
         if self.over {
             return;
         }
-        if let Coded::Encoded(decoder) = &mut self.coded {
+        if matches!(&self.coded, Coded::Untold(held) if !held.is_empty()) {
+            self.settle(Err(Stop::Malformed), sink);
+        } else if let Coded::Encoded(decoder) = &mut self.coded {
             let result = decoder.finish(&mut |part| self.content.collect(part, sink));
             let result = self.content.flush(sink).and(result);
             self.settle(result, sink);
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        self.coded = match told {
+            Told::Events | Told::Json => Coded::Plain,
+            Told::Neither => Coded::Unknown,
+        };
+        if told == Told::Json {
+            self.content.sse = None;
         }
     }
 
@@ -129,6 +166,37 @@ impl BodyReader {
         sink.missing(None, stop == Stop::Full);
         self.coded = Coded::Unknown;
         self.content.sse = None;
+    }
+}
+
+/// What the beginning of a body tells of it where its head does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It is an event stream, not encoded.
+    Events,
+    /// It is JSON, not encoded.
+    Json,
+    /// It may be anything.
+    Neither,
+}
+
+impl Told {
+    /// `None`: too little has come. All the encodings that there are begin with other bytes.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        const ENOUGH: usize = 8;
+        let beginning = &bytes[..bytes.len().min(ENOUGH)];
+        if !beginning.iter().all(|b| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t')) {
+            return Some(Self::Neither);
+        }
+        if bytes.len() < ENOUGH {
+            return None;
+        }
+        let fields: [&[u8]; 4] = [b"data:", b"event:", b"id:", b":"];
+        Some(match beginning.first() {
+            _ if fields.iter().any(|field| beginning.starts_with(field)) => Self::Events,
+            Some(b'{' | b'[') => Self::Json,
+            _ => Self::Neither,
+        })
     }
 }
 
@@ -190,6 +258,7 @@ mod tests {
         body_bytes: 20,
         event_bytes: 12,
         outstanding: 1,
+        streams: 1,
         undecided_bytes: 1,
     };
 
@@ -201,7 +270,7 @@ mod tests {
         let account = Arc::new(Account::default());
         let headers =
             Headers(headers.iter().map(|(n, v)| Header { name: (*n).into(), value: (*v).into() }).collect());
-        let mut body = BodyReader::new(&headers, false, limits, &account);
+        let mut body = BodyReader::new(&headers, false, false, limits, &account);
         let mut out = Vec::new();
         let mut sink = Sink { out: &mut out, exchange: ExchangeId(0), time: Timestamp(0), request: false };
         for piece in pieces {

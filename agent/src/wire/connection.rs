@@ -4,8 +4,9 @@ use std::{mem, sync::Arc};
 
 use super::{
     Event, ExchangeId,
-    h1::Http1,
-    start::{Start, Verdict},
+    h1::{self, Http1},
+    h2::{self, Http2},
+    start::{PREFACE, Start, Verdict},
 };
 use crate::{
     account::{Account, Counter},
@@ -25,8 +26,10 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Longest server-sent event, in bytes.
     pub event_bytes: usize,
-    /// Most requests that wait for their response.
+    /// Most requests that wait for their response, over HTTP/1.x.
     pub outstanding: usize,
+    /// Most exchanges that are followed at once, over HTTP/2.
+    pub streams: usize,
     /// Bytes after which a connection in which no HTTP was seen is given up.
     pub undecided_bytes: u64,
 }
@@ -39,6 +42,7 @@ impl Default for Limits {
             body_bytes: 64 << 20,
             event_bytes: 8 << 20,
             outstanding: 128,
+            streams: 256,
             undecided_bytes: 4 << 20,
         }
     }
@@ -60,6 +64,8 @@ enum Protocol {
     Undecided(Start),
     /// HTTP/1.x, or bytes in which a head of it is looked for.
     Http1(Box<Http1>),
+    /// HTTP/2.
+    Http2(Box<Http2>),
     /// What is not read.
     Unread(&'static str),
 }
@@ -81,14 +87,23 @@ impl Connection {
     pub fn push(&mut self, direction: Direction, time: Timestamp, piece: Piece, out: &mut Vec<Event>) {
         match &mut self.protocol {
             Protocol::Unread(_) => {}
-            Protocol::Http1(h1) => {
-                if let Some(why) = h1.push(direction, time, piece, out) {
+            Protocol::Http1(h1) if !h1.is_http() && is_http2(&piece) => {
+                self.begin_http2(out);
+                self.push(direction, time, piece, out);
+            }
+            Protocol::Http1(h1) => match h1.push(direction, time, piece, out) {
+                None => {}
+                Some(h1::HTTP2) => self.begin_http2(out),
+                Some(why) => self.unread(why),
+            },
+            Protocol::Http2(h2) => {
+                if let Some(why) = h2.push(direction, time, piece, out) {
                     self.unread(why);
                 }
             }
             Protocol::Undecided(start) => match start.push(direction, time, piece) {
                 Verdict::Undecided => {}
-                Verdict::Http2 => self.unread("http2"),
+                Verdict::Http2 => self.begin_http2(out),
                 Verdict::Http1 => self.begin_http1(out),
             },
         }
@@ -105,9 +120,18 @@ impl Connection {
         if matches!(self.protocol, Protocol::Undecided(_)) {
             self.begin_http1(out);
         }
-        let Protocol::Http1(h1) = &mut self.protocol else { return };
-        h1.close(time, reason, out);
-        if reason != CloseReason::Shutdown && !h1.is_http() && h1.saw_bytes() {
+        let nothing_read = match &mut self.protocol {
+            Protocol::Http1(h1) => {
+                h1.close(time, reason, out);
+                !h1.is_http() && h1.saw_bytes()
+            }
+            Protocol::Http2(h2) => {
+                h2.close(time, reason, out);
+                !h2.is_http() && h2.saw_bytes()
+            }
+            Protocol::Undecided(_) | Protocol::Unread(_) => false,
+        };
+        if reason != CloseReason::Shutdown && nothing_read {
             self.unread("no HTTP");
         }
     }
@@ -115,8 +139,10 @@ impl Connection {
     /// The caller does not want this exchange: its bodies are still framed, but neither decoded nor handed
     /// on, and no event of it is emitted any more, its end included.
     pub fn decline(&mut self, exchange: ExchangeId) {
-        if let Protocol::Http1(h1) = &mut self.protocol {
-            h1.decline(exchange);
+        match &mut self.protocol {
+            Protocol::Http1(h1) => h1.decline(exchange),
+            Protocol::Http2(h2) => h2.decline(exchange),
+            Protocol::Undecided(_) | Protocol::Unread(_) => {}
         }
     }
 
@@ -124,22 +150,50 @@ impl Connection {
     pub fn interest(&self) -> Interest {
         match &self.protocol {
             Protocol::Http1(h1) if h1.is_http() => Interest::Http,
-            Protocol::Undecided(_) | Protocol::Http1(_) => Interest::Undecided,
+            Protocol::Http2(h2) if h2.is_http() => Interest::Http,
+            Protocol::Undecided(_) | Protocol::Http1(_) | Protocol::Http2(_) => Interest::Undecided,
             Protocol::Unread(why) => Interest::Unread(why),
         }
     }
 
     fn begin_http1(&mut self, out: &mut Vec<Event>) {
-        let h1 = Box::new(Http1::new(self.limits, self.account.clone()));
-        let before = mem::replace(&mut self.protocol, Protocol::Http1(h1));
-        let Protocol::Undecided(start) = before else { return };
+        self.begin(Protocol::Http1(Box::new(Http1::new(self.limits, self.account.clone()))), out);
+    }
+
+    fn begin_http2(&mut self, out: &mut Vec<Event>) {
+        let before = mem::replace(&mut self.protocol, Protocol::Undecided(Start::default()));
+        let (skipped, before) = match before {
+            Protocol::Http1(h1) => (h1.abandon(), Protocol::Undecided(Start::default())),
+            before => (0, before),
+        };
+        self.protocol = before;
+        self.begin(Protocol::Http2(Box::new(Http2::new(self.limits, self.account.clone(), skipped))), out);
+    }
+
+    fn begin(&mut self, protocol: Protocol, out: &mut Vec<Event>) {
+        let Protocol::Undecided(start) = mem::replace(&mut self.protocol, protocol) else { return };
         for (direction, time, piece) in start.into_pieces() {
             self.push(direction, time, piece, out);
         }
+    }
+
+    /// Does it speak HTTP/2?
+    pub fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2(_))
+    }
+
+    /// Nothing more of it is wanted: all its exchanges are declined.
+    pub fn leave(&mut self) {
+        self.protocol = Protocol::Unread("not wanted");
     }
 
     fn unread(&mut self, why: &'static str) {
         self.protocol = Protocol::Unread(why);
         self.account.add(Counter::ConnectionsUnread, 1);
     }
+}
+
+/// In a connection that isn't known to speak HTTP/1.x: is this HTTP/2?
+fn is_http2(piece: &Piece) -> bool {
+    matches!(piece, Piece::Bytes(bytes) if bytes.starts_with(PREFACE) || h2::looks_like_frames(bytes))
 }

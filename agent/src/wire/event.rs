@@ -68,6 +68,9 @@ pub struct RequestHead {
     /// The exchange that opened the WebSocket session in which this request is a message; the rest of the head is
     /// that exchange's.
     pub session: Option<ExchangeId>,
+    /// Parts of the head are unknown: they were told by earlier heads, which were missed (HTTP/2). An unknown
+    /// method or path is empty.
+    pub partial: bool,
 }
 
 /// The head of a final response (never 1xx, except 101).
@@ -77,6 +80,8 @@ pub struct ResponseHead {
     pub status: u16,
     /// Headers without the credentials.
     pub headers: Headers,
+    /// As in [`RequestHead`].
+    pub partial: bool,
 }
 
 /// One server-sent event, as the WHATWG specification dispatches it.
@@ -114,12 +119,12 @@ pub struct Missing {
 pub enum ExchangeEnd {
     /// The response arrived to its end.
     Complete,
-    /// The captured process closed the connection, or released it, before the end.
+    /// The captured process closed the connection, released it, or reset the stream, before the end.
     ClosedLocally,
     /// The connection was closed before the end, and which side began is not known.
     Closed,
-    /// The other side closed the connection before the end. HTTP/1.x over a stream of plaintext never tells
-    /// this: see [`super::Connection::close`].
+    /// The other side closed the connection, or reset the stream, before the end. HTTP/1.x over a stream of
+    /// plaintext never tells this: see [`super::Connection::close`].
     ClosedRemotely,
     /// The captured process ended before the response did.
     ProcessExit,

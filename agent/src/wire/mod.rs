@@ -8,7 +8,9 @@ mod connection;
 mod credentials;
 mod encoding;
 mod event;
+mod fields;
 mod h1;
+mod h2;
 #[cfg(test)]
 mod properties;
 mod sse;

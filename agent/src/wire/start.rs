@@ -1,16 +1,17 @@
 //! The first bytes of a connection, which tell its protocol.
 
+use super::h2::looks_like_frames;
 use crate::{capture::Direction, stream::Piece, time::Timestamp};
 
 /// The first bytes of a client that speaks HTTP/2 (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing yet: what was seen is kept.
     Undecided,
-    /// HTTP/2 from its beginning.
+    /// HTTP/2, from its beginning or somewhere within.
     Http2,
     /// HTTP/1.x, or bytes in which its heads may be looked for.
     Http1,
@@ -30,6 +31,7 @@ impl Start {
         let other_way = self.pieces.first().is_some_and(|(first, ..)| *first != direction);
         let verdict = match &piece {
             Piece::Bytes(bytes) if !other_way => self.look(bytes),
+            Piece::Bytes(bytes) if looks_like_frames(bytes) => Verdict::Http2,
             Piece::Bytes(_) | Piece::Gap { .. } => Verdict::Http1,
         };
         self.pieces.push((direction, time, piece));
@@ -42,7 +44,7 @@ impl Start {
     }
 
     fn look(&mut self, bytes: &[u8]) -> Verdict {
-        if self.matched == 0 && is_first_settings(bytes) {
+        if self.matched == 0 && looks_like_frames(bytes) {
             return Verdict::Http2;
         }
         let rest = &PREFACE[self.matched..];
@@ -52,18 +54,6 @@ impl Start {
         }
         self.matched += n;
         if self.matched == PREFACE.len() { Verdict::Http2 } else { Verdict::Undecided }
-    }
-}
-
-/// Is this the SETTINGS frame that an HTTP/2 server may send before it has heard anything
-/// (RFC 9113, sections 3.4 and 6.5)? Length a multiple of 6, type 4, no flags, stream 0.
-fn is_first_settings(bytes: &[u8]) -> bool {
-    match bytes {
-        [0, high, low, 4, 0, 0, 0, 0, 0, ..] => {
-            let len = u16::from_be_bytes([*high, *low]);
-            len.is_multiple_of(6) && len <= 6 * 64
-        }
-        _ => false,
     }
 }
 
@@ -95,6 +85,10 @@ mod tests {
             (&[b"PRI * HTTP/2.0\r\n", b"Host: x"], Verdict::Http1),
             (&[b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03"], Verdict::Http2),
             (&[b"\x00\x00\x12\x04\x01\x00\x00\x00\x00"], Verdict::Http1),
+            (&[b"\x00\x00\x00\x04\x01\x00\x00\x00\x00"], Verdict::Http2),
+            (&[b"\x00\x00\x20\x01\x04\x00\x00\x00\x09"], Verdict::Http2),
+            (&[b"\x00\x00\x20\x01\x04\x00\x00\x00"], Verdict::Http1),
+            (&[b"\x00\x00\x00\x1c\x00\x00\x00\x00\x09kafka"], Verdict::Http1),
             (&[b"HTTP/1.1 200 OK\r\n"], Verdict::Http1),
         ];
         for (pieces, expected) in table {

@@ -32,6 +32,11 @@ impl Command {
         Self { program: installed(program), args: Vec::new(), env: Vec::new() }
     }
 
+    /// The program at a path.
+    pub fn at(program: PathBuf) -> Self {
+        Self { program, args: Vec::new(), env: Vec::new() }
+    }
+
     /// A script of `sh`.
     pub fn shell(script: &str) -> Self {
         Self::new("sh").args(["-c", script])

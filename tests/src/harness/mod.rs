@@ -63,6 +63,13 @@ pub fn plainspan() -> PathBuf {
     path
 }
 
+/// A client of this package's own.
+pub fn built(program: &str) -> PathBuf {
+    let path = executables().join(program);
+    assert!(path.is_file(), "no {}: use `cargo xtask test`, which builds it", path.display());
+    path
+}
+
 /// A program of the virtual environment with the clients: `PLAINSPAN_VENV`, else `venv` in the target directory.
 pub fn venv(program: &str) -> PathBuf {
     let venv = std::env::var_os("PLAINSPAN_VENV")

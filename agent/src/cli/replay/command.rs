@@ -3,14 +3,13 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clap::ValueEnum;
 
 use super::{
     super::{
         run::{OutputArgs, extra_attributes},
         say,
     },
-    Encoding, Entry, Exchanges, ReplayOptions, Split, parse_drop, records,
+    Encoding, Entry, Exchanges, Framing, ReplayOptions, Split, parse_drop, records,
 };
 use crate::{
     account::Account,
@@ -46,13 +45,6 @@ pub(in crate::cli) struct Args {
     files: Vec<PathBuf>,
 }
 
-/// Protocols.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Framing {
-    /// HTTP/1.1
-    H1,
-}
-
 /// Runs the verb.
 pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -66,7 +58,6 @@ pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn replay(args: Args) -> anyhow::Result<ExitCode> {
-    let Framing::H1 = args.framing;
     let account = Arc::new(Account::default());
     let settings = export::Settings {
         schema_url: contract::SCHEMA_URL,
@@ -86,8 +77,12 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         Ids::Counted(0),
         Arc::clone(&account),
     );
-    let options =
-        ReplayOptions { encoding: args.encoding, split: args.split.unwrap_or_default(), drop: args.drop };
+    let options = ReplayOptions {
+        framing: args.framing,
+        encoding: args.encoding,
+        split: args.split.unwrap_or_default(),
+        drop: args.drop,
+    };
     let mut outcome = Outcome::default();
     let (mut connection, mut sessions, mut bad, mut first_bad) = (0, 0u64, 0u64, None);
     for entry in inputs.into_iter().flatten() {

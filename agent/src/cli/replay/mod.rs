@@ -6,6 +6,8 @@
 mod base64;
 mod command;
 mod exchanges;
+mod framing;
+mod message;
 mod random;
 mod synthesize;
 
@@ -13,7 +15,17 @@ use std::str::FromStr;
 
 pub(super) use command::{Args, run};
 pub use exchanges::{Entry, Exchange, Exchanges, ReadError, Request, Response, Session};
-pub use synthesize::records;
+pub use synthesize::{records, records_of_all};
+
+/// Protocol that the exchanges are replayed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Framing {
+    /// HTTP/1.1
+    #[default]
+    H1,
+    /// HTTP/2
+    H2,
+}
 
 /// Content encoding that responses are sent in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +99,8 @@ impl FromStr for Split {
 /// How exchanges are made into records.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReplayOptions {
+    /// Protocol.
+    pub framing: Framing,
     /// Content encoding of the responses.
     pub encoding: Encoding,
     /// Where the streams are cut.

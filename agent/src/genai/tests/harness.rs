@@ -20,6 +20,7 @@ pub(in crate::genai) fn head(method: &str, authority: &str, path: &str) -> Reque
         query: "".into(),
         authority: Some(authority.into()),
         version: Version::Http11,
+        partial: false,
         role: Role::Client,
         headers: Headers::default(),
         session: None,
@@ -93,7 +94,11 @@ impl Exchange {
     }
 
     pub(in crate::genai) fn status(self, status: u16, list: &[(&str, &str)]) -> Self {
-        self.then(EventKind::ResponseHead(Box::new(ResponseHead { status, headers: headers(list) })))
+        self.then(EventKind::ResponseHead(Box::new(ResponseHead {
+            status,
+            headers: headers(list),
+            partial: false,
+        })))
     }
 
     pub(in crate::genai) fn json(self, status: u16, body: &str) -> Self {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::relocated;
 use crate::probe::{Architecture, Elf, WINDOW};
 
 /// How far before a place its function may begin, and how far behind it the next one is looked for.
@@ -9,9 +10,6 @@ const REACH: u64 = 64 * 1024;
 
 /// Most candidates for starts that are kept.
 const MAX_STARTS: usize = 1 << 20;
-
-/// Most bytes of relocation entries that are looked through.
-const MAX_RELOCATIONS: usize = 64 << 20;
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,12 +142,17 @@ fn called(elf: &Elf<'_>, near: &[Range<u64>]) -> Vec<u64> {
             match (segment.executable, elf.architecture()) {
                 (true, Architecture::X86_64) => calls_x86(address, window, &mut found),
                 (true, Architecture::Aarch64) => calls_arm(address, window, &mut found),
-                (false, _) => pointers(address, window, &mut found),
+                (false, _) => words(address, window, &mut found),
             }
             starts.len() < MAX_STARTS
         });
     }
-    starts.extend(relocated(elf).into_iter().filter(|target| within(near, *target)));
+    relocated(elf, |_, target| {
+        if within(near, target) {
+            starts.push(target);
+        }
+        starts.len() < MAX_STARTS
+    });
     starts.sort_unstable();
     starts.dedup();
     starts
@@ -177,25 +180,13 @@ fn calls_arm(address: u64, window: &[u8], found: &mut impl FnMut(usize, u64)) {
 
 /// Words that are the address of something: in programs that are not relocated, and where relocation keeps the value
 /// in place (`DT_RELR`).
-fn pointers(address: u64, window: &[u8], found: &mut impl FnMut(usize, u64)) {
+fn words(address: u64, window: &[u8], found: &mut impl FnMut(usize, u64)) {
     let skip = (8 - address % 8) as usize % 8;
     for (n, word) in window.get(skip..).unwrap_or_default().chunks_exact(8).enumerate() {
         let word =
             u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
         found(skip + 8 * n, word);
     }
-}
-
-/// Addends of relative relocations: pointers to what is in the file itself (`R_X86_64_RELATIVE`, `R_AARCH64_RELATIVE`).
-fn relocated(elf: &Elf<'_>) -> Vec<u64> {
-    const RELATIVE: [u32; 2] = [8, 1027];
-    let Some((address, size)) = elf.relocations() else { return Vec::new() };
-    let Some(entries) = elf.bytes(address, (size as usize).min(MAX_RELOCATIONS)) else { return Vec::new() };
-    entries
-        .chunks_exact(24)
-        .filter(|entry| RELATIVE.contains(&u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]])))
-        .map(|e| u64::from_le_bytes([e[16], e[17], e[18], e[19], e[20], e[21], e[22], e[23]]))
-        .collect()
 }
 
 /// Does what stands before the address end a function, so that another one can begin there?

@@ -4,11 +4,13 @@
 //! Everything goes through the file in bounded windows, and is linear in its size.
 
 mod functions;
+mod pointers;
 mod references;
 mod report;
 mod strings;
 
 pub use functions::{Function, Functions, Origin};
+pub use pointers::{pointers, relocated};
 pub use references::{Reference, references};
 pub use report::{Report, report};
 pub use strings::{Text, beginning_with, ending_in, exactly};

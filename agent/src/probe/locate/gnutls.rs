@@ -22,14 +22,21 @@ const FUNCTIONS: &[(&str, Role)] = &[
     ("gnutls_deinit", Role::End { action: ACTION_END }),
 ];
 
+/// The first of them, which every version has.
+const NEEDED: [&str; 2] = ["gnutls_record_send", "gnutls_record_recv"];
+
 impl Locator for GnuTls {
     fn name(&self) -> &'static str {
         "gnutls"
     }
 
+    fn by_symbols(&self) -> bool {
+        true
+    }
+
     fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String> {
         let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
-        let offsets = elf.functions(&names);
+        let offsets = elf.functions(&names, NEEDED.len());
         let found: Vec<(&'static str, &Role, u64)> = FUNCTIONS
             .iter()
             .zip(offsets)
@@ -39,7 +46,7 @@ impl Locator for GnuTls {
         if defined.is_empty() {
             return Ok(None);
         }
-        for needed in ["gnutls_record_send", "gnutls_record_recv"] {
+        for needed in NEEDED {
             if !defined.contains(&needed) {
                 return Err(format!("defines {} but not {needed}", defined.join(", ")));
             }

@@ -16,8 +16,12 @@ impl Locator for Java {
         "java"
     }
 
+    fn by_symbols(&self) -> bool {
+        true
+    }
+
     fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String> {
-        if elf.functions(&FUNCTIONS).iter().any(Option::is_none) {
+        if elf.functions(&FUNCTIONS, FUNCTIONS.len()).iter().any(Option::is_none) {
             return Ok(None);
         }
         Err("Java's own TLS (JSSE) is compiled at run time and can't be probed; calls are seen where a program uses \

@@ -24,20 +24,27 @@ const FUNCTIONS: &[(&str, Role)] = &[
     ("SSL_free", Role::End { action: ACTION_END }),
 ];
 
+/// The first of them.
+const NEEDED: [&str; 2] = ["SSL_write", "SSL_read"];
+
 impl Locator for OpenSsl {
     fn name(&self) -> &'static str {
         "openssl"
     }
 
+    fn by_symbols(&self) -> bool {
+        true
+    }
+
     fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String> {
         let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.0).collect();
-        let offsets = elf.functions(&names);
+        let offsets = elf.functions(&names, NEEDED.len());
         let defined: Vec<&str> =
             names.iter().zip(&offsets).filter(|(_, o)| o.is_some()).map(|(n, _)| *n).collect();
         if defined.is_empty() {
             return Ok(None);
         }
-        for needed in ["SSL_write", "SSL_read"] {
+        for needed in NEEDED {
             if !defined.contains(&needed) {
                 return Err(format!("defines {} but not {needed}", defined.join(", ")));
             }
@@ -51,7 +58,7 @@ impl Locator for OpenSsl {
             .filter_map(|((symbol, role), offset)| Some((symbol, role, (*offset)?)))
             .filter(|(_, role, _)| match role {
                 // Both directions at their shared functions, or each of the public ones.
-                Role::Plain { .. } | Role::Sized { .. } | Role::Counted { .. } => {
+                Role::Plain { .. } | Role::Flagged { .. } | Role::Sized { .. } | Role::Counted { .. } => {
                     shared.iter().any(Option::is_none)
                 }
                 Role::End { .. } | Role::New => true,

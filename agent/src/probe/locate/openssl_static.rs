@@ -45,7 +45,7 @@ impl Locator for OpenSslStatic {
         if texts[0].is_empty() || texts[1].is_empty() {
             return Ok(None);
         }
-        if elf.functions(&["SSL_write"]).iter().any(Option::is_some) {
+        if elf.functions(&["SSL_write"], 1).iter().any(Option::is_some) {
             return Ok(None); // by its symbols it is found whole
         }
         let addresses: Vec<u64> = texts.concat();

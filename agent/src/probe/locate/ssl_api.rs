@@ -11,6 +11,13 @@ pub enum Role {
         /// Which way the plaintext goes.
         direction: u8,
     },
+    /// `int f(SSL *, void *buf, int num, ..., int flags)`: the same, unless the flags say that it shall only look.
+    Flagged {
+        /// Which way the plaintext goes.
+        direction: u8,
+        /// Number of the argument.
+        flags: usize,
+    },
     /// `ssize_t f(session, void *buf, size_t num, ...)`: the result is the count.
     Sized {
         /// Which way the plaintext goes.
@@ -36,7 +43,22 @@ pub enum Role {
 
 /// The probe points of such a function at a file offset.
 pub fn points(elf: &Elf<'_>, symbol: &'static str, role: &Role, offset: u64) -> Vec<ProbePoint> {
-    placed(elf.architecture(), symbol, role, inner::entry(elf, offset))
+    let at = if inner::refused(elf, offset) { elsewhere(elf, role, offset) } else { None };
+    placed(elf.architecture(), symbol, role, at.unwrap_or_else(|| inner::entry(elf, offset)))
+}
+
+/// Where the same is seen of a function at whose beginning the kernel refuses a probe: at what it calls with the same
+/// arguments, or of an end, for which the stack does not matter, a few instructions on.
+fn elsewhere(elf: &Elf<'_>, role: &Role, offset: u64) -> Option<u64> {
+    let last = match *role {
+        Role::New => return None,
+        Role::End { .. } => return inner::behind_pushes(elf, offset),
+        Role::Plain { .. } | Role::Sized { .. } => 2,
+        Role::Flagged { flags: last, .. } | Role::Counted { count: last, .. } => last,
+    };
+    let called = inner::called(elf, offset)?;
+    let handed_on = called.arguments.get(..=last)?;
+    handed_on.iter().enumerate().all(|(n, argument)| *argument == Some(n as u8)).then_some(called.offset)
 }
 
 fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset: u64) -> Vec<ProbePoint> {
@@ -54,6 +76,7 @@ fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset:
         ..Point::default()
     };
     let entry = |point| ProbePoint { symbol, offset, mechanism: Mechanism::Uprobe, point };
+    let mut peek = Location::default();
     let (direction, len, moved, result) = match *role {
         Role::New => {
             let conn = Location { kind: AT_REGISTER, width: 8, register: registers.result, displacement: 0 };
@@ -61,12 +84,16 @@ fn placed(architecture: Architecture, symbol: &'static str, role: &Role, offset:
             return vec![ProbePoint { symbol, offset, mechanism: Mechanism::Uretprobe, point }];
         }
         Role::End { action } => return vec![entry(Point { action, ..at_entry })],
+        Role::Flagged { direction, flags } => {
+            peek = argument(flags, 4);
+            (direction, argument(2, 4), Location::default(), 4)
+        }
         Role::Plain { direction } => (direction, argument(2, 4), Location::default(), 4),
         Role::Sized { direction } => (direction, argument(2, 8), Location::default(), 8),
         Role::Counted { direction, count } => (direction, argument(2, 8), argument(count, 8), 4),
     };
     vec![
-        entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, ..at_entry }),
+        entry(Point { action: ACTION_CALL, direction, buf: argument(1, 8), len, moved, peek, ..at_entry }),
         ProbePoint {
             symbol,
             offset,

@@ -3,7 +3,10 @@ use std::{
     os::unix::fs::{FileExt as _, MetadataExt as _, symlink},
 };
 
+use agent_common::Point;
+
 use super::*;
+use crate::probe::Examined;
 
 /// Counts instead of probing.
 #[derive(Default)]
@@ -101,7 +104,7 @@ impl World {
 }
 
 fn system_libssl() -> PathBuf {
-    let is_it = |p: &PathBuf| p.is_file() && p.to_string_lossy().contains("libssl");
+    let is_it = |p: &PathBuf| p.is_file() && p.to_string_lossy().contains("libssl.so");
     libraries::of_system().into_iter().find(is_it).expect("a system libssl").canonicalize().unwrap()
 }
 
@@ -325,4 +328,33 @@ fn files_that_nobody_uses_are_bounded() {
         world.exited(n);
     }
     assert_eq!(world.live(), MAX_IDLE * one);
+}
+
+/// What is found at once is probed at once; what is found later comes to it.
+#[test]
+fn findings_that_come_in_parts_are_probed_as_they_come() {
+    let mut world = World::new();
+    let library = world.library("libssl.so");
+    world.maps(10, &library);
+    world.scan(10);
+    let file = File::open(&library).unwrap();
+    let identity = Identity::of(&file).unwrap();
+    let mut part = |offsets: &[u64], whole| {
+        let mechanism = Mechanism::Uprobe;
+        let at =
+            |offset: &u64| ProbePoint { symbol: "f", offset: *offset, mechanism, point: Point::default() };
+        let points = offsets.iter().map(at).collect();
+        let finding = Finding { stack: "openssl", evidence: String::new(), points };
+        let examined = Examined { findings: vec![Arc::new(finding)], refusals: Vec::new() };
+        let file = file.try_clone().unwrap();
+        world
+            .prober
+            .take(Done { identity, file, examined: Some(Arc::new(examined)), whole }, &mut world.fake);
+        (world.fake.live.len(), world.prober.pending())
+    };
+    assert_eq!(part(&[1, 2], false), (2, 1));
+    assert_eq!(part(&[1, 2, 3], true), (3, 0));
+    assert_eq!(world.account.get(Counter::FilesProbed), 1);
+    world.exited(10);
+    assert_eq!(world.used(), 0);
 }

@@ -7,8 +7,9 @@ use super::framing::Framing;
 use crate::{
     time::Timestamp,
     wire::{
-        Header, Headers, Limits, RequestHead, ResponseHead, Role, Version,
-        credentials::{clean_authority, clean_query, clean_value, is_credential_header},
+        Headers, Limits, RequestHead, ResponseHead, Role, Version,
+        credentials::{clean_authority, clean_query},
+        fields::{clean_header, split_target},
     },
 };
 
@@ -216,6 +217,7 @@ pub(super) fn request(raw: &[u8], role: Role, limits: &Limits) -> Result<Request
         role,
         headers: clean_headers(parsed.headers),
         session: None,
+        partial: false,
     };
     let method = match method {
         "HEAD" => Method::Head,
@@ -239,37 +241,12 @@ pub(super) fn response(raw: &[u8], limits: &Limits) -> Result<Response, Refused>
         return Err(Refused::Malformed);
     };
     let length = length(parsed.headers)?;
-    Ok(Response { head: Box::new(ResponseHead { status, headers: clean_headers(parsed.headers) }), length })
-}
-
-/// Authority, path and query of a request target (RFC 9112, section 3.2).
-fn split_target<'a>(method: &str, target: &'a str) -> (Option<&'a str>, &'a str, &'a str) {
-    if method == "CONNECT" {
-        return (Some(target), "", "");
-    }
-    let (authority, rest) = match target.split_once("://") {
-        Some((_, rest)) if !target.starts_with('/') => {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            (Some(&rest[..end]), &rest[end..])
-        }
-        _ => (None, target),
-    };
-    let rest = rest.split('#').next().unwrap_or_default();
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    (authority, path, query)
+    let head = ResponseHead { status, headers: clean_headers(parsed.headers), partial: false };
+    Ok(Response { head: Box::new(head), length })
 }
 
 fn clean_headers(fields: &[httparse::Header<'_>]) -> Headers {
-    let clean = fields.iter().filter_map(|field| {
-        let name = field.name.to_ascii_lowercase();
-        let value = String::from_utf8_lossy(field.value);
-        if is_credential_header(&name, &value) {
-            return None;
-        }
-        let value = if name == "host" { clean_authority(&value) } else { clean_value(&value)? };
-        Some(Header { name: name.into(), value: value.into() })
-    });
-    Headers(clean.collect())
+    Headers(fields.iter().filter_map(|field| clean_header(field.name, field.value)).collect())
 }
 
 fn length(fields: &[httparse::Header<'_>]) -> Result<Length, Refused> {

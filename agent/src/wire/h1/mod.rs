@@ -32,6 +32,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// Why reading stops where the HTTP/2 connection preface was found.
+pub(super) const HTTP2: &str = "http2";
+
 /// A connection that speaks HTTP/1.x, or may.
 pub(super) struct Http1 {
     limits: Limits,
@@ -85,6 +88,12 @@ impl Http1 {
     /// A head was seen: this is HTTP.
     pub fn is_http(&self) -> bool {
         self.http
+    }
+
+    /// It is another protocol. How many bytes were seen of it?
+    pub fn abandon(mut self) -> u64 {
+        let held = self.sent.head.clear() + self.received.head.clear();
+        self.skipped.saturating_add(held)
     }
 
     /// Something was captured, though it need not have made sense.
@@ -268,7 +277,7 @@ impl Http1 {
                 Ok(request) => request,
                 Err(Refused::Malformed) => return false,
                 Err(Refused::Http2Preface) => {
-                    self.stop = Some("http2");
+                    self.stop = Some(HTTP2);
                     return true;
                 }
             };
@@ -311,7 +320,7 @@ impl Http1 {
             return;
         }
         let head::Request { head, method, framing } = request;
-        let body = BodyReader::new(&head.headers, true, &self.limits, &self.account);
+        let body = BodyReader::new(&head.headers, true, false, &self.limits, &self.account);
         self.handshake = is_websocket(&head.headers).then(|| head.clone());
         let id = self.exchanges.begin(method, head, since, out);
         let side = self.side(direction);
@@ -374,8 +383,8 @@ impl Http1 {
             (200..300, head::Method::Connect) => Some("tunnel"),
             _ => None,
         };
-        let body =
-            (!declined).then(|| BodyReader::new(&response.head.headers, false, &self.limits, &self.account));
+        let body = (!declined)
+            .then(|| BodyReader::new(&response.head.headers, false, false, &self.limits, &self.account));
         self.exchanges.emit(id, time, EventKind::ResponseHead(response.head), out);
         if tunnel.is_some() {
             if self.websocket.is_none() {
