@@ -8,9 +8,11 @@ mod connection;
 mod credentials;
 mod encoding;
 mod event;
+mod eventstream;
 mod fields;
 mod h1;
 mod h2;
+mod ndjson;
 #[cfg(test)]
 mod properties;
 mod sse;

@@ -147,7 +147,7 @@ pub(super) fn read(field: Field<'_>, budget: &mut Budget) -> Option<Message> {
             parts.push(Part::ServerToolCallResponse { id: item.call_id(budget), response });
         }
         name if name.ends_with("_output") => {
-            role = "tool".to_owned();
+            "tool".clone_into(&mut role);
             let response = item.output.or(item.tools).json_content(budget);
             parts.push(Part::ToolCallResponse { id: item.call_id(budget), response });
         }
