@@ -147,13 +147,14 @@ enum Status {
 }
 
 impl Answer<'_> {
-    /// What stands in every response. The last value counts: the service tier is `auto` at first.
-    fn identify(&self, call: &mut Call, budget: &mut Budget) {
+    /// What stands in every response. Until it is over, the service tier is the one that was asked for.
+    fn identify(&self, over: bool, call: &mut Call, budget: &mut Budget) {
         let response = &mut call.response;
+        let tier = if over { self.service_tier } else { Field::default() };
         let fields = [
             (&mut response.id, self.id),
             (&mut response.model, self.model),
-            (&mut response.service_tier, self.service_tier),
+            (&mut response.service_tier, tier),
         ];
         for (slot, field) in fields {
             if let Some(value) = field.label(budget) {
@@ -258,8 +259,8 @@ impl Fold for Responses {
         if answer.object.label(budget).as_deref() != Some("response") && !answer.output.is_some() {
             return Err(Malformed);
         }
-        answer.identify(call, budget);
         let status = answer.status(budget);
+        answer.identify(status != Some(Status::Pending), call, budget);
         if status != Some(Status::Pending) {
             let output = answer.output(budget);
             call.response.generations = vec![output.generation(status, Ending::Whole, budget)];

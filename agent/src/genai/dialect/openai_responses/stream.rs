@@ -131,7 +131,7 @@ impl Stream {
     /// A response as far as it is.
     fn response(&mut self, field: Field<'_>, call: &mut Call, budget: &mut Budget) {
         let Some(answer) = field.object::<Answer<'_>>(budget) else { return };
-        answer.identify(call, budget);
+        answer.identify(self.done, call, budget);
         self.status = answer.status(budget);
         if self.done {
             let output = answer.output(budget);

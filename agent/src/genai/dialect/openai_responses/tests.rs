@@ -304,6 +304,8 @@ fn streams_put_together_from_their_events() {
     assert_eq!(output(&call), ["reasoning:hm", "text:hello", r#"call:c1:f:{"a":1"#]);
     assert_eq!(finish(&call), (Some(FinishReason::Error), None));
     assert_eq!(call.error.as_ref().unwrap().kind, "client_closed");
+    // The tier that was asked for is not the one that serves.
+    assert_eq!(call.response.service_tier, None);
     assert_eq!((call.response.id.as_deref(), call.usage), (Some("resp_1"), Usage::default()));
     assert_eq!((call.streaming.chunks, call.streaming.first_content.map(|t| t.0)), (9, Some(1007)));
 
