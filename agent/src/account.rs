@@ -81,6 +81,14 @@ counters! {
     BodiesUndecoded = "wire", "bodies undecoded";
     /// Bodies that were cut at their limit.
     BodiesCut = "wire", "bodies cut at the limit";
+    /// WebSocket messages.
+    Messages = "wire", "WebSocket messages";
+    /// WebSocket messages that belong to no exchange.
+    MessagesApart = "wire", "WebSocket messages outside of calls";
+    /// WebSocket messages of which bytes are missing, or that refer to such.
+    MessagesUnread = "wire", "WebSocket messages unreadable";
+    /// WebSocket messages that were cut at their limit.
+    MessagesCut = "wire", "WebSocket messages cut at the limit";
     /// Exchanges that are not LLM calls.
     ExchangesNotLlm = "genai", "exchanges that are not LLM calls";
     /// Requests to an LLM API that are no inference (model lists, token counting, files).

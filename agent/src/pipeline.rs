@@ -201,9 +201,16 @@ impl Connection {
                 if http2 {
                     self.strangers.request(head, &recognition);
                 }
-                if let Recognition::Call(mut builder) = recognition {
-                    builder.event(event);
-                    self.calls.push((exchange, builder));
+                let wanted = match recognition {
+                    Recognition::Call(mut builder) => {
+                        builder.event(event);
+                        self.calls.push((exchange, builder));
+                        true
+                    }
+                    Recognition::Session => true,
+                    Recognition::NotLlm | Recognition::NotInference(_) | Recognition::Unread(_) => false,
+                };
+                if wanted {
                     self.carries_calls = true;
                     // The kernel may have missed the head, for one that came behind another in the same bytes.
                     if std::mem::take(&mut self.heads_only) {

@@ -91,6 +91,7 @@ fn request(set: &mut Attributes, call: &Call) {
     set.set(names::PLAINSPAN_API, call.dialect.to_owned());
     set.set_some(names::GEN_AI_REQUEST_MODEL, request.model.clone());
     set.set_some(names::GEN_AI_CONVERSATION_ID, request.conversation_id.clone());
+    set.set_some(names::GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID, request.previous_response_id.clone());
     set.set_some(names::GEN_AI_OUTPUT_TYPE, request.output_type.map(output_type));
     set.set_some(names::GEN_AI_REQUEST_STREAM, request.stream.filter(|stream| *stream));
     set.set_some(names::GEN_AI_REQUEST_TEMPERATURE, request.temperature);

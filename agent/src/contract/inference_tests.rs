@@ -65,6 +65,7 @@ fn full() -> Call {
             reasoning_level: Some("high".into()),
             service_tier: Some("flex".into()),
             conversation_id: Some("conv_1".into()),
+            previous_response_id: Some("resp_0".into()),
             system: vec![Part::Text("Be kind".into())],
             messages: vec![Message {
                 role: "user".into(),
@@ -156,6 +157,7 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("gen_ai.request.seed", Some(Value::Int(7))),
         ("gen_ai.request.stop_sequences", texts(&["END"])),
         ("gen_ai.request.reasoning.level", text("high")),
+        ("gen_ai.request.previous_response.id", text("resp_0")),
         ("gen_ai.response.id", text("chatcmpl-1")),
         ("gen_ai.response.model", text("gpt-4.1-mini-2025-04-14")),
         ("gen_ai.response.finish_reasons", texts(&["stop", "nap"])),

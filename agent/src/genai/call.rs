@@ -158,6 +158,8 @@ pub struct Request {
     pub service_tier: Option<String>,
     /// Conversation id that the protocol itself carries.
     pub conversation_id: Option<String>,
+    /// Id of the answer that this one is to follow, which the provider holds.
+    pub previous_response_id: Option<String>,
     /// System instructions that stand apart from the messages.
     pub system: Vec<Part>,
     /// The messages.

@@ -24,6 +24,8 @@ pub enum Recognition {
     NotInference(&'static str),
     /// Inference in an API that is not read yet, and which (`responses`, `embeddings`, ...).
     Unread(&'static str),
+    /// Opens a session in which calls are made: each is shown by itself.
+    Session,
     /// An LLM call, or one that may turn out to be none when its body is seen.
     Call(Box<CallBuilder>),
 }
@@ -63,6 +65,10 @@ impl Recognizer {
             match dialect.claim(head) {
                 Claim::No => {}
                 Claim::NotInference(kind) => return self.not_inference(kind),
+                Claim::Session => {
+                    self.not_inference("session");
+                    return Recognition::Session;
+                }
                 Claim::Yes => return self.call(vec![Candidate::open(*dialect, head, true)]),
                 Claim::Maybe => maybe.push(Candidate::open(*dialect, head, false)),
             }

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Body, Event, EventKind, ExchangeId, Headers, Limits, Missing,
     encoding::{Decoder, Stop},
+    eventstream::Messages,
+    ndjson::Lines,
     sse::{Found, Sse},
 };
 use crate::{
@@ -80,7 +82,9 @@ impl BodyReader {
         // Without a type the content tells, once it is known not to be encoded.
         let may_be_sse = !request && media_type.map_or(partial, is_sse);
         let sse = may_be_sse.then(|| Box::new(Sse::new(limits.event_bytes)));
-        let content = Content { sse, left: limits.body_bytes, collected: BytesMut::new(), too_long: false };
+        let records = media_type.filter(|_| !request).and_then(|v| Records::of(v, limits.event_bytes));
+        let content =
+            Content { sse, records, left: limits.body_bytes, collected: BytesMut::new(), too_long: false };
         Self { account: account.clone(), coded, content, over: false }
     }
 
@@ -120,6 +124,18 @@ impl BodyReader {
             if let Some(sse) = &mut self.content.sse {
                 sse.gap();
             }
+            let lost = match &mut self.content.records {
+                Some(Records::Lines(lines)) => {
+                    lines.gap();
+                    false
+                }
+                Some(Records::Messages(messages)) => messages.gap(len).is_err(),
+                None => false,
+            };
+            if lost {
+                self.over = true;
+                self.account.add(Counter::BodiesUndecoded, 1);
+            }
         } else {
             self.over = true;
             self.account.add(Counter::BodiesUndecoded, 1);
@@ -137,6 +153,9 @@ impl BodyReader {
             let result = decoder.finish(&mut |part| self.content.collect(part, sink));
             let result = self.content.flush(sink).and(result);
             self.settle(result, sink);
+        }
+        if !self.over {
+            self.content.end(sink);
         }
     }
 
@@ -200,9 +219,41 @@ impl Told {
     }
 }
 
+/// Streams of events other than server-sent ones.
+enum Records {
+    Lines(Lines),
+    Messages(Box<Messages>),
+}
+
+impl Records {
+    /// By the value of `content-type`.
+    fn of(content_type: &str, limit: usize) -> Option<Self> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        Some(match media_type.as_str() {
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines" => Self::Lines(Lines::new(limit)),
+            "application/vnd.amazon.eventstream" => Self::Messages(Box::new(Messages::new(limit))),
+            _ => return None,
+        })
+    }
+}
+
+fn hand_on(found: Found, too_long: &mut bool, sink: &mut Sink<'_>) {
+    match found {
+        Found::Event(event) => sink.put(Body::Sse(event)),
+        Found::TooLong => {
+            *too_long = true;
+            sink.missing(None, true);
+        }
+    }
+}
+
 /// The decoded side of a body.
 struct Content {
     sse: Option<Box<Sse>>,
+    records: Option<Records>,
     /// Decoded bytes that may still come.
     left: u64,
     collected: BytesMut,
@@ -230,20 +281,24 @@ impl Content {
             bytes.truncate(self.left as usize);
         }
         self.left -= bytes.len() as u64;
-        if !bytes.is_empty() {
-            if let Some(sse) = &mut self.sse {
-                sse.push(bytes, &mut |found| match found {
-                    Found::Event(event) => sink.put(Body::Sse(event)),
-                    Found::TooLong => {
-                        self.too_long = true;
-                        sink.missing(None, true);
-                    }
-                });
-            } else {
-                sink.put(Body::Bytes(bytes));
+        let too_long = &mut self.too_long;
+        let mut take = |found| hand_on(found, too_long, sink);
+        match (&mut self.sse, &mut self.records) {
+            _ if bytes.is_empty() => {}
+            (Some(sse), _) => sse.push(bytes, &mut take),
+            (None, Some(Records::Lines(lines))) => lines.push(bytes, &mut take),
+            (None, Some(Records::Messages(messages))) => {
+                messages.push(bytes, &mut take).map_err(|_| Stop::Malformed)?;
             }
+            (None, None) => sink.put(Body::Bytes(bytes)),
         }
         if full { Err(Stop::Full) } else { Ok(()) }
+    }
+
+    fn end(&mut self, sink: &mut Sink<'_>) {
+        if let Some(Records::Lines(lines)) = &mut self.records {
+            lines.end(&mut |found| hand_on(found, &mut self.too_long, sink));
+        }
     }
 }
 
@@ -256,7 +311,7 @@ mod tests {
         head_bytes: 1000,
         headers: 10,
         body_bytes: 20,
-        event_bytes: 12,
+        event_bytes: 16,
         outstanding: 1,
         streams: 1,
         undecided_bytes: 1,
@@ -296,6 +351,9 @@ mod tests {
     #[test]
     fn bodies() {
         const SSE: (&str, &str) = ("content-type", "Text/Event-Stream; charset=utf-8");
+        const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+        const AWS: (&str, &str) = ("content-type", "application/vnd.amazon.eventstream");
+        let aws = crate::wire::eventstream::tests::message(&[], b"");
         let gzip = ("content-encoding", "gzip");
         let zipped = |text: &str| encode("gzip", text.as_bytes());
         let (short, bomb, event) = (zipped("hello"), zipped(&"x".repeat(5000)), zipped("data: a\n\n"));
@@ -319,7 +377,14 @@ mod tests {
             (&[SSE], &[b"event: e\ndata: a\n\n"], "e(a)", [0, 0]),
             (&[SSE, gzip], &[&event], "(a)", [0, 0]),
             (&[SSE], &[b"da", b"<gap>", b"x\n\n", b"data:b\n\n"], "-3(b)", [0, 0]),
-            (&[SSE], &[b"data:56789abcd\n\n"], "-?cut", [1, 0]),
+            (&[SSE], &[b"data:56789abcdefgh\n\n"], "-?cut", [1, 0]),
+            (&[NDJSON], &[b"{\"a\":1}\n{", b"}"], "({\"a\":1})({})", [0, 0]),
+            (&[NDJSON, gzip], &[&zipped("{}\n[]")], "({})([])", [0, 0]),
+            (&[NDJSON], &[b"{", b"<gap>", b"}\n[]\n"], "-3([])", [0, 0]),
+            (&[NDJSON], &[b"{\"a\":\"6789abcde\"}\n[]"], "-?cut([])", [1, 0]),
+            (&[AWS], &[&aws], "()", [0, 0]),
+            (&[AWS], &[b"{\"message\":\"no\"}"], "-?", [0, 1]),
+            (&[AWS], &[b"<gap>", &aws], "-3", [0, 1]),
         ];
         for (headers, pieces, shown, counted) in table {
             assert_eq!(

@@ -41,6 +41,10 @@ const KEPT_PARAMETERS: &[&str] = &[
 /// Is a header a credential? `name` in lower case.
 pub(super) fn is_credential_header(name: &str, value: &str) -> bool {
     // Rate limits are told in tokens of text, which are no tokens of access.
+    // Browsers can't set headers on a WebSocket: OpenAI takes the key as one of its subprotocols.
+    if name == "sec-websocket-protocol" {
+        return true;
+    }
     let harmless = HARMLESS.contains(&name) || name.contains("ratelimit");
     if !harmless && (name.ends_with("key") || CREDENTIAL_WORDS.iter().any(|word| name.contains(word))) {
         return true;
@@ -105,6 +109,7 @@ mod tests {
             "my-session-id",
             "key",
             "x-apikey",
+            "sec-websocket-protocol",
         ];
         for name in removed {
             assert!(is_credential_header(name, "v"), "{name}");

@@ -48,7 +48,7 @@ impl Headers {
     }
 }
 
-/// The head of a request.
+/// The head of a request, which may be a message of a WebSocket session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// Method, as sent.
@@ -65,6 +65,9 @@ pub struct RequestHead {
     pub role: Role,
     /// Headers without the credentials.
     pub headers: Headers,
+    /// The exchange that opened the WebSocket session in which this request is a message; the rest of the head is
+    /// that exchange's.
+    pub session: Option<ExchangeId>,
     /// Parts of the head are unknown: they were told by earlier heads, which were missed (HTTP/2). An unknown
     /// method or path is empty.
     pub partial: bool,
@@ -95,7 +98,8 @@ pub struct SseEvent {
 pub enum Body {
     /// Decoded bytes, of a body that is not an event stream.
     Bytes(Bytes),
-    /// One whole event of a `text/event-stream` body.
+    /// One whole event of a `text/event-stream` body, one line of JSON lines, one message of an AWS event stream or
+    /// of a WebSocket session.
     Sse(SseEvent),
     /// Bytes of the body are missing here; `Some(n)` where it is known how many, as they were on the wire.
     /// In an event stream the events after it are whole again; a compressed body ends here.

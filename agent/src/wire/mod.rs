@@ -8,13 +8,16 @@ mod connection;
 mod credentials;
 mod encoding;
 mod event;
+mod eventstream;
 mod fields;
 mod h1;
 mod h2;
+mod ndjson;
 #[cfg(test)]
 mod properties;
 mod sse;
 mod start;
+mod websocket;
 
 pub use connection::{Connection, Interest, Limits};
 pub use event::{

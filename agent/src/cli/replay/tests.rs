@@ -139,9 +139,56 @@ fn events_of(body: &[u8]) -> Vec<SseEvent> {
     events
 }
 
-fn is_event_stream(exchange: &Exchange) -> bool {
-    exchange.response.headers.iter().any(|(n, v)| n == "content-type" && v.starts_with("text/event-stream"))
+/// The messages of an AWS event stream, read without a look at the checksums. All its headers are texts.
+fn messages_of(body: &[u8]) -> Vec<SseEvent> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));
+    let (mut events, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        let (message, after) = rest.split_at(number(&rest[..4]));
+        let (mut headers, payload) = message[12..message.len() - 4].split_at(number(&message[4..8]));
+        let mut event = "";
+        while let [len, tail @ ..] = headers {
+            let (name, tail) = tail.split_at((*len).into());
+            let (value, tail) = tail[3..].split_at(number(&tail[1..3]));
+            if name == b":event-type" {
+                event = std::str::from_utf8(value).unwrap();
+            }
+            headers = tail;
+        }
+        events.push(SseEvent { event: event.into(), data: payload.to_vec().into() });
+        rest = after;
+    }
+    events
 }
+
+fn is_of_type(exchange: &Exchange, start: &str) -> bool {
+    exchange
+        .response
+        .headers
+        .iter()
+        .any(|(n, v)| n.eq_ignore_ascii_case("content-type") && v.starts_with(start))
+}
+
+fn is_event_stream(exchange: &Exchange) -> bool {
+    ["text/event-stream", AWS_EVENTS, NDJSON].iter().any(|start| is_of_type(exchange, start))
+}
+
+/// The events of a recorded answer; none if it is no stream.
+fn stored_events(exchange: &Exchange, plain: &[u8]) -> Vec<SseEvent> {
+    if is_of_type(exchange, AWS_EVENTS) {
+        messages_of(plain)
+    } else if is_of_type(exchange, NDJSON) {
+        let lines = plain.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| SseEvent { event: "".into(), data: line.to_vec().into() }).collect()
+    } else if is_event_stream(exchange) {
+        events_of(plain)
+    } else {
+        Vec::new()
+    }
+}
+
+const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
+const NDJSON: &str = "application/x-ndjson";
 
 fn check_whole(exchange: &Exchange, plain: &[u8], events: &[SseEvent], options: &ReplayOptions, id: u64) {
     let context = || format!("{} with {options:?}", exchange.source);
@@ -171,7 +218,7 @@ fn every_recording_comes_out_as_it_was_stored() {
             scope.spawn(move || {
                 for (id, exchange) in part {
                     let plain = plain(&exchange.response);
-                    let events = if is_event_stream(exchange) { events_of(&plain) } else { Vec::new() };
+                    let events = stored_events(exchange, &plain);
                     for encoding in Encoding::ALL {
                         for split in [Split::Calls, Split::Random(1), Split::Random(2), Split::Random(3)] {
                             let options = ReplayOptions { encoding, split, ..ReplayOptions::default() };
@@ -205,7 +252,7 @@ fn with_losses_nothing_wrong_is_read() {
     let (mut whole, mut damaged) = (0, 0);
     for (id, exchange) in recordings().iter().enumerate() {
         let plain = plain(&exchange.response);
-        let events = if is_event_stream(exchange) { events_of(&plain) } else { Vec::new() };
+        let events = stored_events(exchange, &plain);
         let both = [Framing::H1, Framing::H2].into_iter();
         let all = [(Encoding::Identity, 1), (Encoding::Identity, 2), (Encoding::Gzip, 3)];
         for (framing, (encoding, seed)) in both.flat_map(|framing| all.map(|all| (framing, all))) {

@@ -2,6 +2,7 @@
 
 mod anthropic_messages;
 mod openai_chat;
+mod openai_responses;
 
 use super::{
     budget::Budget,
@@ -12,7 +13,7 @@ use crate::wire::{RequestHead, SseEvent};
 
 /// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
 pub(super) static DIALECTS: &[&dyn Dialect] =
-    &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
+    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
 
 /// What a dialect says of a request, by its head alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Claim {
     Yes,
     /// Perhaps: the bodies decide. Several dialects may say so of one request.
     Maybe,
+    /// Opens a session in which each message that is a call is told as an exchange of its own.
+    Session,
     /// A request to this API that is no inference, and of what kind.
     NotInference(&'static str),
 }

@@ -56,6 +56,11 @@ fn of_object(root: Field<'_>, budget: &mut Budget) -> Option<CallError> {
     }
 }
 
+/// The details of an error by themselves.
+pub(in crate::genai) fn detail_of(field: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+    Some(detail(field.object(budget)?, budget))
+}
+
 fn detail(detail: Detail<'_>, budget: &mut Budget) -> CallError {
     // A code that is a number repeats the HTTP status (vLLM, OpenRouter): a type says more.
     let code = match detail.code.kind() {

@@ -21,6 +21,8 @@ struct Tool<'a> {
     name: Field<'a>,
     #[serde(borrow)]
     description: Field<'a>,
+    #[serde(borrow)]
+    parameters: Field<'a>,
 }
 
 /// A function as it is defined: in `function`, or as an element of the older `functions`.
@@ -48,8 +50,9 @@ pub(in crate::genai) fn definitions(tools: Field<'_>, budget: &mut Budget, out: 
             let function = detail.object(budget).unwrap_or_default();
             out.push(define(kind.unwrap_or_else(|| "function".to_owned()), function, budget));
         } else if let Some(kind) = kind {
-            let Tool { name, description, .. } = tool;
-            out.push(define(kind, Function { name, description, ..Function::default() }, budget));
+            // Responses has all of it beside the type.
+            let Tool { name, description, parameters, .. } = tool;
+            out.push(define(kind, Function { name, description, parameters }, budget));
         } else {
             budget.unknown += 1;
         }

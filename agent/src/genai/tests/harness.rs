@@ -23,6 +23,7 @@ pub(in crate::genai) fn head(method: &str, authority: &str, path: &str) -> Reque
         partial: false,
         role: Role::Client,
         headers: Headers::default(),
+        session: None,
     }
 }
 

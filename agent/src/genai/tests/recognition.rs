@@ -15,6 +15,7 @@ fn recognize(head: &RequestHead) -> (String, Vec<(Counter, u64)>) {
         Recognition::NotLlm => "not llm".to_owned(),
         Recognition::NotInference(kind) => format!("not inference: {kind}"),
         Recognition::Unread(kind) => format!("unread: {kind}"),
+        Recognition::Session => "session".to_owned(),
         Recognition::Call(_) => "call".to_owned(),
     };
     (name, counted(&account))
@@ -28,6 +29,14 @@ fn heads() {
         ("POST", "localhost:8000", "/chat/completions", "call"),
         ("POST", "api.groq.com", "/openai/v1/chat/completions", "call"),
         ("POST", "me.openai.azure.com", "/openai/deployments/gpt-4o/chat/completions", "call"),
+        ("POST", "api.openai.com", "/v1/responses", "call"),
+        ("POST", "me.openai.azure.com", "/openai/v1/responses/", "call"),
+        ("POST", "surveys.example", "/v1/responses", "call"),
+        ("GET", "api.openai.com", "/v1/responses/resp_1", "unread: fetch_response"),
+        ("POST", "api.openai.com", "/v1/responses/compact", "unread: responses"),
+        ("POST", "api.openai.com", "/v1/responses/resp_1/cancel", "unread: responses"),
+        ("POST", "api.openai.com", "/v1/responses/input_tokens", "not inference: count_tokens"),
+        ("DELETE", "api.openai.com", "/v1/responses/resp_1", "not inference: responses"),
         ("GET", "api.openai.com", "/v1/chat/completions", "not inference: stored_completions"),
         ("GET", "api.openai.com", "/v1/chat/completions/chatcmpl-1", "not inference: stored_completions"),
         ("POST", "localhost", "/v1/mychat/completions", "not llm"),
@@ -57,6 +66,22 @@ fn heads() {
             _ => vec![],
         };
         assert_eq!(counters, counter, "{method} {authority}{path}");
+    }
+}
+
+/// A session is none itself; its messages are, if it is one of an API that is read so.
+#[test]
+fn sessions() {
+    for (path, expected, message) in [
+        ("/v1/responses", "session", "call"),
+        ("/v1/realtime", "unread: realtime", "unread: realtime"),
+        ("/v1/chat/completions", "not inference: stored_completions", "not inference: stored_completions"),
+    ] {
+        let mut head = head("GET", "api.openai.com", path);
+        head.headers = headers(&[("upgrade", "WebSocket")]);
+        assert_eq!(recognize(&head).0, expected, "{path}");
+        head.session = Some(crate::wire::ExchangeId(0));
+        assert_eq!(recognize(&head).0, message, "{path}");
     }
 }
 
@@ -109,6 +134,25 @@ fn messages_of_other_services_are_told_by_their_bodies() {
     let mut head = head("POST", "gateway.example", "/v1/messages");
     head.headers = headers(&[("anthropic-version", "2023-06-01")]);
     assert!(Exchange::new(head).request("not json").run(ExchangeEnd::Complete).is_some());
+}
+
+/// `/v1/responses` is where services without a model keep answers to surveys.
+#[test]
+fn responses_of_other_services_are_told_by_their_bodies() {
+    let llm = r#"{"model":"m","input":"hi"}"#;
+    let survey = r#"{"survey":"s","answers":[1]}"#;
+    let answer = r#"{"object":"response","id":"resp_1","status":"completed","output":[]}"#;
+    for (request, response, is_call) in [
+        (llm, answer, true),
+        (survey, "{}", false),
+        (survey, answer, false),
+        ("not json", answer, true),
+        ("not json", "{}", false),
+    ] {
+        let exchange = Exchange::new(head("POST", "surveys.example", "/v1/responses")).request(request);
+        let call = exchange.json(200, response).run(ExchangeEnd::Complete);
+        assert_eq!(call.is_some(), is_call, "{request} {response}");
+    }
 }
 
 /// Two dialects on one path, told apart by their bodies alone.

@@ -1,4 +1,4 @@
-//! Every recorded exchange of both APIs, against an independent, naive reading of the same bytes.
+//! Every recorded exchange of the APIs that are read, against an independent, naive reading of the same bytes.
 
 use std::{
     collections::BTreeMap,
@@ -33,15 +33,17 @@ struct Recorded {
 enum Api {
     Chat,
     Messages,
+    Responses,
 }
 
 impl Recorded {
-    /// Which of the two APIs the exchange is a call of, told by its URL.
+    /// Which of the APIs the exchange is a call of, told by its URL.
     fn api(&self) -> Option<Api> {
         match self.path.as_str() {
             _ if self.method != "POST" => None,
             path if path.ends_with("/chat/completions") => Some(Api::Chat),
             path if path.ends_with("/v1/messages") => Some(Api::Messages),
+            path if path.ends_with("/responses") => Some(Api::Responses),
             _ => None,
         }
     }
@@ -225,6 +227,44 @@ fn naive_chat(recorded: &Recorded) -> Said {
     said
 }
 
+fn naive_responses(recorded: &Recorded) -> Said {
+    let response = if recorded.streamed() {
+        let events = sse(recorded.text()).into_iter();
+        let mut events = events.map(|event| serde_json::from_slice::<Value>(&event.data).unwrap());
+        let last = events.rfind(|event| event["response"].is_object()).unwrap();
+        last["response"].clone()
+    } else {
+        serde_json::from_slice(&recorded.response).unwrap()
+    };
+    let mut said = Said {
+        id: filled(&response["id"]),
+        model: filled(&response["model"]),
+        input: response["usage"]["input_tokens"].as_i64(),
+        output: response["usage"]["output_tokens"].as_i64(),
+        choices: Vec::new(),
+    };
+    let status = response["status"].as_str().unwrap();
+    if status == "queued" {
+        return said;
+    }
+    let mut choice: Choice = (String::new(), Some(status.to_owned()), Vec::new());
+    for item in response["output"].as_array().unwrap() {
+        match item["type"].as_str().unwrap() {
+            "message" => choice.0 += &content_text(&item["content"]),
+            "function_call" => choice.2.push((
+                item["name"].as_str().unwrap().to_owned(),
+                item["arguments"].as_str().unwrap().to_owned(),
+            )),
+            "tool_search_call" if item["execution"] == "client" => {
+                choice.2.push(("tool_search".to_owned(), item["arguments"].to_string()));
+            }
+            _ => {}
+        }
+    }
+    said.choices.push(choice);
+    said
+}
+
 fn naive_messages(recorded: &Recorded) -> Said {
     let mut said = Said::default();
     let mut usage = BTreeMap::<String, i64>::new();
@@ -341,12 +381,17 @@ fn recorded_calls_say_what_the_wire_says() {
         if recorded.status >= 400 {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
-            assert_eq!(call.error.unwrap().kind, body["error"]["code"].as_str().unwrap(), "{source}");
+            let kind = body["error"]["code"].as_str().or(body["error"]["type"].as_str());
+            assert_eq!(call.error.unwrap().kind, kind.unwrap(), "{source}");
             continue;
         }
         assert_eq!(call.streaming.streamed, recorded.streamed(), "{source}");
         streams += usize::from(recorded.streamed());
-        let mut naive = if api == Api::Chat { naive_chat(&recorded) } else { naive_messages(&recorded) };
+        let mut naive = match api {
+            Api::Chat => naive_chat(&recorded),
+            Api::Messages => naive_messages(&recorded),
+            Api::Responses => naive_responses(&recorded),
+        };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
         normalise_arguments(&mut found);
@@ -374,6 +419,26 @@ fn same_request(recorded: &Recorded, call: &Call) {
     assert_eq!(request.model.as_deref(), body["model"].as_str().or(deployment), "{source}");
     assert_eq!(request.stream, body["stream"].as_bool(), "{source}");
     assert_eq!(request.temperature, body["temperature"].as_f64(), "{source}");
+    if recorded.api() == Some(Api::Responses) {
+        let max = body["max_output_tokens"].as_i64();
+        assert_eq!(request.max_tokens, max, "{source}");
+        assert_eq!(
+            request.previous_response_id.as_deref(),
+            body["previous_response_id"].as_str(),
+            "{source}"
+        );
+        let conversation = body["conversation"].as_str().or(body["conversation"]["id"].as_str());
+        assert!(conversation.is_none() || request.conversation_id.as_deref() == conversation, "{source}");
+        assert_eq!(request.system.is_empty(), filled(&body["instructions"]).is_none(), "{source}");
+        assert_eq!(request.tools.len(), body["tools"].as_array().map_or(0, Vec::len), "{source}");
+        // What is only there encrypted can't be shown.
+        let shown = |item: &&Value| {
+            item["type"] != "reasoning" || item["summary"][0].is_object() || item["content"][0].is_object()
+        };
+        let count = body["input"].as_array().map_or(1, |items| items.iter().filter(shown).count());
+        assert_eq!(request.messages.len(), count, "{source}");
+        return;
+    }
     let max = body["max_completion_tokens"].as_i64().or(body["max_tokens"].as_i64());
     assert_eq!(request.max_tokens, max, "{source}");
     let roles = |m: &Value| m["role"].as_str().unwrap().to_owned();

@@ -73,6 +73,11 @@ impl Exchanges {
         id
     }
 
+    /// The exchange of the last request.
+    pub fn last(&self) -> Option<ExchangeId> {
+        self.next.checked_sub(1).map(ExchangeId)
+    }
+
     /// The exchange that the next response belongs to: its method, and whether it is declined.
     pub fn answer(&mut self) -> Option<(ExchangeId, Method, bool)> {
         let exchange = self.queue.iter_mut().find(|e| e.response == Phase::Awaited)?;

@@ -216,6 +216,7 @@ pub(super) fn request(raw: &[u8], role: Role, limits: &Limits) -> Result<Request
         version: if version == 0 { Version::Http10 } else { Version::Http11 },
         role,
         headers: clean_headers(parsed.headers),
+        session: None,
         partial: false,
     };
     let method = match method {

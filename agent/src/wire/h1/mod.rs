@@ -21,8 +21,9 @@ use self::{
     side::{Lost, Side, State},
 };
 use super::{
-    Event, EventKind, ExchangeEnd, ExchangeId, Limits, Role,
+    Event, EventKind, ExchangeEnd, ExchangeId, Headers, Limits, RequestHead, Role,
     body::{BodyReader, Sink},
+    websocket::WebSocket,
 };
 use crate::{
     account::{Account, Counter},
@@ -55,6 +56,10 @@ pub(super) struct Http1 {
     skipped: u64,
     /// Bytes are missing before the first head.
     missed: bool,
+    /// The last request, if it asks for a WebSocket.
+    handshake: Option<Box<RequestHead>>,
+    /// What the connection became.
+    websocket: Option<Box<WebSocket>>,
     /// Nothing more can be read, and why.
     stop: Option<&'static str>,
 }
@@ -74,6 +79,8 @@ impl Http1 {
             http: false,
             skipped: 0,
             missed: false,
+            handshake: None,
+            websocket: None,
             stop: None,
         }
     }
@@ -102,6 +109,9 @@ impl Http1 {
         piece: Piece,
         out: &mut Vec<Event>,
     ) -> Option<&'static str> {
+        if let Some(websocket) = &mut self.websocket {
+            return websocket.push(direction, time, piece, out);
+        }
         match piece {
             Piece::Bytes(bytes) => self.bytes(direction, time, bytes, out),
             Piece::Gap { len, reason } => self.gap(direction, time, len, reason != GapReason::Lost, out),
@@ -114,6 +124,9 @@ impl Http1 {
 
     /// The caller does not want this exchange.
     pub fn decline(&mut self, id: ExchangeId) {
+        if let Some(websocket) = &mut self.websocket {
+            websocket.decline(id);
+        }
         self.exchanges.decline(id);
         for side in [&mut self.sent, &mut self.received] {
             if side.current == Some(id) {
@@ -124,6 +137,10 @@ impl Http1 {
 
     /// The connection is over, or the process writes no more; see [`super::Connection::close`].
     pub fn close(&mut self, time: Timestamp, reason: CloseReason, out: &mut Vec<Event>) {
+        if let Some(websocket) = &mut self.websocket {
+            websocket.close(time, reason, out);
+            return;
+        }
         let server = self.requests == Some(Direction::Received);
         if reason == CloseReason::Shutdown {
             self.shutdown = true;
@@ -229,6 +246,10 @@ impl Http1 {
                         self.refused(direction, time, raw.len() as u64, &bytes, lost, out);
                         return;
                     }
+                    if let Some(websocket) = self.websocket.as_mut().filter(|_| !bytes.is_empty()) {
+                        self.stop = websocket.push(direction, time, Piece::Bytes(bytes), out);
+                        return;
+                    }
                 }
                 Collected::Refused(held) => {
                     self.refused(direction, time, held, &bytes, lost, out);
@@ -300,6 +321,7 @@ impl Http1 {
         }
         let head::Request { head, method, framing } = request;
         let body = BodyReader::new(&head.headers, true, false, &self.limits, &self.account);
+        self.handshake = is_websocket(&head.headers).then(|| head.clone());
         let id = self.exchanges.begin(method, head, since, out);
         let side = self.side(direction);
         (side.current, side.body) = (Some(id), Some(body));
@@ -346,8 +368,16 @@ impl Http1 {
         let framing = response.framing(method);
         let tunnel = match (status, method) {
             (101, _) => {
-                let websocket =
-                    response.head.headers.get("upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"));
+                let websocket = is_websocket(&response.head.headers);
+                if let Some(handshake) = self.handshake.take()
+                    && websocket
+                    && !declined
+                    && self.exchanges.last() == Some(id)
+                {
+                    let (limits, account) = (&self.limits, &self.account);
+                    self.websocket =
+                        WebSocket::open(id, *handshake, &response.head, limits, account).map(Box::new);
+                }
                 Some(if websocket { "websocket" } else { "upgrade" })
             }
             (200..300, head::Method::Connect) => Some("tunnel"),
@@ -357,7 +387,9 @@ impl Http1 {
             .then(|| BodyReader::new(&response.head.headers, false, false, &self.limits, &self.account));
         self.exchanges.emit(id, time, EventKind::ResponseHead(response.head), out);
         if tunnel.is_some() {
-            self.stop = tunnel;
+            if self.websocket.is_none() {
+                self.stop = tunnel;
+            }
             self.exchanges.end(id, ExchangeEnd::Complete, time, out);
             return;
         }
@@ -418,4 +450,9 @@ impl Http1 {
         }
         self.exchanges.finish(time, out);
     }
+}
+
+/// Does a head ask for a WebSocket, or grant it (RFC 6455, sections 4.1 and 4.2.2)?
+fn is_websocket(headers: &Headers) -> bool {
+    headers.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }

@@ -50,6 +50,7 @@ impl Fields {
             role,
             headers: self.headers(),
             partial: self.is_partial(),
+            session: None,
         }
     }
 

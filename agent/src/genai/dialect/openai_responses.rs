@@ -1,0 +1,290 @@
+//! OpenAI Responses (<https://platform.openai.com/docs/api-reference/responses>), over HTTP and as messages of a WebSocket.
+
+mod item;
+mod request;
+mod stream;
+
+use serde::Deserialize;
+
+use super::{Carried, Claim, Dialect, Fold, Malformed};
+use crate::{
+    genai::{
+        budget::Budget,
+        call::{Call, FinishReason, Generation, Message, Part, Provider, Usage},
+        field::{Field, Kind},
+        finish::{self, Ending},
+        openai::error,
+        provider,
+    },
+    wire::{RequestHead, SseEvent},
+};
+
+/// The dialect.
+pub(super) struct OpenAiResponses;
+
+impl Dialect for OpenAiResponses {
+    fn name(&self) -> &'static str {
+        "openai.responses"
+    }
+
+    fn provider(&self) -> Provider {
+        Provider::OpenAi
+    }
+
+    fn claim(&self, head: &RequestHead) -> Claim {
+        let path = head.path.strip_suffix('/').unwrap_or(&head.path);
+        if !path.ends_with("/responses") {
+            return Claim::No;
+        }
+        let upgrade = || head.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+        match &*head.method {
+            _ if head.session.is_some() => Claim::Yes,
+            "GET" if upgrade() => Claim::Session,
+            // Other services have responses too, to surveys for one.
+            "POST" if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
+            "POST" => Claim::Maybe,
+            _ => Claim::No,
+        }
+    }
+
+    fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
+        Box::new(Responses { session: head.session.is_some(), stream: stream::Stream::default() })
+    }
+}
+
+struct Responses {
+    /// It is a message of a session, where every answer is a stream.
+    session: bool,
+    stream: stream::Stream,
+}
+
+/// A response, whole or as an event has it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    object: Field<'a>,
+    #[serde(borrow)]
+    id: Field<'a>,
+    #[serde(borrow)]
+    model: Field<'a>,
+    #[serde(borrow)]
+    status: Field<'a>,
+    #[serde(borrow)]
+    incomplete_details: Field<'a>,
+    #[serde(borrow)]
+    error: Field<'a>,
+    #[serde(borrow)]
+    output: Field<'a>,
+    #[serde(borrow)]
+    usage: Field<'a>,
+    #[serde(borrow)]
+    service_tier: Field<'a>,
+    #[serde(borrow)]
+    conversation: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Incomplete<'a> {
+    #[serde(borrow)]
+    reason: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Counts<'a> {
+    #[serde(borrow)]
+    input_tokens: Field<'a>,
+    #[serde(borrow)]
+    output_tokens: Field<'a>,
+    #[serde(borrow)]
+    input_tokens_details: Field<'a>,
+    #[serde(borrow)]
+    output_tokens_details: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details<'a> {
+    #[serde(rename = "cached_tokens", borrow)]
+    cached: Field<'a>,
+    #[serde(rename = "cache_write_tokens", borrow)]
+    cache_write: Field<'a>,
+    #[serde(rename = "reasoning_tokens", borrow)]
+    reasoning: Field<'a>,
+    #[serde(rename = "audio_tokens", borrow)]
+    audio: Field<'a>,
+}
+
+/// A `usage` object. Cached tokens are within `input_tokens`, and reasoning within `output_tokens`.
+fn usage(field: Field<'_>, budget: &mut Budget) -> Option<Usage> {
+    let counts: Counts<'_> = field.object(budget)?;
+    let input: Details<'_> = counts.input_tokens_details.object(budget).unwrap_or_default();
+    let output: Details<'_> = counts.output_tokens_details.object(budget).unwrap_or_default();
+    Some(Usage {
+        input: counts.input_tokens.count(budget),
+        output: counts.output_tokens.count(budget),
+        cache_read: input.cached.count(budget),
+        cache_write: input.cache_write.count(budget),
+        reasoning: output.reasoning.count(budget),
+        audio_input: input.audio.count(budget),
+        audio_output: output.audio.count(budget),
+        partial: false,
+    })
+}
+
+/// How a response ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Status {
+    Completed,
+    /// Why, in the provider's word.
+    Incomplete(Option<String>),
+    /// Failed or cancelled, in the provider's word.
+    Failed(String),
+    /// It is still to come: it was asked for in the background.
+    Pending,
+}
+
+impl Answer<'_> {
+    /// What stands in every response. Until it is over, the service tier is the one that was asked for.
+    fn identify(&self, over: bool, call: &mut Call, budget: &mut Budget) {
+        let response = &mut call.response;
+        let tier = if over { self.service_tier } else { Field::default() };
+        let fields = [
+            (&mut response.id, self.id),
+            (&mut response.model, self.model),
+            (&mut response.service_tier, tier),
+        ];
+        for (slot, field) in fields {
+            if let Some(value) = field.label(budget) {
+                *slot = Some(value);
+            }
+        }
+        if call.request.conversation_id.is_none() {
+            call.request.conversation_id = request::conversation(self.conversation, budget);
+        }
+        if let Some(usage) = usage(self.usage, budget) {
+            call.usage = usage;
+        }
+        if self.error.kind() == Kind::Object {
+            call.error = error::detail_of(self.error, budget);
+        }
+    }
+
+    fn status(&self, budget: &mut Budget) -> Option<Status> {
+        let status = self.status.label(budget)?;
+        Some(match status.as_str() {
+            "completed" => Status::Completed,
+            "incomplete" => {
+                let details: Incomplete<'_> = self.incomplete_details.object(budget).unwrap_or_default();
+                Status::Incomplete(details.reason.label(budget))
+            }
+            "failed" | "cancelled" => Status::Failed(status),
+            "queued" | "in_progress" => Status::Pending,
+            _ => {
+                budget.unknown += 1;
+                return None;
+            }
+        })
+    }
+
+    /// The items of the output.
+    fn output(&self, budget: &mut Budget) -> Output {
+        let mut output = Output::default();
+        if self.output.is_some() {
+            self.output.each(budget, |item, budget| output.item(item, budget));
+        }
+        output
+    }
+}
+
+/// What the model made: all items of a response are parts of one message.
+#[derive(Default)]
+struct Output {
+    parts: Vec<Part>,
+    /// The last item is for the client to do.
+    calls: bool,
+}
+
+impl Output {
+    fn item(&mut self, item: Field<'_>, budget: &mut Budget) {
+        let message = item::read(item, budget);
+        if let Some(message) = message {
+            self.calls = matches!(message.parts.last(), Some(Part::ToolCall { .. }));
+            self.parts.extend(message.parts);
+        }
+    }
+
+    /// The one choice of a response that ended like this.
+    fn generation(self, status: Option<Status>, ending: Ending, budget: &mut Budget) -> Generation {
+        let (finish_reason, provider_finish_reason) = match status {
+            Some(Status::Completed) => {
+                let reason = if self.calls { FinishReason::ToolCall } else { FinishReason::Stop };
+                (Some(reason), Some("completed".to_owned()))
+            }
+            Some(Status::Incomplete(Some(reason))) => {
+                (Some(finish::normalise(&reason, budget)), Some(reason))
+            }
+            Some(Status::Incomplete(None)) => (None, Some("incomplete".to_owned())),
+            Some(Status::Failed(word)) => (Some(FinishReason::Error), Some(word)),
+            Some(Status::Pending) | None => ((ending == Ending::Broken).then_some(FinishReason::Error), None),
+        };
+        let message = Message { role: "assistant".to_owned(), name: None, parts: self.parts };
+        Generation { finish_reason, provider_finish_reason, message }
+    }
+}
+
+impl Fold for Responses {
+    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+        let fits = request::read(body, call, budget)?;
+        if self.session {
+            call.request.stream = Some(true);
+        }
+        Ok(fits)
+    }
+
+    fn response(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        if status >= 400 {
+            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
+            return Ok(());
+        }
+        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+        if answer.object.label(budget).as_deref() != Some("response") && !answer.output.is_some() {
+            return Err(Malformed);
+        }
+        let status = answer.status(budget);
+        answer.identify(status != Some(Status::Pending), call, budget);
+        if status != Some(Status::Pending) {
+            let output = answer.output(budget);
+            call.response.generations = vec![output.generation(status, Ending::Whole, budget)];
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        event: &SseEvent,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<Carried, Malformed> {
+        self.stream.event(event, call, budget)
+    }
+
+    fn terminated(&self, _: &Call) -> bool {
+        self.stream.terminated()
+    }
+
+    fn finish(&mut self, ending: Ending, _: bool, call: &mut Call, budget: &mut Budget) {
+        self.stream.finish(ending, call, budget);
+    }
+}
+
+#[cfg(test)]
+mod tests;
