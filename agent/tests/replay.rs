@@ -15,7 +15,9 @@ use std::{
 use plainspan::{
     account::Account,
     capture::{Close, CloseReason, ConnectionId, Data, Direction, Record},
-    cli::replay::{Encoding, Entry, Exchange, Exchanges, ReplayOptions, Split, records},
+    cli::replay::{
+        Encoding, Entry, Exchange, Exchanges, Framing, ReplayOptions, Split, records, records_of_all,
+    },
     contract::{ContentMode, Options, Span, Value, names},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
     resource::Processes,
@@ -103,11 +105,19 @@ fn is_timing(key: &str) -> bool {
     .contains(&key)
 }
 
-/// All of a span that does not follow from when bytes were moved.
+/// All of a span that does not follow from how and when bytes were moved.
 fn said(span: &Span) -> Span {
     let mut said = Span { start: Timestamp(0), end: Timestamp(0), ..span.clone() };
-    said.attributes.retain(|attribute| !is_timing(attribute.key));
+    said.attributes.retain(|attribute| {
+        !is_timing(attribute.key) && attribute.key != names::NETWORK_PROTOCOL_VERSION.name()
+    });
     said
+}
+
+/// The version of HTTP that each framing is.
+fn assert_version(span: &Span, framing: Framing, context: &str) {
+    let version = Value::String(if framing == Framing::H2 { "2" } else { "1.1" }.into());
+    assert_eq!(span.get(names::NETWORK_PROTOCOL_VERSION.name()), Some(&version), "{context}");
 }
 
 /// Times that can be.
@@ -129,14 +139,22 @@ fn spans_do_not_depend_on_how_the_bytes_were_moved() {
         let plain = spans(records(exchange, id, &ReplayOptions::default()));
         assert!(plain.len() <= 1, "{}: {} spans of one exchange", exchange.source, plain.len());
         // All encodings of each exchange, and over all exchanges each with 20 seeds.
-        for (n, encoding) in Encoding::ALL.into_iter().enumerate() {
-            let split = Split::Random((at / 4 + 5 * n) as u64 % 20);
-            let options = ReplayOptions { encoding, split, ..ReplayOptions::default() };
+        let mut ways: Vec<_> = Encoding::ALL
+            .into_iter()
+            .enumerate()
+            .map(|(n, encoding)| (Framing::H1, encoding, Split::Random((at / 4 + 5 * n) as u64 % 20)))
+            .collect();
+        // The same over HTTP/2, with an encoding each.
+        let encoding = Encoding::ALL[at % 4];
+        ways.extend([Split::Calls, Split::Random(at as u64 % 20)].map(|split| (Framing::H2, encoding, split)));
+        for (framing, encoding, split) in ways {
+            let options = ReplayOptions { framing, encoding, split, drop: 0.0 };
             let moved = spans(records(exchange, id, &options));
             let context = format!("{} with {options:?}", exchange.source);
             assert_eq!(moved.len(), plain.len(), "{context}");
             for (moved, plain) in moved.iter().zip(&plain) {
                 assert_eq!(said(moved), said(plain), "{context}");
+                assert_version(moved, framing, &context);
                 assert_times(moved, &context);
             }
         }
@@ -199,7 +217,8 @@ fn made_up(seen: &Span, whole: &Span) -> Vec<String> {
         .iter()
         .filter(|(key, value)| {
             let before = of_whole.get(*key).copied();
-            let same = before == Some(**value) || is_timing(key);
+            let transport = **key == names::NETWORK_PROTOCOL_VERSION.name();
+            let same = before == Some(**value) || is_timing(key) || transport;
             !(same || degraded && is_lesser(&of_seen, key, before))
         })
         .map(|(key, value)| {
@@ -220,10 +239,11 @@ fn losses_take_values_away_and_make_none_up() {
         let whole = spans(records(exchange, id, &ReplayOptions::default()));
         let mut counts = [0, 0];
         let mut wrong = Vec::new();
-        for seed in 0..6 {
-            let encoding = Encoding::ALL[if seed < 3 { 0 } else { (at + seed as usize) % 4 }];
-            let split = if seed == 0 { Split::Calls } else { Split::Random(seed) };
-            let options = ReplayOptions { encoding, split, drop: 0.05, ..ReplayOptions::default() };
+        for seed in 0..8 {
+            let encoding = Encoding::ALL[if seed < 4 { 0 } else { (at + seed as usize) % 4 }];
+            let split = if seed < 2 { Split::Calls } else { Split::Random(seed) };
+            let framing = if seed % 2 == 0 { Framing::H1 } else { Framing::H2 };
+            let options = ReplayOptions { framing, encoding, split, drop: 0.05 };
             let seen = spans(records(exchange, id, &options));
             let context = format!("{} with {options:?}", exchange.source);
             if seen.len() > whole.len() {

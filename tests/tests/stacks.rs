@@ -2,7 +2,7 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
-use plainspan_tests::harness::{AgentCommand, Command, Local, Report};
+use plainspan_tests::harness::{AgentCommand, Command, Local, Report, venv, workspace};
 use serde_json::json;
 
 /// Every call has its span, and every byte that the library moved is there.
@@ -50,4 +50,37 @@ fn gnutls_of_wget() {
         &format!("{}/v1/chat/completions", provider.url()),
     ]);
     captured(&AgentCommand::new().run(command).exited(0), &provider, 1);
+}
+
+/// tstclnt is NSS's own client; it writes and reads through NSPR, which knows nothing of plaintext.
+#[test]
+fn nss_of_tstclnt() {
+    let provider = Local::new();
+    let body = json!({"model": "gpt-4o-mini", "messages": []}).to_string();
+    let request = provider.file(
+        "request",
+        &format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer k\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    // Without a database of certificates, in which it would look for the provider's.
+    let command = Command::new("tstclnt")
+        .args(["-4", "-h", "127.0.0.1", "-a", "localhost", "-D", "-o", "-p", &provider.port().to_string()])
+        .args(["-A".as_ref(), request.as_os_str()]);
+    captured(&AgentCommand::new().run(command).exited(0), &provider, 1);
+}
+
+/// The AWS Common Runtime brings s2n, with the ciphers of aws-lc: its bytes are seen once, above them.
+#[test]
+fn s2n_of_the_aws_common_runtime() {
+    let provider = Local::new();
+    let script = workspace().join("tests/clients/s2n_client.py");
+    let command = Command::at(venv("python"))
+        .args([script.as_os_str(), format!("{}/v1/chat/completions", provider.url()).as_ref()])
+        .args([provider.ca()])
+        .args(["gpt-4o-mini"])
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    captured(&AgentCommand::new().run(command).exited(0), &provider, 2);
 }

@@ -81,7 +81,8 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         let files = survey.process(std::process::id()).unwrap();
         let found = files.iter().find(|f| f.path == own).unwrap();
-        assert_eq!(found.outcome.as_ref().unwrap().findings, []);
+        // It holds the TLS of its own exporter.
+        assert!(found.outcome.as_ref().unwrap().findings.iter().all(|finding| finding.stack == "ring"));
         assert!(survey.process(u32::MAX).is_err());
         let shell = survey.program("sh".as_ref());
         assert!(shell.len() == 1 && shell[0].outcome.is_ok(), "{shell:?}");

@@ -66,13 +66,17 @@ impl BodyReader {
     ) -> Self {
         let codings = headers.0.iter().filter(|h| &*h.name == "content-encoding").map(|h| &*h.value);
         let coded = match Decoder::new(codings) {
-            Ok(None) if partial && headers.get("content-encoding").is_none() => Coded::Untold(BytesMut::new()),
+            Ok(None) if partial && headers.get("content-encoding").is_none() => {
+                Coded::Untold(BytesMut::new())
+            }
             Ok(None) => Coded::Plain,
             Ok(Some(decoder)) => Coded::Encoded(Box::new(decoder)),
             Err(_) => Coded::Unknown,
         };
         let media_type = headers.get("content-type");
-        let is_sse = |v: &str| v.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream");
+        let is_sse = |v: &str| {
+            v.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+        };
         // Without a type the content tells, once it is known not to be encoded.
         let may_be_sse = !request && media_type.map_or(partial, is_sse);
         let sse = may_be_sse.then(|| Box::new(Sse::new(limits.event_bytes)));

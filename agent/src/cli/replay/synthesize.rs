@@ -29,7 +29,11 @@ pub fn records(exchange: &Exchange, connection: ConnectionId, options: &ReplayOp
 
 /// The records that a capture of a connection with these exchanges would have made: one after the other over
 /// HTTP/1.1 with pipelining, all at once over HTTP/2.
-pub fn records_of_all(exchanges: &[Exchange], connection: ConnectionId, options: &ReplayOptions) -> Vec<Record> {
+pub fn records_of_all(
+    exchanges: &[Exchange],
+    connection: ConnectionId,
+    options: &ReplayOptions,
+) -> Vec<Record> {
     let seed = if let Split::Random(seed) = options.split { seed } else { 0 };
     let mut cuts = Random::new(seed, connection.0);
     let mut drops = Random::new(!seed, connection.0);

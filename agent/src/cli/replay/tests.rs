@@ -233,7 +233,11 @@ fn with_losses_nothing_wrong_is_read() {
                 // Over HTTP/2 what is missing may be of no stream: a window, a ping, padding.
                 let whole = framing == Framing::H2
                     && heard.request_body.concat() == exchange.request.body
-                    && if is_event_stream(exchange) { heard.events == events } else { heard.response_body.concat() == plain };
+                    && if is_event_stream(exchange) {
+                        heard.events == events
+                    } else {
+                        heard.response_body.concat() == plain
+                    };
                 assert!(told || whole, "a loss that nobody is told of: {}", context());
             }
         }

@@ -93,7 +93,11 @@ impl Exchange {
     }
 
     pub(in crate::genai) fn status(self, status: u16, list: &[(&str, &str)]) -> Self {
-        self.then(EventKind::ResponseHead(Box::new(ResponseHead { status, headers: headers(list), partial: false })))
+        self.then(EventKind::ResponseHead(Box::new(ResponseHead {
+            status,
+            headers: headers(list),
+            partial: false,
+        })))
     }
 
     pub(in crate::genai) fn json(self, status: u16, body: &str) -> Self {

@@ -62,7 +62,7 @@ impl Locator for Nss {
     }
 
     fn locate(&self, elf: &Elf<'_>) -> Result<Option<Finding>, String> {
-        if elf.functions(&[IMPORT]).iter().all(Option::is_none) {
+        if elf.functions(&[IMPORT], 1).iter().all(Option::is_none) {
             return Ok(None);
         }
         let mut pointers: BTreeMap<u64, u64> = BTreeMap::new();

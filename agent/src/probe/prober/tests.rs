@@ -104,7 +104,7 @@ impl World {
 }
 
 fn system_libssl() -> PathBuf {
-    let is_it = |p: &PathBuf| p.is_file() && p.to_string_lossy().contains("libssl");
+    let is_it = |p: &PathBuf| p.is_file() && p.to_string_lossy().contains("libssl.so");
     libraries::of_system().into_iter().find(is_it).expect("a system libssl").canonicalize().unwrap()
 }
 

@@ -353,8 +353,8 @@ impl Http1 {
             (200..300, head::Method::Connect) => Some("tunnel"),
             _ => None,
         };
-        let body =
-            (!declined).then(|| BodyReader::new(&response.head.headers, false, false, &self.limits, &self.account));
+        let body = (!declined)
+            .then(|| BodyReader::new(&response.head.headers, false, false, &self.limits, &self.account));
         self.exchanges.emit(id, time, EventKind::ResponseHead(response.head), out);
         if tunnel.is_some() {
             self.stop = tunnel;

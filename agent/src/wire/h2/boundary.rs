@@ -142,7 +142,10 @@ mod tests {
         let pieces: Vec<&[u8]> = long.chunks(7).collect();
         let (_, rest) = found(&pieces).unwrap();
         assert!(long[4..].starts_with(&rest), "however small the pieces");
-        assert_eq!(found(&[&[0; 100], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 100], b"\0\0\x04text and more"]), None);
+        assert_eq!(
+            found(&[&[0; 100], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 100], b"\0\0\x04text and more"]),
+            None
+        );
     }
 
     #[test]

@@ -48,10 +48,11 @@ pub(super) struct Frame {
 impl Frame {
     /// The head at the beginning of `bytes`, if they are enough.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let [a, b, c, kind, flags, d, e, f, g, ..] = *bytes else { return None };
-        let stream = u32::from_be_bytes([d, e, f, g]);
+        let (head, stream) = (bytes.first_chunk::<5>()?, bytes.get(5..)?.first_chunk::<4>()?);
+        let [high, middle, low, kind, flags] = *head;
+        let stream = u32::from_be_bytes(*stream);
         Some(Self {
-            len: u32::from_be_bytes([0, a, b, c]),
+            len: u32::from_be_bytes([0, high, middle, low]),
             kind,
             flags,
             stream: stream & 0x7fff_ffff,

@@ -180,14 +180,7 @@ impl Http2 {
         }
     }
 
-    fn step(
-        &mut self,
-        direction: Direction,
-        time: Timestamp,
-        step: Step,
-        cut: bool,
-        out: &mut Vec<Event>,
-    ) {
+    fn step(&mut self, direction: Direction, time: Timestamp, step: Step, cut: bool, out: &mut Vec<Event>) {
         let request = self.is_requests(direction);
         match step {
             Step::More => {}
@@ -350,6 +343,8 @@ impl Http2 {
             return;
         }
         self.newest = number;
+        // Trailers of a request that was missed, if not the request itself.
+        let fields = fields.filter(|fields| fields.kind() == Kind::Request);
         let role = if self.is_requests(Direction::Sent) { Role::Client } else { Role::Server };
         let Some(head) = fields.map(|fields| fields.request(role)) else {
             self.account.add(Counter::HeadsUnknown, 1);
@@ -383,7 +378,8 @@ impl Http2 {
             (Some(fields), Some(status)) if begins => {
                 let head = fields.response(status);
                 if !stream.declined {
-                    let body = BodyReader::new(&head.headers, false, head.partial, &self.limits, &self.account);
+                    let body =
+                        BodyReader::new(&head.headers, false, head.partial, &self.limits, &self.account);
                     stream.response.body = Some(body);
                 }
                 stream.response.phase = Phase::Open;

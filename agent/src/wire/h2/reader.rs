@@ -5,8 +5,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{
     boundary::Boundary,
     frame::{
-        ACK, CONTINUATION, DATA, DEFAULT_MAX_LEN, END_HEADERS, END_STREAM, Frame, GOAWAY, HEAD, HEADERS, PADDED,
-        PRIORITIZED, PUSH_PROMISE, RST_STREAM, SETTINGS_FRAME,
+        ACK, CONTINUATION, DATA, DEFAULT_MAX_LEN, END_HEADERS, END_STREAM, Frame, GOAWAY, HEAD, HEADERS,
+        PADDED, PRIORITIZED, PUSH_PROMISE, RST_STREAM, SETTINGS_FRAME,
     },
 };
 use crate::{time::Timestamp, wire::start::PREFACE};
@@ -278,7 +278,8 @@ impl Reader {
     /// A head was read.
     fn begin(&mut self, frame: Frame) -> Option<Step> {
         // RFC 9113, section 6.10: nothing comes between the frames of a block.
-        let torn = self.block.as_ref().is_some_and(|b| frame.kind != CONTINUATION || frame.stream != b.stream);
+        let torn =
+            self.block.as_ref().is_some_and(|b| frame.kind != CONTINUATION || frame.stream != b.stream);
         if torn || !frame.is_legal() {
             return Some(self.malformed());
         }
@@ -332,7 +333,8 @@ impl Reader {
                 _ if frame.has(PRIORITIZED) => 5,
                 _ => 0,
             };
-            let Some(end) = payload.len().checked_sub(usize::from(padding)).filter(|end| *end >= before) else {
+            let Some(end) = payload.len().checked_sub(usize::from(padding)).filter(|end| *end >= before)
+            else {
                 return Some(self.malformed());
             };
             payload = payload.slice(before..end);
@@ -345,7 +347,8 @@ impl Reader {
             } else if bytes.len() + payload.len() > self.limit {
                 block.bytes = None;
             } else {
-                let mut joined = std::mem::take(bytes).try_into_mut().unwrap_or_else(|b| BytesMut::from(&b[..]));
+                let mut joined =
+                    std::mem::take(bytes).try_into_mut().unwrap_or_else(|b| BytesMut::from(&b[..]));
                 joined.extend_from_slice(&payload);
                 *bytes = joined.freeze();
             }

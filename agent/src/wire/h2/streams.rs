@@ -78,7 +78,14 @@ impl Stream {
     }
 
     /// Bytes of a body are missing; `None` if it isn't known how many, or whether.
-    pub fn missing(&mut self, request: bool, len: Option<u64>, cut: bool, time: Timestamp, out: &mut Vec<Event>) {
+    pub fn missing(
+        &mut self,
+        request: bool,
+        len: Option<u64>,
+        cut: bool,
+        time: Timestamp,
+        out: &mut Vec<Event>,
+    ) {
         let exchange = self.exchange;
         if let Some(body) = &mut self.message(request).body {
             body.gap(len, cut, &mut Sink { out, exchange, time, request });

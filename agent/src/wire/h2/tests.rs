@@ -156,7 +156,15 @@ fn whole_exchanges() {
             "interleaved",
             with(vec![
                 Out(join(&[post(1, "/a"), post(3, "/b"), data(1, "x"), last(3, "y"), last(1, "z")])),
-                Back(join(&[ok(3), ok(1), data(1, "1"), data(3, "2"), data(1, "3"), last(3, ""), last(1, "")])),
+                Back(join(&[
+                    ok(3),
+                    ok(1),
+                    data(1, "1"),
+                    data(3, "2"),
+                    data(1, "3"),
+                    last(3, ""),
+                    last(1, ""),
+                ])),
             ]),
             "0 POST /a; 1 POST /b; 0 >x; 1 >y; 1 >.; 0 >z; 0 >.; 1 200; 0 200; 0 <1; 1 <2; 0 <3; \
              1 =Complete; 0 =Complete; ",
@@ -205,8 +213,17 @@ fn whole_exchanges() {
         (
             "other frames, padding, priorities, promises, several frames for a block",
             with(vec![
-                Out(join(&[frame(8, 0, 0, &[0, 0, 1, 0]), frame(2, 0, 1, &[0; 5]), frame(0xee, 7, 9, b"who knows")])),
-                Out(frame(1, 0x2d, 1, &[&[3, 0, 0, 0, 0, 7][..], &block(&[(":method", "GET")]), &[0; 3]].concat())),
+                Out(join(&[
+                    frame(8, 0, 0, &[0, 0, 1, 0]),
+                    frame(2, 0, 1, &[0; 5]),
+                    frame(0xee, 7, 9, b"who knows"),
+                ])),
+                Out(frame(
+                    1,
+                    0x2d,
+                    1,
+                    &[&[3, 0, 0, 0, 0, 7][..], &block(&[(":method", "GET")]), &[0; 3]].concat(),
+                )),
                 Out(frame(1, 1, 3, &block(&[(":method", "GET"), (":path", "/")])[..14])),
                 Out(frame(9, 0, 3, &block(&[(":method", "GET"), (":path", "/")])[14..20])),
                 Out(frame(9, 4, 3, &block(&[(":method", "GET"), (":path", "/")])[20..])),
@@ -279,7 +296,12 @@ fn gaps() {
     check(vec![
         (
             "within a payload",
-            begin(vec![Back(long[..12].to_vec()), ReceivedGap(4), Back(long[16..].to_vec()), Back(last(1, "ok"))]),
+            begin(vec![
+                Back(long[..12].to_vec()),
+                ReceivedGap(4),
+                Back(long[16..].to_vec()),
+                Back(last(1, "ok")),
+            ]),
             "0 GET /a; 0 >.; 0 200; 0 <012; 0 <-4; 0 <789ok; 0 =Complete; ",
         ),
         (
@@ -377,7 +399,12 @@ fn joined_late() {
         ),
         (
             "behind a gap",
-            vec![SentGap(50), Out(frame(1, 5, 9, &known)), ReceivedGap(5), Back(join(&[ok(9), last(9, "ok")]))],
+            vec![
+                SentGap(50),
+                Out(frame(1, 5, 9, &known)),
+                ReceivedGap(5),
+                Back(join(&[ok(9), last(9, "ok")])),
+            ],
             "0 POST /c; 0 >.; 0 200; 0 <ok; 0 =Complete; ",
         ),
         (
@@ -422,8 +449,7 @@ fn limits() {
     steps.push(Out(get(7, "/d")));
     let (seen, _, account) = converse_within(few, &steps);
     assert_eq!(
-        seen,
-        "0 GET /a; 0 >.; 1 GET /b; 1 >.; 0 200; 0 <a; 0 =Complete; 2 GET /d; 2 >.; ",
+        seen, "0 GET /a; 0 >.; 1 GET /b; 1 >.; 0 200; 0 <a; 0 =Complete; 2 GET /d; 2 >.; ",
         "there is no room for /c"
     );
     assert_eq!(account.get(Counter::ExchangesRefused), 1);
@@ -474,9 +500,10 @@ fn heads_that_make_no_sense() {
             begin(vec![Back(frame(1, 4, 1, &[0x80])), Back(last(1, "ok"))]),
             "0 GET /a; 0 >.; 0 <-?; 0 =Unreadable; ",
         ),
+        ("a response from the client", begin(vec![Out(ok(1)), Back(join(&[ok(1), last(1, "ok")]))]), ONE),
         (
-            "a response from the client",
-            begin(vec![Out(ok(1)), Back(join(&[ok(1), last(1, "ok")]))]),
+            "trailers of a request that was missed",
+            begin(vec![Out(frame(1, 5, 3, &block(&[("checksum", "x")]))), Back(join(&[ok(3), ok(1), last(1, "ok")]))]),
             ONE,
         ),
         (

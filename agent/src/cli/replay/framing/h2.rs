@@ -41,7 +41,10 @@ struct Message {
 
 /// The calls that write the requests, and those that read the responses. Without chance frames are as most peers send
 /// them: none padded, no header block in parts, one message after the other.
-pub(in super::super) fn calls(all: Vec<(Asked<'_>, Answered<'_>)>, mut random: Option<Random>) -> [Vec<Bytes>; 2] {
+pub(in super::super) fn calls(
+    all: Vec<(Asked<'_>, Answered<'_>)>,
+    mut random: Option<Random>,
+) -> [Vec<Bytes>; 2] {
     let (mut requests, mut responses) = (VecDeque::new(), VecDeque::new());
     for (at, (asked, answered)) in all.into_iter().enumerate() {
         let stream = 2 * at as u32 + 1;

@@ -71,7 +71,8 @@ impl Encoder {
 
     fn field(&mut self, block: &mut Vec<u8>, name: &str, value: &str) {
         let known = self.table.iter().position(|(n, v)| n == name && v == value).map(|at| at + DYNAMIC);
-        let fixed = STATIC.iter().find(|(_, n, v)| *n == name && *v == value && !v.is_empty()).map(|row| row.0);
+        let fixed =
+            STATIC.iter().find(|(_, n, v)| *n == name && *v == value && !v.is_empty()).map(|row| row.0);
         if let Some(index) = fixed.or(known) {
             integer(block, 0x80, 7, index);
             return;

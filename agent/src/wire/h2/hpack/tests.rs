@@ -55,8 +55,7 @@ fn without_the_first_block_what_it_told_is_unknown_and_the_rest_is_not() {
     let mut decoder = Decoder::default();
     let second = [":method: GET", ":scheme: http", ":path: /", "?: ?", "cache-control: no-cache"];
     assert_eq!(decode(&mut decoder, SECOND), second);
-    let third =
-        [":method: GET", ":scheme: https", ":path: /index.html", "?: ?", "custom-key: custom-value"];
+    let third = [":method: GET", ":scheme: https", ":path: /index.html", "?: ?", "custom-key: custom-value"];
     assert_eq!(decode(&mut decoder, THIRD), third);
     // Index 62 is the newest: it was seen.
     assert_eq!(decode(&mut decoder, "be"), ["custom-key: custom-value"]);
@@ -122,8 +121,10 @@ struct Case {
 
 /// The stories; a test that can't find them fails and says what to do.
 fn stories() -> Vec<(PathBuf, Story)> {
-    let folder = env::var_os("PLAINSPAN_HPACK")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/hpack-stories"), PathBuf::from);
+    let folder = env::var_os("PLAINSPAN_HPACK").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/hpack-stories"),
+        PathBuf::from,
+    );
     let entries = |folder: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).unwrap_or_else(|e| {
             panic!("{}: {e}: set PLAINSPAN_HPACK to the folder of header stories", folder.display())
