@@ -10,6 +10,7 @@ mod licences;
 mod linker;
 mod lint;
 mod manifest;
+mod matrix;
 mod root;
 mod run;
 mod setup;
@@ -29,7 +30,9 @@ usage: cargo xtask VERB
   run [--release] [OPTIONS] [-- COMMAND...]   build plainspan and run it as root: of COMMAND, or of the whole system
   demo                                        run it on local clients that call a local provider
   build [--release]                           build plainspan
-  test [--ebpf-from-source] [FILTER...]       unit tests, then end to end through the kernel as root
+  test [--full] [--ebpf-from-source] [FILTER...]
+                                              unit tests, then end to end through the kernel as root
+  matrix [--newest] [--check]                 run every client of docs/capture-matrix.md and write it; --check: is it stale?
   bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span
   lint                                        formatting, clippy, documentation, forbidden words, licences
   fmt                                         format all code
@@ -64,6 +67,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => return run::run(&Workspace::find()?, rest),
         "demo" => return demo::run(&Workspace::find()?, rest),
         "test" => return test::run(&Workspace::find()?, rest),
+        "matrix" => matrix::run(&Workspace::find()?, rest)?,
         "bench" => bench::run(&Workspace::find()?, rest)?,
         "fmt" => lint::fmt(&Workspace::find()?, rest)?,
         "lint" => lint::run(&Workspace::find()?, rest)?,

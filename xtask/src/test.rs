@@ -4,7 +4,7 @@
 //! run as root: without root they fail, they are never skipped.
 
 use crate::{
-    ebpf, root, run, say, venv,
+    ebpf, matrix, root, run, say, venv,
     workspace::{Executable, Workspace, must, output_of},
 };
 use anyhow::{Context, Result, bail};
@@ -22,9 +22,11 @@ const OBJECT: &str = "PLAINSPAN_EBPF_OBJECT";
 /// The verb.
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let from_source = args.iter().any(|argument| argument == "--ebpf-from-source");
-    let filters: Vec<&String> = args.iter().filter(|argument| *argument != "--ebpf-from-source").collect();
+    let full = args.iter().any(|argument| argument == "--full");
+    let own = ["--ebpf-from-source", "--full"];
+    let filters: Vec<&String> = args.iter().filter(|argument| !own.contains(&argument.as_str())).collect();
     if let Some(option) = filters.iter().find(|filter| filter.starts_with('-')) {
-        bail!("`test` does not know `{option}`: it takes --ebpf-from-source and parts of test names");
+        bail!("`test` does not know `{option}`: it takes --ebpf-from-source, --full and parts of test names");
     }
     root::must_be_had("the end-to-end part of the tests")?;
     let object = from_source.then(|| ebpf::build_for_this_machine(workspace)).transpose()?;
@@ -53,12 +55,13 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let all = workspace.executables(&["test", "--no-run", "--package", END_TO_END], object.as_slice())?;
     for test in all.iter().filter(|built| built.is_test) {
         let matching = matching(test, &filters)?;
-        if matching == 0 {
+        if matching == 0 || (matrix::is_slow(test) && !full) {
             continue;
         }
         ran += matching;
+        matrix::prepare(workspace, test, &filters, false)?;
         say(&format!("end-to-end tests: {} ({matching}), as root", test.name));
-        if !end_to_end(test, &filters, &agent, &venv)? {
+        if !end_to_end(workspace, test, &filters, &agent, &venv, false)? {
             failed.push(test.name.clone());
         }
     }
@@ -111,13 +114,25 @@ fn count(listed: &str) -> usize {
 
 /// How many tests of a test program the filters pick.
 fn matching(test: &Executable, filters: &[&String]) -> Result<usize> {
-    let mut list = Command::new(&test.path);
-    list.current_dir(&test.package_dir).args(["--list", "--format", "terse"]).args(filters);
-    let listed = output_of(&mut list).with_context(|| format!("{} does not list its tests", test.name))?;
-    Ok(count(&listed))
+    Ok(count(&listed(test, filters)?))
 }
 
-fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, venv: &Path) -> Result<bool> {
+/// Those tests, in libtest's terse form.
+pub fn listed(test: &Executable, filters: &[&String]) -> Result<String> {
+    let mut list = Command::new(&test.path);
+    list.current_dir(&test.package_dir).args(["--list", "--format", "terse"]).args(filters);
+    output_of(&mut list).with_context(|| format!("{} does not list its tests", test.name))
+}
+
+/// Runs a test program as root; `newest`: the clients of the capture matrix are those of the newest versions.
+pub fn end_to_end(
+    workspace: &Workspace,
+    test: &Executable,
+    filters: &[&String],
+    agent: &Path,
+    venv: &Path,
+    newest: bool,
+) -> Result<bool> {
     let mut command = root::command(&test.path)?;
     // Captures see each other's clients: the tests of one program run one after the other.
     command
@@ -126,6 +141,8 @@ fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, venv: &Path)
         .args(filters)
         .env("PLAINSPAN_BIN", agent)
         .env("PLAINSPAN_VENV", venv)
+        .env("PLAINSPAN_MATRIX", matrix::dir(workspace))
+        .envs(newest.then_some(("PLAINSPAN_MATRIX_NEWEST", "1")))
         // Root would leave files behind that the user can't remove.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Outside cargo the test programs still look for their data beside their package.

@@ -31,7 +31,8 @@ fn work() -> Result<(), Box<dyn Error>> {
             _ => names.push(arg),
         }
     }
-    let shop = Shop::new(dir, newest);
+    // Programs run in directories of their own.
+    let shop = Shop::new(std::path::absolute(dir)?, newest);
     let mut out = std::io::stdout();
     match verb.as_str() {
         "packages" => {
@@ -46,9 +47,18 @@ fn work() -> Result<(), Box<dyn Error>> {
         "run" => {
             fs::create_dir_all(shop.rows())?;
             for client in named(&names)? {
-                let row = run(client, &shop).to_json();
-                fs::write(shop.rows().join(client.name), &row)?;
-                writeln!(out, "{row}")?;
+                let path = shop.rows().join(client.name);
+                // Of a run that fails no row is left, not even an older one.
+                let _ = fs::remove_file(&path);
+                let (row, report) = run(client, &shop);
+                fs::write(&path, row.to_json())?;
+                writeln!(out, "{}", row.to_json())?;
+                if row.verdict < client.floor {
+                    let (is, floor) = (row.verdict.name(), client.floor.name());
+                    return Err(
+                        format!("{} is `{is}` and should be `{floor}`: {report:#?}", client.name).into()
+                    );
+                }
             }
         }
         "table" => write!(out, "{}", markdown(&rows(&shop)))?,
