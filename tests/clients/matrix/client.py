@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import sys
+import time
 
 URL, CA = os.environ["MATRIX_URL"], os.environ["MATRIX_CA"]
 CHAT = URL + "/v1/chat/completions"
@@ -14,6 +15,11 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 
 def body(stream):
     return {"model": "gpt-4o-mini", "stream": stream, "messages": MESSAGES}
+
+
+def loaded():
+    """Does what a program does between loading an extension and its first call."""
+    time.sleep(float(os.environ.get("MATRIX_WAIT", 0)))
 
 
 def with_openai():
@@ -84,6 +90,7 @@ def with_genai():
 def with_pycurl():
     import pycurl
 
+    loaded()
     curl = pycurl.Curl()
     for stream in (False, True):
         curl.setopt(pycurl.URL, CHAT)
@@ -100,6 +107,7 @@ def with_pycurl():
 def with_curl_cffi():
     from curl_cffi import requests
 
+    loaded()
     with requests.Session(verify=CA, impersonate="chrome") as session:
         for stream in (False, True):
             session.post(CHAT, data=json.dumps(body(stream)), headers=HEADERS).raise_for_status()
@@ -108,6 +116,7 @@ def with_curl_cffi():
 def with_grpcio():
     import grpc
 
+    loaded()
     with open(CA, "rb") as file:
         credentials = grpc.ssl_channel_credentials(file.read())
     with grpc.secure_channel(URL.removeprefix("https://"), credentials) as channel:

@@ -33,6 +33,10 @@ static BUNDLED: Install = Install {
     kept: true,
 };
 
+/// Seconds between an extension's loading and its first call. What a program loads while it runs, plainspan looks through
+/// meanwhile; a build with debug checks needs a second for the largest ones.
+const LOADED: &str = "2";
+
 const PYPI: Client = Client {
     name: "",
     install: &PYTHON,
@@ -85,7 +89,7 @@ pub(super) const CLIENTS: &[Client] = &[
         link: Link::Bundled,
         protocols: HTTP2,
         full: true,
-        command: |place| python(place, "pycurl"),
+        command: |place| python(place, "pycurl").env("MATRIX_WAIT", LOADED),
         ..PYPI
     },
     Client {
@@ -97,7 +101,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locator: Some("boringssl"),
         protocols: HTTP2,
         full: true,
-        command: |place| python(place, "curl_cffi"),
+        command: |place| python(place, "curl_cffi").env("MATRIX_WAIT", LOADED),
         ..PYPI
     },
     Client {
@@ -110,7 +114,7 @@ pub(super) const CLIENTS: &[Client] = &[
         protocols: HTTP2,
         full: true,
         floor: Verdict::Bytes,
-        command: |place| python(place, "grpcio"),
+        command: |place| python(place, "grpcio").env("MATRIX_WAIT", LOADED),
         ..PYPI
     },
 ];
