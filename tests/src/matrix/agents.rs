@@ -90,6 +90,8 @@ pub(super) const CLIENTS: &[Client] = &[
         stack: "OpenSSL 3",
         link: Link::Bundled,
         locator: Some("openssl-static"),
+        // It loads its TLS code within its first second, and what is found by then differs.
+        floor: Verdict::Nothing,
         command: copilot,
         ..AGENT
     },
@@ -167,9 +169,14 @@ fn opencode(place: &Place<'_>) -> Command {
         .env("NODE_EXTRA_CA_CERTS", place.provider.ca())
 }
 
+/// By a shell, as its own package starts it; and not for the first time, at which it unpacks itself.
 fn copilot(place: &Place<'_>) -> Command {
+    let program = place.dir.join(format!("node_modules/@github/copilot-linux-{}/copilot", arch()));
+    place.command(&program).args(["--version"]).env("COPILOT_OFFLINE", "true").run();
     place
-        .command(place.dir.join(format!("node_modules/@github/copilot-linux-{}/copilot", arch())))
+        .command(installed("sh"))
+        .args(["-c", "exec \"$0\" \"$@\""])
+        .args([program])
         .args(["-p", PROMPT, "--no-auto-update"])
         .env("COPILOT_PROVIDER_BASE_URL", format!("{}/v1", place.provider.url()))
         .env("COPILOT_PROVIDER_API_KEY", KEY)
