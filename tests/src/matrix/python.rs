@@ -115,7 +115,6 @@ pub(super) const CLIENTS: &[Client] = &[
         full: true,
         floor: Verdict::Bytes,
         command: |place| python(place, "grpcio").env("MATRIX_WAIT", LOADED),
-        ..PYPI
     },
 ];
 

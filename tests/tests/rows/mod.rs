@@ -45,6 +45,4 @@ pub fn run(name: &str) {
         .expect("unshare can be started");
     let told = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(ended.status.success(), "{told}");
-    // Shown by --nocapture.
-    println!("{told}");
 }
