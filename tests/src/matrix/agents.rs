@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Client, Install, Link, Place, Registry, Verdict, install::arch};
 use crate::{
-    harness::{AgentCommand, Command, KEY, Local, installed},
+    harness::{AgentCommand, Command, KEY, Local},
     provider::{HTTP1, HTTP2},
 };
 
@@ -18,7 +18,8 @@ const fn npm(name: &'static str, packages: &'static [(&'static str, &'static str
 // All rights reserved.
 static CLAUDE_CODE: Install = npm("claude-code", &[("@anthropic-ai/claude-code", "2.1.332")], false);
 static CODEX: Install = npm("codex", &[("@openai/codex", "0.169.0")], true);
-static GEMINI_CLI: Install = npm("gemini-cli", &[("@google/gemini-cli", "0.61.0")], true);
+static GEMINI_CLI: Install =
+    npm("gemini-cli", &[("@google/gemini-cli", "0.61.0"), ("node-linux-@ARCH", "26.10.0")], true);
 static OPENCODE: Install = npm("opencode", &[("opencode-ai", "1.18.33")], true);
 // A licence to run it, and to pass it on as part of something else only.
 static COPILOT: Install = npm("copilot", &[("@github/copilot", "1.0.102")], false);
@@ -140,7 +141,7 @@ fn gemini_cli(place: &Place<'_>) -> Command {
     });
     place.file(".gemini/settings.json", &settings.to_string());
     place
-        .command(installed("node"))
+        .command(super::node::program(place))
         .args([place.dir.join("node_modules/@google/gemini-cli/bundle/gemini.js")])
         .args(["-p", PROMPT, "-m", "gemini-2.5-flash", "--skip-trust"])
         .env("GOOGLE_GEMINI_BASE_URL", place.provider.url())

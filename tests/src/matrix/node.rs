@@ -11,18 +11,15 @@ static SYSTEM: Install =
 static SDKS: Install = Install {
     name: "node-sdks",
     registry: Registry::Npm,
-    packages: &[("openai", "7.57.0"), ("@anthropic-ai/sdk", "1.14.0"), ("undici", "6.21.3")],
+    packages: &[
+        ("node-linux-@ARCH", "26.10.0"),
+        ("openai", "7.57.0"),
+        ("@anthropic-ai/sdk", "1.14.0"),
+        ("undici", "8.13.1"),
+    ],
     build: &[],
     kept: true,
 };
-static NEWER: Install = Install {
-    name: "node-26",
-    registry: Registry::Npm,
-    packages: &[("node-linux-@ARCH", "26.10.0"), ("undici", "8.13.1")],
-    build: &[],
-    kept: true,
-};
-
 const NODE: Client = Client {
     name: "",
     install: &SDKS,
@@ -56,25 +53,19 @@ pub(super) const CLIENTS: &[Client] = &[
         install: &SYSTEM,
         package: "nodejs",
         protocols: HTTP2,
-        command: |place| node(place, "http2"),
-        ..NODE
-    },
-    Client {
-        name: "node-26-undici-http2",
-        install: &NEWER,
-        package: "node-linux-@ARCH",
-        protocols: HTTP2,
-        full: true,
-        command: |place| {
-            let program = format!("node_modules/node-linux-{}/bin/node", super::install::arch());
-            script(place, place.dir.join(program), "undici")
-        },
+        command: |place| script(place, installed("node"), "http2"),
         ..NODE
     },
 ];
 
+/// The Node.js of the install: that of the system may be too old for the SDKs.
 fn node(place: &Place<'_>, library: &str) -> Command {
-    script(place, installed("node"), library)
+    script(place, program(place), library)
+}
+
+/// Node.js in an install that has it from npm.
+pub(super) fn program(place: &Place<'_>) -> std::path::PathBuf {
+    place.dir.join(format!("node_modules/node-linux-{}/bin/node", super::install::arch()))
 }
 
 /// Modules are looked for beside the script, which the install is not.
