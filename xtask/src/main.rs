@@ -11,6 +11,7 @@ mod licences;
 mod linker;
 mod lint;
 mod manifest;
+mod matrix;
 mod root;
 mod run;
 mod setup;
@@ -31,7 +32,9 @@ usage: cargo xtask VERB
   run [--release] [OPTIONS] [-- COMMAND...]   build plainspan and run it as root: of COMMAND, or of the whole system
   demo                                        run it on local clients that call a local provider
   build [--release]                           build plainspan
-  test [--ebpf-from-source] [FILTER...]       unit tests, then end to end through the kernel as root
+  test [--full] [--ebpf-from-source] [FILTER...]
+                                              unit tests, then end to end through the kernel as root
+  matrix [--newest] [--check]                 run every client of docs/capture-matrix.md and write it; --check: is it stale?
   bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span
   fuzz [TARGET...] [--seconds N]              fuzz what parses other people's data, a minute for each target
   lint                                        formatting, clippy, documentation, forbidden words, licences
@@ -67,6 +70,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => return run::run(&Workspace::find()?, rest),
         "demo" => return demo::run(&Workspace::find()?, rest),
         "test" => return test::run(&Workspace::find()?, rest),
+        "matrix" => matrix::run(&Workspace::find()?, rest)?,
         "bench" => bench::run(&Workspace::find()?, rest)?,
         "fuzz" => fuzz::run(&Workspace::find()?, rest)?,
         "fmt" => lint::fmt(&Workspace::find()?, rest)?,

@@ -8,8 +8,15 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Programs that the tests call, and the Debian package that each comes with.
-const PROGRAMS: [(&str, &str); 4] =
-    [("curl", "curl"), ("setpriv", "util-linux"), ("systemd-analyze", "systemd"), ("cc", "build-essential")];
+const PROGRAMS: [(&str, &str); 7] = [
+    ("curl", "curl"),
+    ("setpriv", "util-linux"),
+    ("systemd-analyze", "systemd"),
+    ("cc", "build-essential"),
+    ("ip", "iproute2"),
+    ("npm", "npm"),
+    ("pkg-config", "pkg-config"),
+];
 
 /// The verb.
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {

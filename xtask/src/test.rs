@@ -4,7 +4,7 @@
 //! run as root: without root they fail, they are never skipped.
 
 use crate::{
-    ebpf, root, run, say, venv, wheels,
+    ebpf, matrix, root, run, say, venv, wheels,
     workspace::{Executable, Workspace, must, output_of},
 };
 use anyhow::{Context, Result, bail};
@@ -22,15 +22,16 @@ const OBJECT: &str = "PLAINSPAN_EBPF_OBJECT";
 /// The verb.
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let from_source = args.iter().any(|argument| argument == "--ebpf-from-source");
-    let filters: Vec<&String> = args.iter().filter(|argument| *argument != "--ebpf-from-source").collect();
+    let full = args.iter().any(|argument| argument == "--full");
+    let own = ["--ebpf-from-source", "--full"];
+    let filters: Vec<&String> = args.iter().filter(|argument| !own.contains(&argument.as_str())).collect();
     if let Some(option) = filters.iter().find(|filter| filter.starts_with('-')) {
-        bail!("`test` does not know `{option}`: it takes --ebpf-from-source and parts of test names");
+        bail!("`test` does not know `{option}`: it takes --ebpf-from-source, --full and parts of test names");
     }
     root::must_be_had("the end-to-end part of the tests")?;
     let object = from_source.then(|| ebpf::build_for_this_machine(workspace)).transpose()?;
     let object = object.as_ref().map(|path| (OBJECT, path.as_os_str()));
-    let venv = venv::find_or_make(workspace)?;
-    let fetched = Fetched { wheels: wheels::find_or_fetch(workspace, &venv)?, venv };
+    let fetched = Fetched::get(workspace)?;
 
     let mut failed = Vec::new();
     let mut ran = 0;
@@ -54,12 +55,13 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let all = workspace.executables(&["test", "--no-run", "--package", END_TO_END], object.as_slice())?;
     for test in all.iter().filter(|built| built.is_test) {
         let matching = matching(test, &filters)?;
-        if matching == 0 {
+        if matching == 0 || (matrix::is_slow(test) && !full) {
             continue;
         }
         ran += matching;
+        matrix::prepare(workspace, test, &filters, false)?;
         say(&format!("end-to-end tests: {} ({matching}), as root", test.name));
-        if !end_to_end(test, &filters, &agent, &fetched)? {
+        if !end_to_end(workspace, test, &filters, &agent, &fetched, false)? {
             failed.push(test.name.clone());
         }
     }
@@ -112,19 +114,39 @@ fn count(listed: &str) -> usize {
 
 /// How many tests of a test program the filters pick.
 fn matching(test: &Executable, filters: &[&String]) -> Result<usize> {
-    let mut list = Command::new(&test.path);
-    list.current_dir(&test.package_dir).args(["--list", "--format", "terse"]).args(filters);
-    let listed = output_of(&mut list).with_context(|| format!("{} does not list its tests", test.name))?;
-    Ok(count(&listed))
+    Ok(count(&listed(test, filters)?))
 }
 
 /// What the tests use and this repository does not hold.
-struct Fetched {
+pub struct Fetched {
     venv: PathBuf,
     wheels: PathBuf,
 }
 
-fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, fetched: &Fetched) -> Result<bool> {
+impl Fetched {
+    /// Fetches what is not there yet.
+    pub fn get(workspace: &Workspace) -> Result<Self> {
+        let venv = venv::find_or_make(workspace)?;
+        Ok(Self { wheels: wheels::find_or_fetch(workspace, &venv)?, venv })
+    }
+}
+
+/// Those tests, in libtest's terse form.
+pub fn listed(test: &Executable, filters: &[&String]) -> Result<String> {
+    let mut list = Command::new(&test.path);
+    list.current_dir(&test.package_dir).args(["--list", "--format", "terse"]).args(filters);
+    output_of(&mut list).with_context(|| format!("{} does not list its tests", test.name))
+}
+
+/// Runs a test program as root; `newest`: the clients of the capture matrix are those of the newest versions.
+pub fn end_to_end(
+    workspace: &Workspace,
+    test: &Executable,
+    filters: &[&String],
+    agent: &Path,
+    fetched: &Fetched,
+    newest: bool,
+) -> Result<bool> {
     let mut command = root::command(&test.path)?;
     // Captures see each other's clients: the tests of one program run one after the other.
     command
@@ -134,6 +156,8 @@ fn end_to_end(test: &Executable, filters: &[&String], agent: &Path, fetched: &Fe
         .env("PLAINSPAN_BIN", agent)
         .env("PLAINSPAN_VENV", &fetched.venv)
         .env("PLAINSPAN_WHEELS", &fetched.wheels)
+        .env("PLAINSPAN_MATRIX", matrix::dir(workspace))
+        .envs(newest.then_some(("PLAINSPAN_MATRIX_NEWEST", "1")))
         // Root would leave files behind that the user can't remove.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Outside cargo the test programs still look for their data beside their package.

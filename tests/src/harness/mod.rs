@@ -40,7 +40,7 @@ pub use receiver::{Received, Receiver, free_port};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The directory that holds the built executables.
-fn executables() -> PathBuf {
+pub fn executables() -> PathBuf {
     let test = std::env::current_exe().expect("a test has an executable");
     let dir = test.parent().expect("it lies in a directory");
     if dir.ends_with("deps") { dir.parent().expect("deps lies in one").to_owned() } else { dir.to_owned() }

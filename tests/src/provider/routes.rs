@@ -103,6 +103,7 @@ fn answer(number: u64, head: &Parts, body: &[u8]) -> Answer {
     let bearer = holds(head, "authorization", "Bearer ");
     let key = |name| holds(head, name, "");
     match (head.method.as_str(), head.uri.path()) {
+        _ if holds(head, "content-type", "application/grpc") => grpc(),
         ("POST", "/v1/chat/completions") => openai::answer(number, bearer, body),
         ("POST", "/v1/responses") => responses::answer(number, bearer, body),
         ("POST", "/v1/messages") => anthropic::answer(number, bearer || key("x-api-key"), body),
@@ -129,6 +130,14 @@ fn answer(number: u64, head: &Parts, body: &[u8]) -> Answer {
 
 fn nothing_there() -> Answer {
     Answer::json(404, &json!({"error": {"message": "no such path"}}), Facts::default())
+}
+
+/// A stream of no messages that ends well, in headers alone ("Trailers-Only" of the gRPC protocol over HTTP/2).
+fn grpc() -> Answer {
+    let mut answer = Answer::json(200, &json!(null), Facts::default());
+    answer.headers = vec![("content-type", "application/grpc".to_owned()), ("grpc-status", "0".to_owned())];
+    answer.content = Content::Plain(Bytes::new());
+    answer
 }
 
 /// Traffic that is no LLM call: `/plain?bytes=N`.

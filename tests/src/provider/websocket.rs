@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn messages_share_a_window() {
         let (mut one, mut other) = (Deflate::new(), Deflate::new());
-        let text: String = (0..2000).map(|i| format!("{i} ")).collect();
+        let text = (0..2000).map(|i| i.to_string()).collect::<Vec<_>>().join(" ");
         let mut sizes = Vec::new();
         for _ in 0..3 {
             let squeezed = one.squeeze(text.as_bytes()).unwrap();
