@@ -79,10 +79,10 @@ fn each<T: Send>(exchanges: &[Exchange], f: impl Fn(usize, &Exchange) -> T + Syn
 fn spans(records: impl IntoIterator<Item = Record>) -> Vec<Span> {
     let account = Arc::new(Account::default());
     let limits = Limits::default();
-    let mut pipeline = Pipeline::new(&limits, Arc::clone(&account));
+    let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
     let options = Options { content: ContentMode::Span, ..Options::default() };
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, options, Vec::new(), Ids::Counted(0), account);
+    let mut spans = Spans::new(processes, options, Vec::new(), account);
     let mut outcome = Outcome::default();
     for record in records {
         pipeline.record(record, &mut outcome);

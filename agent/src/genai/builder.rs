@@ -114,6 +114,11 @@ impl CallBuilder {
         self.damage.request.unknown |= head.partial;
     }
 
+    /// The trace that the request named.
+    pub fn trace_id(&self) -> Option<[u8; 16]> {
+        self.trace.as_ref().map(|trace| trace.trace_id)
+    }
+
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
     fn read_request(&mut self, complete: bool) {
         if std::mem::replace(&mut self.request_read, true) {

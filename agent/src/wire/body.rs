@@ -159,6 +159,16 @@ impl BodyReader {
         }
     }
 
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        let coded = match &self.coded {
+            Coded::Plain | Coded::Unknown => 0,
+            Coded::Encoded(decoder) => decoder.held(),
+            Coded::Untold(held) => held.len(),
+        };
+        coded + self.content.held()
+    }
+
     fn told(&mut self, told: Told) {
         self.coded = match told {
             Told::Events | Told::Json => Coded::Plain,
@@ -262,6 +272,15 @@ struct Content {
 }
 
 impl Content {
+    fn held(&self) -> usize {
+        let records = match &self.records {
+            Some(Records::Lines(lines)) => lines.held(),
+            Some(Records::Messages(messages)) => messages.held(),
+            None => 0,
+        };
+        self.sse.as_ref().map_or(0, |sse| sse.held()) + records + self.collected.len()
+    }
+
     fn collect(&mut self, part: &[u8], sink: &mut Sink<'_>) -> Result<(), Stop> {
         self.collected.extend_from_slice(part);
         if self.collected.len() >= COLLECT { self.flush(sink) } else { Ok(()) }

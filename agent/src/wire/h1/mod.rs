@@ -101,6 +101,12 @@ impl Http1 {
         self.skipped > 0
     }
 
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
+        self.sent.held() + self.received.held() + websocket
+    }
+
     /// Takes the next piece; says why if the connection can't be read from here on.
     pub fn push(
         &mut self,
