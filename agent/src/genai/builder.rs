@@ -95,8 +95,8 @@ impl CallBuilder {
                     self.damage.request.add(missing);
                     self.request.spoil(&mut self.budget);
                 }
-                // No request of these APIs is an event stream: that one was not read can't go unsaid.
-                Body::Sse(_) => self.damage.request_malformed = true,
+                // No request of these APIs is an event stream or a form: that one was not read can't go unsaid.
+                Body::Sse(_) | Body::Part(_) => self.damage.request_malformed = true,
             },
             EventKind::RequestEnd => self.read_request(true),
             EventKind::ResponseHead(head) => self.response_head(&head),
@@ -168,6 +168,8 @@ impl CallBuilder {
                 self.damage.response.cut += self.response.push(&bytes, &mut self.budget);
             }
             Body::Sse(event) => self.sse(&event, time),
+            // Responses are never taken apart as forms.
+            Body::Part(_) => {}
         }
         self.streaming.first_chunk.get_or_insert(time);
         self.last_byte = time;
