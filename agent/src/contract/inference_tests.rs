@@ -60,6 +60,8 @@ fn full() -> Call {
             max_tokens: Some(1000),
             choice_count: Some(2),
             seed: Some(7),
+            dimensions: Some(256),
+            encoding_formats: vec!["float".into()],
             stop_sequences: vec!["END".into()],
             output_type: Some(OutputType::Json),
             reasoning_level: Some("high".into()),

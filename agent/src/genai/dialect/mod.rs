@@ -3,6 +3,8 @@
 mod anthropic_messages;
 mod google_generate_content;
 mod openai_chat;
+mod openai_completions;
+mod openai_embeddings;
 mod openai_responses;
 
 use super::{
@@ -18,6 +20,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
+    &openai_completions::OpenAiCompletions,
+    &openai_embeddings::OpenAiEmbeddings,
 ];
 
 /// What a dialect says of a request, by its head alone.
