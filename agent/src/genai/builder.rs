@@ -125,6 +125,8 @@ impl CallBuilder {
             }
             EventKind::ResponseHead(head) => self.response_head(&head),
             EventKind::ResponseBody(body) => self.response_body(body, time),
+            // No API that is read says anything there.
+            EventKind::ResponseTrailers(_) => {}
             EventKind::End(end) => return self.end(end, time),
         }
         None

@@ -99,6 +99,7 @@ fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
             EventKind::RequestHead(_) => heard.order.push("request"),
             EventKind::RequestEnd => heard.order.push("request end"),
             EventKind::ResponseHead(_) => heard.order.push("response"),
+            EventKind::ResponseTrailers(_) => heard.order.push("trailers"),
             EventKind::End(end) => heard.end = Some(end),
             EventKind::RequestBody(Body::Bytes(b)) => heard.request.extend_from_slice(&b),
             EventKind::ResponseBody(Body::Bytes(b)) => heard.response.extend_from_slice(&b),
