@@ -96,7 +96,7 @@ struct Open {
     builder: Box<CallBuilder>,
     ids: SpanIds,
     cause: Option<Link>,
-    /// The process that serves it, if it is served.
+    /// The process that serves it, if others can be linked to it.
     server: Option<u32>,
 }
 
@@ -365,11 +365,11 @@ impl Connection {
         let trace = builder.trace_id();
         ids.trace_id = trace.unwrap_or(ids.trace_id);
         let cause = if served { None } else { shared.causes.of(self.process, trace) };
-        let server = (served && named).then_some(self.process.pid);
-        if server.is_some() {
+        let linked = (served && named).then_some(self.process.pid);
+        if linked.is_some() {
             shared.causes.begin(self.process, id, exchange, ids, trace.is_some());
         }
-        self.calls.push(Open { exchange, builder, ids, cause, server });
+        self.calls.push(Open { exchange, builder, ids, cause, server: linked });
     }
 }
 

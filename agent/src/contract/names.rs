@@ -319,6 +319,12 @@ pub enum GenAiProviderName {
     AzureAiOpenai,
     /// Azure AI inference.
     AzureAiInference,
+    /// Google's Gemini API.
+    GcpGemini,
+    /// Google's Vertex AI.
+    GcpVertexAi,
+    /// Google's models at another host, Gemini Code Assist among them.
+    GcpGenAi,
     /// DeepSeek.
     Deepseek,
     /// Groq.
@@ -344,6 +350,9 @@ impl Text for GenAiProviderName {
             Self::Anthropic => "anthropic".to_owned(),
             Self::AzureAiOpenai => "azure.ai.openai".to_owned(),
             Self::AzureAiInference => "azure.ai.inference".to_owned(),
+            Self::GcpGemini => "gcp.gemini".to_owned(),
+            Self::GcpVertexAi => "gcp.vertex_ai".to_owned(),
+            Self::GcpGenAi => "gcp.gen_ai".to_owned(),
             Self::Deepseek => "deepseek".to_owned(),
             Self::Groq => "groq".to_owned(),
             Self::MistralAi => "mistral_ai".to_owned(),
@@ -630,7 +639,7 @@ pub static ATTRIBUTES: [AttributeDef; 76] = [
     AttributeDef {
         name: "gen_ai.provider.name",
         kind: ValueKind::String,
-        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "unknown"],
+        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "unknown"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,

@@ -7,6 +7,7 @@ use super::{
     budget::{Budget, Gather},
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
+    elements::{self, Elements},
     finish::Ending,
     provider, trace, transport,
 };
@@ -62,6 +63,8 @@ pub struct CallBuilder {
     request_over: bool,
     request_read: bool,
     response: Gather,
+    /// Takes a response apart that may be an array of events.
+    elements: Option<Elements>,
     /// When the last byte of the response came.
     last_byte: Timestamp,
     /// Nothing has come after the last gap of the response, so its end may lie in the gap.
@@ -92,6 +95,7 @@ impl CallBuilder {
             request_over: false,
             request_read: false,
             response: Gather::default(),
+            elements: None,
             last_byte: Timestamp::default(),
             ends_in_gap: false,
             streaming: Streaming::default(),
@@ -182,6 +186,8 @@ impl CallBuilder {
             .get("content-type")
             .and_then(|value| value.trim_start().get(..stream.len()))
             .is_some_and(|value| value.eq_ignore_ascii_case(stream));
+        let array = self.candidates.iter().any(|candidate| candidate.fold.streams_array());
+        self.elements = (array && head.status < 300).then(Elements::default);
     }
 
     fn response_body(&mut self, body: Body, time: Timestamp) {
@@ -189,6 +195,9 @@ impl CallBuilder {
             Body::Missing(missing) => {
                 self.damage.response.add(missing);
                 self.response.spoil(&mut self.budget);
+                if let Some(elements) = &mut self.elements {
+                    elements.spoil(&mut self.budget);
+                }
                 self.ends_in_gap = true;
                 return;
             }
@@ -196,7 +205,16 @@ impl CallBuilder {
                 if bytes.is_empty() {
                     return;
                 }
-                self.damage.response.cut += self.response.push(&bytes, &mut self.budget);
+                let found = self.elements.as_mut().map(|elements| elements.push(&bytes, &mut self.budget));
+                if let Some(elements::Found::Elements(found, cut)) = found {
+                    self.damage.response.cut += cut;
+                    for element in found {
+                        self.sse(&SseEvent { event: Box::default(), data: element.into() }, time);
+                    }
+                } else {
+                    self.elements = None;
+                    self.damage.response.cut += self.response.push(&bytes, &mut self.budget);
+                }
             }
             Body::Sse(event) => self.sse(&event, time),
             // Responses are never taken apart as forms.

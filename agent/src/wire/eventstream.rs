@@ -141,6 +141,9 @@ fn take<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
 
