@@ -99,8 +99,7 @@ impl CallBuilder {
                     self.damage.request.add(missing);
                     self.request.spoil(&mut self.budget);
                 }
-                // No request of these APIs is an event stream: that one was not read can't go unsaid.
-                Body::Sse(_) => self.damage.request_malformed = true,
+                Body::Sse(event) => self.asked(&event),
             },
             EventKind::RequestEnd => self.read_request(true),
             EventKind::ResponseHead(head) => self.response_head(&head),
@@ -116,6 +115,17 @@ impl CallBuilder {
         self.transport = transport::of_request(head);
         self.trace = trace::context(&head.headers);
         self.damage.request.unknown |= head.partial;
+    }
+
+    /// A message of a session that the call is asked with.
+    fn asked(&mut self, event: &SseEvent) {
+        self.request_read = true;
+        for candidate in &mut self.candidates {
+            match candidate.fold.asked(event, &mut candidate.call, &mut self.budget) {
+                Ok(fits) => candidate.sure |= fits,
+                Err(_) => self.damage.request_malformed = true,
+            }
+        }
     }
 
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.

@@ -99,7 +99,7 @@ pub enum Body {
     /// Decoded bytes, of a body that is not an event stream.
     Bytes(Bytes),
     /// One whole event of a `text/event-stream` body, one line of JSON lines, one message of an AWS event stream or
-    /// of a WebSocket session.
+    /// of a WebSocket session. A request is so only in a session in which a call may be asked for with several messages.
     Sse(SseEvent),
     /// Bytes of the body are missing here; `Some(n)` where it is known how many, as they were on the wire.
     /// In an event stream the events after it are whole again; a compressed body ends here.

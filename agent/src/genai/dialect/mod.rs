@@ -2,7 +2,9 @@
 
 mod anthropic_messages;
 mod google_generate_content;
+mod google_live;
 mod openai_chat;
+mod openai_realtime;
 mod openai_responses;
 
 use super::{
@@ -18,6 +20,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
+    &openai_realtime::OpenAiRealtime,
+    &google_live::GoogleLive,
 ];
 
 /// What a dialect says of a request, by its head alone.
@@ -74,6 +78,11 @@ pub(super) enum Carried {
 pub(super) trait Fold: Send {
     /// The whole request body. `Ok(false)`: it is no call of this dialect after all.
     fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed>;
+
+    /// The next message that it is asked with, in a session in which that is more than one. `Ok(false)`: as above.
+    fn asked(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+        Err(Malformed)
+    }
 
     /// May its answer be a JSON array whose elements are the events of a stream?
     fn streams_array(&self) -> bool {

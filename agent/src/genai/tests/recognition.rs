@@ -85,7 +85,10 @@ fn heads() {
 fn sessions() {
     for (path, expected, message) in [
         ("/v1/responses", "session", "call"),
-        ("/v1/realtime", "unread: realtime", "unread: realtime"),
+        ("/v1/realtime", "session", "call"),
+        ("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent", "session", "call"),
+        ("/ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent", "session", "call"),
+        ("/v1/realtime/sessions", "unread: realtime", "unread: realtime"),
         ("/v1/chat/completions", "not inference: stored_completions", "not inference: stored_completions"),
     ] {
         let mut head = head("GET", "api.openai.com", path);
