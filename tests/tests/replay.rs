@@ -40,12 +40,14 @@ fn exchanges() -> Vec<Value> {
         .collect()
 }
 
-/// Is it a call of one of the two APIs?
+/// Is it a call of one of the APIs that are read?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
     exchange["request"]["method"] == "POST"
-        && (path.ends_with("/chat/completions") || path.ends_with("/v1/messages"))
+        && ["/chat/completions", "/v1/messages", "/responses", ":generateContent", ":streamGenerateContent"]
+            .iter()
+            .any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {

@@ -177,7 +177,7 @@ impl Answer<'_> {
             call.usage = usage;
         }
         let mut failure = self.error;
-        if failure.kind() != Kind::Object && self.status_details.is_some() {
+        if failure.kind() != Kind::Object && self.status_details.kind() == Kind::Object {
             failure = self.status_details.object::<Incomplete<'_>>(budget).unwrap_or_default().error;
         }
         if failure.kind() == Kind::Object {

@@ -91,7 +91,9 @@ fn settings(field: Field<'_>, call: &mut Call, budget: &mut Budget) {
         // `inf`: as many as there are.
         _ => request.max_tokens = None,
     }
-    request.temperature = settings.temperature.number(budget).or(request.temperature);
+    // xAI says -1 where none was asked for.
+    let temperature = settings.temperature.number(budget).filter(|temperature| *temperature >= 0.0);
+    request.temperature = temperature.or(request.temperature);
     let reasoning: Reasoning<'_> = settings.reasoning.object(budget).unwrap_or_default();
     if let Some(effort) = reasoning.effort.label(budget) {
         request.reasoning_level = Some(effort);

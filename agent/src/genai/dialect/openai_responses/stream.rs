@@ -36,6 +36,9 @@ struct Event<'a> {
     delta: Field<'a>,
     #[serde(borrow)]
     error: Field<'a>,
+    /// Of the response, beside it (xAI's Realtime).
+    #[serde(borrow)]
+    usage: Field<'a>,
 }
 
 #[derive(Default)]
@@ -96,6 +99,11 @@ impl Stream {
             | "response.done" => {
                 (self.begun, self.done) = (true, true);
                 self.response(wire.response, call, budget);
+                if wire.usage.is_some()
+                    && let Some(usage) = super::usage(wire.usage, budget)
+                {
+                    call.usage = usage;
+                }
                 return Ok(Carried::Data);
             }
             "error" => {

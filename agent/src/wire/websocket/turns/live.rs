@@ -167,6 +167,8 @@ impl Turns for Live {
             self.held.stand("complete", message.data);
             return self.apart();
         }
+        let belongs =
+            told.server_content.is_some() || told.tool_call.is_some() || told.usage_metadata.is_some();
         let content = told.server_content.unwrap_or_default();
         let brings = content.model_turn.is_some()
             || content.output_transcription.is_some()
@@ -177,7 +179,6 @@ impl Turns for Live {
             self.held.add(message.data);
             return;
         }
-        let belongs = brings || heard || content.turn_complete || told.usage_metadata.is_some();
         if self.open.is_none() && (brings || (content.turn_complete && told.usage_metadata.is_some())) {
             let since = self.since.unwrap_or(message.since);
             self.begin(since, time, None, out);
