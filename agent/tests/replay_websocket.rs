@@ -53,10 +53,10 @@ fn recorded() -> Vec<Session> {
 fn spans(session: &Session, options: &ReplayOptions) -> (Vec<Span>, Arc<Account>) {
     let account = Arc::new(Account::default());
     let limits = Limits::default();
-    let mut pipeline = Pipeline::new(&limits, Arc::clone(&account));
+    let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
     let contract = Options { content: ContentMode::Span, ..Options::default() };
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, contract, Vec::new(), Ids::Counted(0), Arc::clone(&account));
+    let mut spans = Spans::new(processes, contract, Vec::new(), Arc::clone(&account));
     let mut outcome = Outcome::default();
     for record in records_of_session(session, ConnectionId(1), options) {
         pipeline.record(record, &mut outcome);

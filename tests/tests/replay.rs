@@ -40,14 +40,15 @@ fn exchanges() -> Vec<Value> {
         .collect()
 }
 
-/// Is it a call of one of the APIs that are read?
+/// Where the paths of calls end, in the APIs that are read.
+const CALLS: [&str; 5] =
+    ["/chat/completions", "/responses", "/v1/messages", ":generateContent", ":streamGenerateContent"];
+
+/// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    exchange["request"]["method"] == "POST"
-        && ["/chat/completions", "/v1/messages", "/responses", ":generateContent", ":streamGenerateContent"]
-            .iter()
-            .any(|end| path.ends_with(end))
+    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {

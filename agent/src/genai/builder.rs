@@ -100,6 +100,8 @@ impl CallBuilder {
                     self.request.spoil(&mut self.budget);
                 }
                 Body::Sse(event) => self.asked(&event),
+                // No request of these APIs is a form: that one was not read can't go unsaid.
+                Body::Part(_) => self.damage.request_malformed = true,
             },
             EventKind::RequestEnd => self.read_request(true),
             EventKind::ResponseHead(head) => self.response_head(&head),
@@ -126,6 +128,11 @@ impl CallBuilder {
                 Err(_) => self.damage.request_malformed = true,
             }
         }
+    }
+
+    /// The trace that the request named.
+    pub fn trace_id(&self) -> Option<[u8; 16]> {
+        self.trace.as_ref().map(|trace| trace.trace_id)
     }
 
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
@@ -191,6 +198,8 @@ impl CallBuilder {
                 }
             }
             Body::Sse(event) => self.sse(&event, time),
+            // Responses are never taken apart as forms.
+            Body::Part(_) => {}
         }
         self.streaming.first_chunk.get_or_insert(time);
         self.last_byte = time;

@@ -59,6 +59,11 @@ impl Messages {
         }
     }
 
+    /// Bytes that are held for a message that is not whole.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Bytes are missing here; fails if it isn't known where the next message begins.
     pub fn gap(&mut self, len: Option<u64>) -> Result<(), Malformed> {
         let left = match total(&self.held)? {
@@ -134,6 +139,9 @@ fn take<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
     *rest = after;
     Some(taken)
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -67,6 +67,11 @@ impl WebSocket {
         })
     }
 
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.client.held() + self.server.held() + self.turns.held()
+    }
+
     /// The caller does not want this exchange.
     pub fn decline(&mut self, id: ExchangeId) {
         self.turns.decline(id);

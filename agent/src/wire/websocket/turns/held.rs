@@ -28,6 +28,11 @@ impl Held {
         Self { standing: Vec::new(), news: VecDeque::new(), len: 0, limit, missing: Vec::new() }
     }
 
+    /// Bytes that are held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// A message that holds for the session.
     pub fn stand(&mut self, what: &'static str, data: Bytes) {
         self.drop_standing(what);

@@ -116,6 +116,10 @@ impl Live {
 }
 
 impl Turns for Live {
+    fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn decline(&mut self, id: ExchangeId) {
         if let Some(turn) = self.open.as_mut().filter(|turn| turn.exchange.id == id) {
             turn.exchange.declined = true;

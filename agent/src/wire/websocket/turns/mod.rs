@@ -25,6 +25,11 @@ use crate::{
 
 /// The turns of a session: each is an exchange.
 pub(super) trait Turns: Send {
+    /// About how many bytes are held.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// The caller does not want this turn.
     fn decline(&mut self, id: ExchangeId);
 

@@ -127,6 +127,10 @@ impl Realtime {
 }
 
 impl Turns for Realtime {
+    fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn decline(&mut self, id: ExchangeId) {
         if let Some(turn) = self.open.iter_mut().find(|turn| turn.exchange.id == id) {
             turn.exchange.declined = true;

@@ -3,6 +3,8 @@
 //! The targets are laid out as cargo-fuzz has them, which works on them too. This needs neither it nor a nightly compiler:
 //! the agent is safe Rust, so no sanitizer has to watch its memory, and coverage is to be had of a stable one.
 
+mod seeds;
+
 use crate::{
     say,
     workspace::{Workspace, must, output_of},
@@ -13,12 +15,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-
-#[path = "../../agent/src/probe/synthetic.rs"]
-#[allow(dead_code, reason = "the agent's tests use more of it")]
-mod synthetic;
-
-use synthetic::{Machine, programs};
 
 /// How long each target runs.
 const SECONDS: u32 = 60;
@@ -60,7 +56,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     }
     let host = host()?;
     let built = build(&root, &workspace.target.join("fuzz"), &host)?;
-    seeds(&root.join("corpus"))?;
+    seeds::write(&root.join("corpus"))?;
     for target in &wanted {
         say(&format!("fuzzing {target} for {seconds} s"));
         let artifacts = root.join("artifacts").join(target);
@@ -75,22 +71,6 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
             .with_context(|| format!("{target} failed: what made it fail is in {}", artifacts.display()))?;
     }
     say(&format!("{} fuzz targets, nothing found", wanted.len()));
-    Ok(())
-}
-
-/// What the targets of `probe/` begin with: programs in which there is something to be found.
-fn seeds(corpus: &Path) -> Result<()> {
-    for (machine, suffix) in [(Machine::X86_64, "x86_64"), (Machine::Aarch64, "aarch64")] {
-        for (name, program) in programs(machine) {
-            for target in [format!("locate_{}", name.replace('-', "_")), "elf".to_owned()] {
-                let dir = corpus.join(target);
-                fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-                let seed = dir.join(format!("{name}-{suffix}"));
-                fs::write(&seed, program.build())
-                    .with_context(|| format!("cannot write {}", seed.display()))?;
-            }
-        }
-    }
     Ok(())
 }
 

@@ -1,0 +1,94 @@
+//! Bodies: whatever they are, it makes no difference in which pieces they came.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use plainspan::{
+    account::Account,
+    capture::{CloseReason, Direction},
+    stream::Piece,
+    time::Timestamp,
+    wire::Connection,
+};
+
+use crate::heard::{LIMITS, Part, Parts, hear};
+
+/// How bytes are cut.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Whole,
+    Single,
+    /// As these bytes say.
+    Mixed,
+}
+
+impl Cut {
+    const ALL: [Self; 3] = [Self::Whole, Self::Single, Self::Mixed];
+
+    fn pieces(self, data: &[u8]) -> Vec<&[u8]> {
+        let (mut pieces, mut rest) = (Vec::new(), data);
+        while !rest.is_empty() {
+            let len = match self {
+                Self::Whole => rest.len(),
+                Self::Single => 1,
+                Self::Mixed => 1 + usize::from(rest[0]) * usize::from(rest[rest.len() - 1]) % 67,
+            };
+            let (piece, after) = rest.split_at(len.min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces
+    }
+}
+
+/// The body of a response with these headers, as it was told.
+fn read(headers: &str, data: &[u8], cut: Cut) -> Parts {
+    let mut connection = Connection::new(LIMITS, Arc::new(Account::default()));
+    let mut events = Vec::new();
+    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", data.len());
+    let said = [(Direction::Sent, "GET / HTTP/1.1\r\n\r\n"), (Direction::Received, &head)];
+    let heads = said.map(|(direction, text)| (direction, text.as_bytes()));
+    let body = cut.pieces(data).into_iter().map(|piece| (Direction::Received, piece));
+    for (direction, bytes) in heads.into_iter().chain(body) {
+        let piece = Piece::Bytes(Bytes::copy_from_slice(bytes));
+        connection.push(direction, Timestamp(0), piece, &mut events);
+    }
+    connection.close(Timestamp(0), CloseReason::Freed, &mut events);
+    let mut heard = hear(events);
+    let heard = heard.remove(&0).expect("there was one exchange");
+    assert!(heard.end.is_some(), "it has an end");
+    heard.response
+}
+
+/// A stream of events of this media type.
+pub fn events(media_type: &str, data: &[u8]) {
+    let headers = format!("Content-Type: {media_type}\r\n");
+    let whole = read(&headers, data, Cut::Whole);
+    for cut in Cut::ALL {
+        assert_eq!(read(&headers, data, cut), whole, "{cut:?}");
+    }
+}
+
+/// A body in each of the content encodings.
+pub fn encodings(data: &[u8]) {
+    for coding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
+        let headers = format!("Content-Encoding: {coding}\r\n");
+        let whole = read(&headers, data, Cut::Whole);
+        for cut in Cut::ALL {
+            let other = read(&headers, data, cut);
+            let damaged = |parts: &Parts| matches!(parts.0.last(), Some(Part::Missing(_)));
+            assert_eq!(damaged(&whole), damaged(&other), "{coding}, {cut:?}");
+            // How much could be read before the damage depends on how much of it was there.
+            let (one, two) = (plain(&whole), plain(&other));
+            let same = if damaged(&whole) { one.len().min(two.len()) } else { one.len().max(two.len()) };
+            assert_eq!(one.get(..same), two.get(..same), "{coding}, {cut:?}");
+        }
+    }
+}
+
+fn plain(parts: &Parts) -> &[u8] {
+    match parts.0.first() {
+        Some(Part::Bytes(bytes)) => bytes,
+        _ => &[],
+    }
+}

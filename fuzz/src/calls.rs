@@ -1,0 +1,95 @@
+//! The meaning of bodies, in each of the dialects.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use plainspan::{
+    account::Account,
+    contract::{self, ContentMode, Options, SpanIds, Value, names},
+    genai::{Call, Limits, Recognition, Recognizer},
+    time::Timestamp,
+    wire::{
+        Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, RequestHead, ResponseHead, Role,
+        SseEvent, Version,
+    },
+};
+
+/// Limits that are reached.
+pub const LIMITS: Limits =
+    Limits { body: 16 * 1024, content: 256, call_content: 1024, items: 32, choices: 4, in_flight: 32 * 1024 };
+
+/// A host and a path of each dialect.
+const DIALECTS: [(&str, &str); 4] = [
+    ("api.openai.com", "/v1/chat/completions"),
+    ("api.openai.com", "/v1/responses"),
+    ("api.anthropic.com", "/v1/messages"),
+    ("gateway.example", "/v1/responses"),
+];
+
+/// A request and, behind a line of three hyphens, its response: as one body, and each line of it as an event.
+pub fn calls(data: &[u8]) {
+    const LINE: &[u8] = b"\n---\n";
+    let at = data.windows(LINE.len()).position(|window| window == LINE);
+    let (request, response) = at.map_or((data, &[][..]), |at| (&data[..at], &data[at + LINE.len()..]));
+    for (host, path) in DIALECTS {
+        for status in [200, 429] {
+            let body = Body::Bytes(Bytes::copy_from_slice(response));
+            run(host, path, request, "application/json", status, vec![body]);
+        }
+        let lines = response.split(|byte| *byte == b'\n').map(|line| {
+            let event = SseEvent { event: "".into(), data: Bytes::copy_from_slice(line) };
+            Body::Sse(event)
+        });
+        run(host, path, request, "text/event-stream", 200, lines.collect());
+    }
+}
+
+fn run(host: &str, path: &str, request: &[u8], media_type: &str, status: u16, response: Vec<Body>) {
+    let account = Arc::new(Account::default());
+    let head = RequestHead {
+        method: "POST".into(),
+        path: path.into(),
+        query: "".into(),
+        authority: Some(host.into()),
+        version: Version::Http11,
+        partial: false,
+        role: Role::Client,
+        headers: Headers::default(),
+        session: None,
+    };
+    let Recognition::Call(mut builder) = Recognizer::new(LIMITS, Arc::clone(&account)).recognize(&head)
+    else {
+        panic!("{host}{path} is no call");
+    };
+    let kind = Header { name: "content-type".into(), value: media_type.into() };
+    let headers = Headers(vec![kind]);
+    let mut kinds = vec![
+        EventKind::RequestHead(Box::new(head)),
+        EventKind::RequestBody(Body::Bytes(Bytes::copy_from_slice(request))),
+        EventKind::RequestEnd,
+        EventKind::ResponseHead(Box::new(ResponseHead { status, headers, partial: false })),
+    ];
+    kinds.extend(response.into_iter().map(EventKind::ResponseBody));
+    kinds.push(EventKind::End(ExchangeEnd::Complete));
+    let count = kinds.len();
+    for (at, kind) in kinds.into_iter().enumerate() {
+        let call = builder.event(Event { exchange: ExchangeId(0), time: Timestamp(at as u64), kind });
+        assert!(call.is_none() || at + 1 == count, "a call comes with its end");
+        if let Some(call) = call {
+            spans(&call, &account);
+        }
+    }
+}
+
+/// The spans of a call fit the contract, but for values that it limits.
+pub fn spans(call: &Call, account: &Account) {
+    let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
+    for content in [ContentMode::None, ContentMode::Span] {
+        let span = contract::build(call, ids, &Options { content, capture_source: None }, account);
+        let said = span.get(names::PLAINSPAN_CONTRACT_VIOLATIONS.name());
+        let Some(Value::Strings(said)) = said else { continue };
+        for reason in ["unknown", "type", "private"] {
+            assert!(!said.iter().any(|violation| violation.starts_with(reason)), "{said:?}");
+        }
+    }
+}
