@@ -157,6 +157,8 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("gen_ai.request.max_tokens", Some(Value::Int(1000))),
         ("gen_ai.request.choice.count", Some(Value::Int(2))),
         ("gen_ai.request.seed", Some(Value::Int(7))),
+        ("gen_ai.embeddings.dimension.count", Some(Value::Int(256))),
+        ("gen_ai.request.encoding_formats", texts(&["float"])),
         ("gen_ai.request.stop_sequences", texts(&["END"])),
         ("gen_ai.request.reasoning.level", text("high")),
         ("gen_ai.request.previous_response.id", text("resp_0")),

@@ -224,6 +224,18 @@ pub struct Content {
     pub cut: u64,
 }
 
+impl Content {
+    /// What follows, each within its limits: text after a cut would read as if nothing were missing before it.
+    pub(super) fn join(&mut self, more: &Self) {
+        if self.cut == 0 {
+            self.text.push_str(&more.text);
+            self.cut = more.cut;
+        } else {
+            self.cut += more.text.len() as u64 + more.cut;
+        }
+    }
+}
+
 impl From<String> for Content {
     fn from(text: String) -> Self {
         Self { text, cut: 0 }

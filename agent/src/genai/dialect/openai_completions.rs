@@ -56,6 +56,8 @@ struct Completions {
     usage: Option<Usage>,
     done: bool,
     failed: bool,
+    /// It is of bare values, which nothing ends.
+    bare: bool,
 }
 
 /// A choice of a stream.
@@ -111,6 +113,9 @@ struct Answer<'a> {
     system_fingerprint: Field<'a>,
     #[serde(borrow)]
     error: Field<'a>,
+    /// Writer's chunks are nothing but the next words.
+    #[serde(borrow)]
+    value: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,6 +250,13 @@ impl Fold for Completions {
         }
         chunk.identify(call, budget);
         let mut carried = Carried::Data;
+        if !chunk.choices.is_some()
+            && let Some(words) = chunk.value.text(budget)
+        {
+            self.bare = true;
+            carried = Carried::Content;
+            budget.append(&mut self.choices.entry(0).or_default().text, &words);
+        }
         chunk.choices.each(budget, |item, budget| {
             let Some(wire) = item.object::<Choice<'_>>(budget) else { return };
             let index = wire.index.integer(budget).unwrap_or(0);
@@ -271,6 +283,10 @@ impl Fold for Completions {
         let asked = call.request.choice_count.unwrap_or(1);
         let finished = self.choices.values().filter(|choice| choice.finish_reason.is_some()).count();
         self.done || (finished == self.choices.len() && finished > 0 && finished as i64 >= asked)
+    }
+
+    fn ends_with_its_body(&self) -> bool {
+        self.bare
     }
 
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {
@@ -356,6 +372,12 @@ mod tests {
         // It breaks off.
         let call = exchange(request).stream(&stream_of(&all[..2])).run(ExchangeEnd::ClosedLocally).unwrap();
         assert_eq!(texts(&call), [("ab".to_owned(), Some(FinishReason::Error))]);
+        // Of bare words, of which none says that it is the last.
+        let bare = [r#"{"value":"a"}"#, r#"{"value":"b"}"#];
+        let call = exchange(request).stream(&stream_of(&bare)).call();
+        assert_eq!((texts(&call), call.error), (vec![("ab".to_owned(), None)], None));
+        let call = exchange(request).stream(&stream_of(&bare)).run(ExchangeEnd::ClosedLocally).unwrap();
+        assert_eq!(call.error.map(|error| error.kind).as_deref(), Some("client_closed"));
         // It fails.
         let error = r#"{"error":{"message":"overloaded","type":"server_error"}}"#.to_owned();
         let call = exchange(request).stream(&stream_of(&[all[0].clone(), error])).call();
