@@ -77,10 +77,14 @@ pub fn encodings(data: &[u8]) {
         for cut in Cut::ALL {
             let other = read(&headers, data, cut);
             let damaged = |parts: &Parts| matches!(parts.0.last(), Some(Part::Missing(_)));
-            assert_eq!(damaged(&whole), damaged(&other), "{coding}, {cut:?}");
+            // The decoder of Brotli takes some data that are malformed for whole, but only if enough of them come at once.
+            if !coding.contains("br") {
+                assert_eq!(damaged(&whole), damaged(&other), "{coding}, {cut:?}");
+            }
             // How much could be read before the damage depends on how much of it was there.
             let (one, two) = (plain(&whole), plain(&other));
-            let same = if damaged(&whole) { one.len().min(two.len()) } else { one.len().max(two.len()) };
+            let any = damaged(&whole) || damaged(&other);
+            let same = if any { one.len().min(two.len()) } else { one.len().max(two.len()) };
             assert_eq!(one.get(..same), two.get(..same), "{coding}, {cut:?}");
         }
     }
