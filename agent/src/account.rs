@@ -67,6 +67,8 @@ counters! {
     DuplicateBytes = "stream", "bytes seen twice";
     /// Connections dropped from the tables because there were too many.
     ConnectionsEvicted = "stream", "connections evicted";
+    /// Connections forgotten because nothing was heard of them for long.
+    ConnectionsIdle = "stream", "connections idle";
     /// HTTP exchanges that were begun.
     Exchanges = "wire", "HTTP exchanges";
     /// HTTP/2 exchanges that were not followed, because too many of their connection were open.
@@ -75,6 +77,8 @@ counters! {
     HeadsUnknown = "wire", "HTTP/2 heads that refer to bytes missed";
     /// Connections that turned out to speak no protocol that is read.
     ConnectionsUnread = "wire", "connections in another protocol";
+    /// Connections that were given up, since they or all together held too much.
+    ConnectionsGivenUp = "wire", "connections given up, buffers full";
     /// Bytes of HTTP that could not be parsed and were skipped.
     BytesUnparsed = "wire", "bytes unparsed";
     /// Bodies whose content encoding could not be decoded.

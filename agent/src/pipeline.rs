@@ -4,20 +4,40 @@
 //! genai) and [`Spans`] (resource, contract) to the exporters. A replay enters at the same place with records
 //! that it made itself.
 
-use std::{collections::HashMap, sync::Arc};
+mod causes;
+mod spans;
+#[cfg(test)]
+mod tests;
 
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use std::sync::Arc;
 
+use self::causes::Causes;
+pub use self::spans::{Ids, Spans, resource_attributes};
 use crate::{
     account::{Account, Counter},
-    capture::{ConnectionId, ConnectionMap, Process, Record, Verdict},
-    contract::{self, Delivery, Resource, SpanIds},
+    capture::{CloseReason, ConnectionId, ConnectionMap, Process, Record, Verdict},
+    contract::{Link, SpanIds},
     genai::{self, Call, CallBuilder, Recognition, Recognizer},
-    resource::{self, ProcessInfo, Processes},
+    resource,
     stream::{self, Piece, Segment, StreamEvent, Streams},
     time::Timestamp,
-    wire::{self, Event, EventKind, ExchangeId, Interest, RequestHead, Version},
+    wire::{self, Event, EventKind, ExchangeId, Interest, RequestHead, Role, Version},
 };
+
+/// What all connections may hold of messages that are not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// Bytes of one connection.
+    pub connection: usize,
+    /// Bytes of all together.
+    pub total: usize,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { connection: 64 << 20, total: 256 << 20 }
+    }
+}
 
 /// Limits of all rooms.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +46,8 @@ pub struct Limits {
     pub stream: stream::Limits,
     /// Of `wire/`, a connection.
     pub wire: wire::Limits,
+    /// Of `wire/`, what is held.
+    pub buffers: Buffers,
     /// Of `genai/`, a call and all calls.
     pub genai: genai::Limits,
     /// Of `resource/`.
@@ -39,6 +61,10 @@ pub struct Finished {
     pub call: Call,
     /// The process.
     pub process: Process,
+    /// Ids of its span.
+    pub ids: SpanIds,
+    /// The call that the process served by making this one.
+    pub cause: Option<Link>,
 }
 
 /// What came of records.
@@ -54,12 +80,24 @@ pub struct Outcome {
 struct Connection {
     wire: wire::Connection,
     process: Process,
-    calls: Vec<(ExchangeId, Box<CallBuilder>)>,
+    calls: Vec<Open>,
+    /// Bytes that `wire` holds.
+    held: usize,
     /// It has carried a call: all of it is captured from then on.
     carries_calls: bool,
     /// The kernel was told to leave out all but heads.
     heads_only: bool,
     strangers: Strangers,
+}
+
+/// A call that is not over.
+struct Open {
+    exchange: ExchangeId,
+    builder: Box<CallBuilder>,
+    ids: SpanIds,
+    cause: Option<Link>,
+    /// The process that serves it, if it is served.
+    server: Option<u32>,
 }
 
 /// What was seen of an HTTP/2 connection since it began, none of it LLM traffic. Its heads look like nothing that the
@@ -96,12 +134,22 @@ impl Strangers {
     }
 }
 
+/// What connections have in common.
+struct Shared {
+    recognizer: Recognizer,
+    causes: Causes,
+    ids: Ids,
+}
+
 /// `stream/`, `wire/` and `genai/`, for all connections.
 pub struct Pipeline {
     streams: Streams,
     connections: ConnectionMap<Connection>,
-    recognizer: Recognizer,
+    shared: Shared,
     wire_limits: wire::Limits,
+    buffers: Buffers,
+    /// Bytes that all connections hold.
+    held: usize,
     account: Arc<Account>,
     // Kept from record to record, for their room.
     stream_events: Vec<StreamEvent>,
@@ -109,13 +157,16 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline that has seen nothing.
-    pub fn new(limits: &Limits, account: Arc<Account>) -> Self {
+    /// A pipeline that has seen nothing; `ids` are those of the spans to come.
+    pub fn new(limits: &Limits, ids: Ids, account: Arc<Account>) -> Self {
+        let recognizer = Recognizer::new(limits.genai, Arc::clone(&account));
         Self {
             streams: Streams::new(limits.stream, Arc::clone(&account)),
             connections: ConnectionMap::default(),
-            recognizer: Recognizer::new(limits.genai, Arc::clone(&account)),
+            shared: Shared { recognizer, causes: Causes::default(), ids },
             wire_limits: limits.wire,
+            buffers: limits.buffers,
+            held: 0,
             account,
             stream_events: Vec::new(),
             wire_events: Vec::new(),
@@ -150,6 +201,11 @@ impl Pipeline {
         self.connections.values().map(|c| c.calls.len()).sum()
     }
 
+    /// Bytes of messages that are not whole.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     fn stream_event(&mut self, event: StreamEvent, outcome: &mut Outcome) {
         let mut events = std::mem::take(&mut self.wire_events);
         match event {
@@ -159,6 +215,7 @@ impl Pipeline {
                     wire: wire::Connection::new(self.wire_limits, Arc::clone(&self.account)),
                     process,
                     calls: Vec::new(),
+                    held: 0,
                     carries_calls: false,
                     heads_only: false,
                     strangers: Strangers::default(),
@@ -168,13 +225,21 @@ impl Pipeline {
                     connection.strangers.bytes += bytes.len() as u64;
                 }
                 connection.wire.push(direction, time, piece, &mut events);
-                connection.take(&mut events, &self.recognizer, id, outcome);
+                connection.take(&mut events, &mut self.shared, id, outcome);
+                let held = connection.weigh(&mut self.held);
+                if held > self.buffers.connection {
+                    self.give_up(id, time, &mut events, outcome);
+                }
+                if self.held > self.buffers.total {
+                    self.make_room(time, &mut events, outcome);
+                }
             }
             StreamEvent::Close { connection: id, time, reason } => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.wire.close(time, reason, &mut events);
-                    connection.take(&mut events, &self.recognizer, id, outcome);
-                    if reason != crate::capture::CloseReason::Shutdown {
+                    connection.take(&mut events, &mut self.shared, id, outcome);
+                    if reason != CloseReason::Shutdown {
+                        self.held -= connection.held;
                         self.connections.remove(&id);
                     }
                 }
@@ -183,13 +248,48 @@ impl Pipeline {
         events.clear();
         self.wire_events = events;
     }
+
+    /// Gives up connections until there is room again for a while: first those that carry no calls, then those
+    /// that hold most.
+    fn make_room(&mut self, time: Timestamp, events: &mut Vec<Event>, outcome: &mut Outcome) {
+        let mut holders: Vec<(bool, usize, ConnectionId)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.held > 0)
+            .map(|(id, connection)| (connection.calls.is_empty(), connection.held, *id))
+            .collect();
+        holders.sort_unstable();
+        while self.held > self.buffers.total - self.buffers.total / 8
+            && let Some((_, _, id)) = holders.pop()
+        {
+            self.give_up(id, time, events, outcome);
+        }
+    }
+
+    /// Ends the calls of a connection, and reads no more of it.
+    fn give_up(&mut self, id: ConnectionId, time: Timestamp, events: &mut Vec<Event>, outcome: &mut Outcome) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        self.account.add(Counter::ConnectionsGivenUp, 1);
+        connection.wire.close(time, CloseReason::CaptureEnd, events);
+        connection.wire.leave();
+        connection.take(events, &mut self.shared, id, outcome);
+        connection.weigh(&mut self.held);
+    }
 }
 
 impl Connection {
+    /// Brings `total` up to date with what the connection holds.
+    fn weigh(&mut self, total: &mut usize) -> usize {
+        let held = self.wire.held();
+        *total = *total - self.held + held;
+        self.held = held;
+        held
+    }
+
     fn take(
         &mut self,
         events: &mut Vec<Event>,
-        recognizer: &Recognizer,
+        shared: &mut Shared,
         id: ConnectionId,
         outcome: &mut Outcome,
     ) {
@@ -197,14 +297,14 @@ impl Connection {
             let exchange = event.exchange;
             if let EventKind::RequestHead(head) = &event.kind {
                 let http2 = head.version == Version::Http2;
-                let recognition = recognizer.recognize(head);
+                let recognition = shared.recognizer.recognize(head);
                 if http2 {
                     self.strangers.request(head, &recognition);
                 }
                 let wanted = match recognition {
-                    Recognition::Call(mut builder) => {
-                        builder.event(event);
-                        self.calls.push((exchange, builder));
+                    Recognition::Call(builder) => {
+                        let served = head.role == Role::Server;
+                        self.open(event, builder, served, shared, id);
                         true
                     }
                     Recognition::Session => true,
@@ -225,14 +325,17 @@ impl Connection {
                 }
                 continue;
             }
-            let Some(at) = self.calls.iter().position(|(e, _)| *e == exchange) else { continue };
+            let Some(at) = self.calls.iter().position(|open| open.exchange == exchange) else { continue };
             let over = matches!(event.kind, EventKind::End(_));
-            if let Some(call) = self.calls[at].1.event(event) {
-                outcome.calls.push(Finished { call, process: self.process });
+            let finished = self.calls[at].builder.event(event);
+            if !over {
+                continue;
             }
-            if over {
-                self.calls.swap_remove(at);
+            let Open { ids, cause, server, .. } = self.calls.swap_remove(at);
+            if let Some(pid) = server {
+                shared.causes.end(pid, id, exchange);
             }
+            outcome.calls.extend(finished.map(|call| Finished { call, process: self.process, ids, cause }));
         }
         if self.wire.is_http2() && self.strangers.are_enough() {
             self.wire.leave();
@@ -241,151 +344,28 @@ impl Connection {
             outcome.verdicts.push((id, Verdict::Ignore));
         }
     }
-}
 
-/// Where the ids of new spans come from.
-#[derive(Debug)]
-pub enum Ids {
-    /// Random ones.
-    Random(RandomIdGenerator),
-    /// The same in every run, for a replay.
-    Counted(u64),
-}
-
-impl Ids {
-    /// Ids for the next span.
-    pub fn fresh(&mut self) -> SpanIds {
-        match self {
-            Self::Random(random) => SpanIds {
-                trace_id: random.new_trace_id().to_bytes(),
-                span_id: random.new_span_id().to_bytes(),
-            },
-            Self::Counted(n) => {
-                *n += 1;
-                SpanIds { trace_id: u128::from(*n).to_be_bytes(), span_id: n.to_be_bytes() }
-            }
+    /// A call begins with this head.
+    fn open(
+        &mut self,
+        head: Event,
+        mut builder: Box<CallBuilder>,
+        served: bool,
+        shared: &mut Shared,
+        id: ConnectionId,
+    ) {
+        let exchange = head.exchange;
+        builder.event(head);
+        let mut ids = shared.ids.fresh();
+        let trace = builder.trace_id();
+        ids.trace_id = trace.unwrap_or(ids.trace_id);
+        let cause = if served { None } else { shared.causes.of(self.process, trace) };
+        if served {
+            shared.causes.begin(self.process, id, exchange, ids, trace.is_some());
         }
+        let server = served.then_some(self.process.pid);
+        self.calls.push(Open { exchange, builder, ids, cause, server });
     }
-}
-
-/// `resource/` and `contract/`: calls become spans under the resource of their process.
-pub struct Spans {
-    processes: Processes,
-    resources: HashMap<u32, (Arc<ProcessInfo>, Arc<Resource>)>,
-    nobody: Arc<Resource>,
-    /// The last process of which nothing could be learnt, so that it is not looked up with every record.
-    absent: Option<u32>,
-    options: contract::Options,
-    /// `OTEL_RESOURCE_ATTRIBUTES`.
-    extra: Vec<(String, String)>,
-    ids: Ids,
-    account: Arc<Account>,
-}
-
-impl Spans {
-    /// Spans with attributes of `extra` on every resource.
-    pub fn new(
-        processes: Processes,
-        options: contract::Options,
-        extra: Vec<(String, String)>,
-        ids: Ids,
-        account: Arc<Account>,
-    ) -> Self {
-        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, options.content));
-        Self { processes, resources: HashMap::new(), nobody, absent: None, options, extra, ids, account }
-    }
-
-    /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
-    /// process that is known.
-    pub fn record(&mut self, record: &Record) {
-        match record {
-            Record::Data(data) => {
-                let pid = data.process.pid;
-                if self.absent != Some(pid) && !self.processes.knows(pid) && self.processes.get(pid).is_none()
-                {
-                    self.absent = Some(pid);
-                }
-            }
-            Record::Exec { pid, program, .. } => {
-                self.absent = None;
-                self.processes.exec(*pid, program);
-            }
-            Record::Fork { pid, parent, .. } => {
-                self.absent = None;
-                self.processes.fork(*pid, *parent);
-            }
-            Record::Exit { pid, .. } => self.processes.exit(*pid),
-            Record::Close(_) => {}
-        }
-    }
-
-    /// Sets what `plainspan.replay.source` says of the spans to come.
-    pub fn set_source(&mut self, source: Option<String>) {
-        self.options.capture_source = source;
-    }
-
-    /// The span of a call, under its resource.
-    pub fn deliver(&mut self, finished: &Finished) -> Delivery {
-        let span = contract::build(&finished.call, self.ids.fresh(), &self.options, &self.account);
-        Delivery { span, resource: self.resource(finished.process.pid) }
-    }
-
-    fn resource(&mut self, pid: u32) -> Arc<Resource> {
-        let Some(info) = self.processes.get(pid) else {
-            return if pid == 0 {
-                Arc::clone(&self.nobody)
-            } else {
-                // It was gone before anything but its id could be learnt.
-                let info = ProcessInfo { pid, ..ProcessInfo::default() };
-                Arc::new(contract::resource(&info, &self.extra, self.options.content))
-            };
-        };
-        if let Some((known, resource)) = self.resources.get(&pid)
-            && Arc::ptr_eq(known, &info)
-        {
-            return Arc::clone(resource);
-        }
-        if self.resources.len() >= 2 * self.processes.len().max(512) {
-            self.resources.clear();
-        }
-        let resource = Arc::new(contract::resource(&info, &self.extra, self.options.content));
-        self.resources.insert(pid, (info, Arc::clone(&resource)));
-        resource
-    }
-}
-
-/// `key=value,key=value` with percent-encoded values, as `OTEL_RESOURCE_ATTRIBUTES` has them (OpenTelemetry
-/// resource SDK specification, which follows W3C Baggage).
-///
-/// # Errors
-/// The entry that is no `key=value`.
-pub fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .map(|entry| match entry.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => {
-                Ok((key.trim().to_owned(), percent_decode(value.trim())))
-            }
-            _ => Err(entry.to_owned()),
-        })
-        .collect()
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(escaped.unwrap_or(bytes[at]));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 impl Counter {
@@ -400,63 +380,9 @@ impl Counter {
                 | Self::KeysUnlinked
                 | Self::EventsLost
                 | Self::ConnectionsEvicted
+                | Self::ConnectionsGivenUp
                 | Self::SpansFailed
                 | Self::SpansDropped
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resource_attributes_of_the_environment() {
-        let parsed = resource_attributes("service.name=my%20app, deployment.environment = prod ,,k=%zz");
-        assert_eq!(
-            parsed,
-            Ok(vec![
-                ("service.name".into(), "my app".into()),
-                ("deployment.environment".into(), "prod".into()),
-                ("k".into(), "%zz".into()),
-            ])
-        );
-        assert_eq!(resource_attributes("a=1,b"), Err("b".into()));
-        assert_eq!(resource_attributes("=1"), Err("=1".into()));
-    }
-
-    /// Both requests are in one piece, so the kernel sees the head of the first one only.
-    #[test]
-    fn a_call_behind_another_request_is_captured_again() {
-        let mut pipeline = Pipeline::new(&Limits::default(), Arc::default());
-        let mut outcome = Outcome::default();
-        let data = |bytes: &'static [u8]| {
-            Record::Data(crate::capture::Data {
-                connection: ConnectionId(1),
-                process: Process { pid: 1, tid: 1 },
-                direction: crate::capture::Direction::Sent,
-                time: Timestamp(1),
-                offset: 0,
-                skipped: 0,
-                call_len: bytes.len() as u32,
-                epoch: 0,
-                cut: false,
-                bytes: bytes::Bytes::from_static(bytes),
-            })
-        };
-        let both = b"GET /favicon.ico HTTP/1.1\r\nHost: api.openai.com\r\n\r\n\
-            POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100\r\n\
-            Content-Type: application/json\r\n\r\n{";
-        pipeline.record(data(both), &mut outcome);
-        assert_eq!(pipeline.open_calls(), 1);
-        let given: Vec<Verdict> = outcome.verdicts.iter().map(|v| v.1).collect();
-        assert_eq!(given, [Verdict::Heads, Verdict::Capture]);
-    }
-
-    #[test]
-    fn counted_ids_differ_and_are_not_zero() {
-        let mut ids = Ids::Counted(0);
-        let (a, b) = (ids.fresh(), ids.fresh());
-        assert!(a != b && a.span_id != [0; 8] && a.trace_id != [0; 16]);
     }
 }

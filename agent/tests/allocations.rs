@@ -51,7 +51,7 @@ static COUNTING: Counting = Counting;
 fn allocations(traffic: &Traffic) -> (Vec<u64>, Arc<Account>) {
     let account = Arc::new(Account::default());
     let mut decoder = Decoder::new(Arc::clone(&account));
-    let mut pipeline = Pipeline::new(&Limits::default(), Arc::clone(&account));
+    let mut pipeline = Pipeline::new(&Limits::default(), Ids::Counted(0), Arc::clone(&account));
     let (mut records, mut outcome) = (Vec::new(), Outcome::default());
     let counts = traffic.records.iter().map(|raw| {
         let before = ALLOCATIONS.get();

@@ -30,6 +30,8 @@ def options(description):
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--step", action="store_true", help="wait for a line on stdin before each call")
+    parser.add_argument("--http2", action="store_true", help="offer HTTP/2")
+    parser.add_argument("--leave", action="store_true", help="leave a stream after its first chunk")
     parser.add_argument("--echo", action="store_true", help="tell of each chunk")
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()

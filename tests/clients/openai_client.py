@@ -58,6 +58,9 @@ class Answer:
         return {"id": self.id, "texts": texts, "finish": [self.finish[i] for i in sorted(self.finish)], "arguments": self.arguments}
 
 
+if args.http2:
+    transport = openai.DefaultAsyncHttpx2Client if args.asynchronous else openai.DefaultHttpx2Client
+    settings["http_client"] = transport(http2=True)
 client = openai.AsyncOpenAI(**settings) if args.asynchronous else openai.OpenAI(**settings)
 
 
@@ -66,6 +69,9 @@ def call():
     response = client.chat.completions.create(**request())
     for chunk in response if args.stream else [response]:
         answer.chunk(chunk)
+        if args.leave:
+            response.close()
+            break
     return answer.told()
 
 

@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf, process};
 
 use plainspan_tests::harness::{
-    self, Command, Local, Process, Receiver, directory, installed, plainspan, require_root, venv,
+    self, Command, Local, Process, Received, Receiver, directory, installed, plainspan, require_root, venv,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -226,7 +226,9 @@ fn captures(
 
     let name = format!("chat {model}");
     let received = collector.stop();
-    let spans: Vec<_> = received.iter().filter(|span| span.name == name).collect();
+    // The provider's side is in this process, and captured too.
+    let made = |span: &&Received| span.name == name && span.kind == "SPAN_KIND_CLIENT";
+    let spans: Vec<_> = received.iter().filter(made).collect();
     assert_eq!(spans.len(), 1, "{received:#?}\n{ended:#?}");
     spans[0].resource.clone().into_iter().collect()
 }

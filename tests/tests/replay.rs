@@ -40,12 +40,14 @@ fn exchanges() -> Vec<Value> {
         .collect()
 }
 
-/// Is it a call of one of the two APIs?
+/// Where the paths of calls end, in the APIs that are read.
+const CALLS: [&str; 3] = ["/chat/completions", "/responses", "/v1/messages"];
+
+/// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    exchange["request"]["method"] == "POST"
-        && (path.ends_with("/chat/completions") || path.ends_with("/v1/messages"))
+    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {

@@ -46,7 +46,7 @@ impl Rooms {
     fn new() -> Self {
         let account = Arc::new(Account::default());
         Self {
-            pipeline: Pipeline::new(&Limits::default(), Arc::clone(&account)),
+            pipeline: Pipeline::new(&Limits::default(), Ids::Counted(0), Arc::clone(&account)),
             outcome: Outcome::default(),
             options: contract::Options::default(),
             account,
@@ -58,7 +58,7 @@ impl Rooms {
         self.outcome.verdicts.clear();
         let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
         let spans = self.outcome.calls.drain(..).map(|finished| {
-            contract::build(&finished.call, ids, &self.options, &self.account).attributes.len()
+            contract::build(&finished.call, ids, None, &self.options, &self.account).attributes.len()
         });
         spans.sum()
     }

@@ -162,12 +162,15 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     let limits = Limits::default();
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;
-    let pipeline = Pipeline::new(&limits, Arc::clone(&account));
+    let pipeline = Pipeline::new(
+        &limits,
+        Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),
+        Arc::clone(&account),
+    );
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
         args.output.contract(),
         extra,
-        Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),
         Arc::clone(&account),
     );
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);

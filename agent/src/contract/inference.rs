@@ -4,7 +4,7 @@ use super::{
     attributes::Attributes,
     check::{self, Context},
     content, names,
-    span::{Attribute, Kind, Span, SpanIds, Status, Value},
+    span::{Attribute, Kind, Link, Span, SpanIds, Status, Value},
 };
 use crate::{
     account::{Account, Counter},
@@ -36,7 +36,9 @@ pub struct Options {
 const MAX_TRACE_STATE: usize = 1024;
 
 /// The span of a call. Never fails: what does not fit the contract is left out, named on the span and counted.
-pub fn build(call: &Call, ids: SpanIds, options: &Options, account: &Account) -> Span {
+///
+/// `link` names the call that this one was made for.
+pub fn build(call: &Call, ids: SpanIds, link: Option<Link>, options: &Options, account: &Account) -> Span {
     let mut set = Attributes::default();
     request(&mut set, call);
     response(&mut set, call);
@@ -47,6 +49,7 @@ pub fn build(call: &Call, ids: SpanIds, options: &Options, account: &Account) ->
     if with_content {
         content::set(&mut set, call);
     }
+    set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
     set.set(names::PLAINSPAN_CONTRACT_VERSION, names::VERSION.to_owned());
 
@@ -61,6 +64,7 @@ pub fn build(call: &Call, ids: SpanIds, options: &Options, account: &Account) ->
         trace_id: trace.map_or(ids.trace_id, |t| t.trace_id),
         span_id: ids.span_id,
         parent_span_id: trace.map(|t| t.parent_id),
+        link,
         flags: trace.map_or(1, |t| t.flags),
         trace_state,
         name: span_name(&attributes),
@@ -245,6 +249,9 @@ fn provider(provider: Provider) -> names::GenAiProviderName {
         Provider::Anthropic => Name::Anthropic,
         Provider::AzureOpenAi => Name::AzureAiOpenai,
         Provider::AzureAiInference => Name::AzureAiInference,
+        Provider::GcpGemini => Name::GcpGemini,
+        Provider::GcpVertexAi => Name::GcpVertexAi,
+        Provider::GcpGenAi => Name::GcpGenAi,
         Provider::DeepSeek => Name::Deepseek,
         Provider::Groq => Name::Groq,
         Provider::MistralAi => Name::MistralAi,

@@ -173,68 +173,71 @@ pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
 pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[53]);
 
+/// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[54]);
+
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[54]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[55]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[55]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[56]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[56]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[57]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[57]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[58]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[58]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[59]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[59]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[60]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[60]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[61]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[61]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[62]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[62]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[63]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[63]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[64]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[64]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[65]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[65]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[66]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[66]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[67]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[67]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[68]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[68]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[69]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[69]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[70]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[70]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[71]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[71]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[72]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[72]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[73]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[73]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[74]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[74]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[75]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -316,6 +319,12 @@ pub enum GenAiProviderName {
     AzureAiOpenai,
     /// Azure AI inference.
     AzureAiInference,
+    /// Google's Gemini API.
+    GcpGemini,
+    /// Google's Vertex AI.
+    GcpVertexAi,
+    /// Google's models at another host, Gemini Code Assist among them.
+    GcpGenAi,
     /// DeepSeek.
     Deepseek,
     /// Groq.
@@ -341,6 +350,9 @@ impl Text for GenAiProviderName {
             Self::Anthropic => "anthropic".to_owned(),
             Self::AzureAiOpenai => "azure.ai.openai".to_owned(),
             Self::AzureAiInference => "azure.ai.inference".to_owned(),
+            Self::GcpGemini => "gcp.gemini".to_owned(),
+            Self::GcpVertexAi => "gcp.vertex_ai".to_owned(),
+            Self::GcpGenAi => "gcp.gen_ai".to_owned(),
             Self::Deepseek => "deepseek".to_owned(),
             Self::Groq => "groq".to_owned(),
             Self::MistralAi => "mistral_ai".to_owned(),
@@ -465,7 +477,7 @@ pub enum PlainspanCallEnded {
     ConnectionClosed,
     /// The captured process ended first.
     ProcessExit,
-    /// The capture ended first.
+    /// The capture ended first, or that of the connection, for want of memory.
     CaptureEnd,
     /// The bytes stopped making sense, or too many were missing.
     Unreadable,
@@ -527,8 +539,26 @@ impl Text for PlainspanCaptureDegraded {
     }
 }
 
+/// Values of `plainspan.link.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainspanLinkReason {
+    /// This call carries on the trace that the served call named.
+    TraceContext,
+    /// The thread that made this call was serving that one, and no other.
+    SameThread,
+}
+
+impl Text for PlainspanLinkReason {
+    fn into_text(self) -> String {
+        match self {
+            Self::TraceContext => "trace_context".to_owned(),
+            Self::SameThread => "same_thread".to_owned(),
+        }
+    }
+}
+
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 75] = [
+pub static ATTRIBUTES: [AttributeDef; 76] = [
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -609,7 +639,7 @@ pub static ATTRIBUTES: [AttributeDef; 75] = [
     AttributeDef {
         name: "gen_ai.provider.name",
         kind: ValueKind::String,
-        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "unknown"],
+        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "unknown"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
@@ -1124,6 +1154,17 @@ pub static ATTRIBUTES: [AttributeDef; 75] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.link.reason",
+        kind: ValueKind::String,
+        members: &["trace_context", "same_thread"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "plainspan.replay.source",
         kind: ValueKind::String,
         members: &[],
@@ -1420,6 +1461,7 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "plainspan.capture.request.bytes_cut", requirement: Requirement::Conditional },
         Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
         Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
         Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
         Use { name: "plainspan.contract.version", requirement: Requirement::Required },
         Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },

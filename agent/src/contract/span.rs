@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use super::names::PlainspanLinkReason as LinkReason;
 use crate::time::Timestamp;
 
 /// An attribute's value, as OpenTelemetry has them.
@@ -56,6 +57,17 @@ pub struct SpanIds {
     pub span_id: [u8; 8],
 }
 
+/// The span of the call that a process served by making this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its trace id.
+    pub trace_id: [u8; 16],
+    /// Its span id.
+    pub span_id: [u8; 8],
+    /// How that is known.
+    pub reason: LinkReason,
+}
+
 /// A finished span under the contract.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
@@ -65,6 +77,8 @@ pub struct Span {
     pub span_id: [u8; 8],
     /// Parent, if the request carried trace context.
     pub parent_span_id: Option<[u8; 8]>,
+    /// The call that it was made for.
+    pub link: Option<Link>,
     /// W3C trace flags.
     pub flags: u8,
     /// W3C trace state; empty if there is none.

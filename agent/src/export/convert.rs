@@ -7,7 +7,7 @@ use std::{
 
 use opentelemetry::{
     Array, InstrumentationScope, Key, KeyValue, StringValue, Value as SdkValue,
-    trace::{SpanContext, SpanId, SpanKind, Status as SdkStatus, TraceFlags, TraceId, TraceState},
+    trace::{Link, SpanContext, SpanId, SpanKind, Status as SdkStatus, TraceFlags, TraceId, TraceState},
 };
 use opentelemetry_proto::{
     tonic::{
@@ -58,13 +58,22 @@ pub(super) fn span_data(span: &Span, scope: &InstrumentationScope) -> SpanData {
         attributes: span.attributes.iter().map(key_value).collect(),
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
-        links: SpanLinks::default(),
+        links: links(span),
         status: match &span.status {
             Status::Unset => SdkStatus::Unset,
             Status::Error(description) => SdkStatus::error(description.clone()),
         },
         instrumentation_scope: scope.clone(),
     }
+}
+
+fn links(span: &Span) -> SpanLinks {
+    let mut links = SpanLinks::default();
+    links.links.extend(span.link.map(|link| {
+        let (trace, id) = (TraceId::from_bytes(link.trace_id), SpanId::from_bytes(link.span_id));
+        Link::with_context(SpanContext::new(trace, id, TraceFlags::new(span.flags), false, TraceState::NONE))
+    }));
+    links
 }
 
 /// A resource as the SDK has it.
@@ -169,6 +178,7 @@ pub(super) mod tests {
                 trace_id: [0xab; 16],
                 span_id: [0xcd; 8],
                 parent_span_id: None,
+                link: None,
                 flags: 1,
                 trace_state: String::new(),
                 name: "chat gpt-4o".into(),
@@ -206,6 +216,8 @@ pub(super) mod tests {
             ],
         );
         delivery.span.parent_span_id = Some([7; 8]);
+        let reason = crate::contract::LinkReason::SameThread;
+        delivery.span.link = Some(crate::contract::Link { trace_id: [8; 16], span_id: [9; 8], reason });
         delivery.span.trace_state = "a=1, b@c=2".into();
         delivery.span.status = Status::Error("overloaded".into());
         delivery.span.kind = Kind::Server;
@@ -221,6 +233,8 @@ pub(super) mod tests {
         assert_eq!(span["spanId"], "cd".repeat(8));
         assert_eq!(span["parentSpanId"], "07".repeat(8));
         assert_eq!(span["traceState"], "a=1,b@c=2");
+        assert_eq!(span["links"][0]["traceId"], "08".repeat(16));
+        assert_eq!(span["links"][0]["spanId"], "09".repeat(8));
         assert_eq!(span["flags"], 0x301, "sampled, and the parent is known to be remote");
         assert_eq!(span["name"], "chat gpt-4o");
         assert_eq!(span["kind"], 2);

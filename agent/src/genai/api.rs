@@ -24,6 +24,18 @@ const INFERENCE: &[(&str, &str)] = &[
     ("realtime", "realtime"),
 ];
 
+/// What Google's paths end in, behind a colon; other such methods are housekeeping.
+const METHODS: &[(&str, &str)] = &[
+    ("embedContent", "embeddings"),
+    ("batchEmbedContents", "embeddings"),
+    ("asyncBatchEmbedContent", "embeddings"),
+    ("predict", "predict"),
+    ("predictLongRunning", "predict"),
+    ("rawPredict", "predict"),
+    ("streamRawPredict", "predict"),
+    ("generateAnswer", "generate_answer"),
+];
+
 /// Segments of paths that name housekeeping; they win over those of inference.
 const HOUSEKEEPING: &[(&str, &str)] = &[
     ("models", "models"),
@@ -56,6 +68,13 @@ pub(super) fn purpose(method: &str, path: &str) -> Purpose {
     // Azure's deployments are chosen by a path like `/openai/deployments/NAME/embeddings`, and some providers
     // serve below `/models/`: there the last segment decides.
     let last = path.rsplit('/').next().unwrap_or_default();
+    if let ("POST", Some((_, verb))) = (method, last.rsplit_once(':')) {
+        return match METHODS.iter().find(|(name, _)| *name == verb) {
+            Some((_, kind)) => Purpose::Unread(kind),
+            None if verb.ends_with("Tokens") => Purpose::Housekeeping("count_tokens"),
+            None => Purpose::Housekeeping(find(HOUSEKEEPING).unwrap_or("other")),
+        };
+    }
     let inference = INFERENCE.iter().find(|(name, _)| *name == last).map(|(_, kind)| *kind);
     if let ("POST", Some(kind)) = (method, inference) {
         return Purpose::Unread(kind);
@@ -91,6 +110,21 @@ mod tests {
             ("POST", "/v1/complete", Unread("completions")),
             ("POST", "/openai/deployments/models/embeddings", Unread("embeddings")),
             ("POST", "/v1/images/generations", Unread("images")),
+            ("POST", "/v1beta/models/gemini-embedding-2:batchEmbedContents", Unread("embeddings")),
+            (
+                "POST",
+                "/v1/projects/p/locations/l/publishers/anthropic/models/claude:streamRawPredict",
+                Unread("predict"),
+            ),
+            ("POST", "/v1beta/models/gemini-3-pro:countTokens", Housekeeping("count_tokens")),
+            (
+                "POST",
+                "/v1/projects/p/locations/l/publishers/google/models/g:computeTokens",
+                Housekeeping("count_tokens"),
+            ),
+            ("POST", "/v1beta/models/gemini-3-pro:batchGenerateContent", Housekeeping("models")),
+            ("POST", "/v1internal:loadCodeAssist", Housekeeping("other")),
+            ("GET", "/v1beta/cachedContents", Housekeeping("other")),
             ("OPTIONS", "/v1/responses", Housekeeping("preflight")),
             ("GET", "/", Housekeeping("other")),
             ("GET", "", Housekeeping("other")),

@@ -6,6 +6,7 @@ use super::{
     budget::{Budget, Gather},
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
+    elements::{self, Elements},
     finish::Ending,
     provider, trace, transport,
 };
@@ -48,6 +49,8 @@ pub struct CallBuilder {
     request: Gather,
     request_read: bool,
     response: Gather,
+    /// Takes a response apart that may be an array of events.
+    elements: Option<Elements>,
     /// When the last byte of the response came.
     last_byte: Timestamp,
     /// Nothing has come after the last gap of the response, so its end may lie in the gap.
@@ -76,6 +79,7 @@ impl CallBuilder {
             request: Gather::default(),
             request_read: false,
             response: Gather::default(),
+            elements: None,
             last_byte: Timestamp::default(),
             ends_in_gap: false,
             streaming: Streaming::default(),
@@ -95,8 +99,8 @@ impl CallBuilder {
                     self.damage.request.add(missing);
                     self.request.spoil(&mut self.budget);
                 }
-                // No request of these APIs is an event stream: that one was not read can't go unsaid.
-                Body::Sse(_) => self.damage.request_malformed = true,
+                // No request of these APIs is an event stream or a form: that one was not read can't go unsaid.
+                Body::Sse(_) | Body::Part(_) => self.damage.request_malformed = true,
             },
             EventKind::RequestEnd => self.read_request(true),
             EventKind::ResponseHead(head) => self.response_head(&head),
@@ -112,6 +116,11 @@ impl CallBuilder {
         self.transport = transport::of_request(head);
         self.trace = trace::context(&head.headers);
         self.damage.request.unknown |= head.partial;
+    }
+
+    /// The trace that the request named.
+    pub fn trace_id(&self) -> Option<[u8; 16]> {
+        self.trace.as_ref().map(|trace| trace.trace_id)
     }
 
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
@@ -146,6 +155,8 @@ impl CallBuilder {
             .get("content-type")
             .and_then(|value| value.trim_start().get(..stream.len()))
             .is_some_and(|value| value.eq_ignore_ascii_case(stream));
+        let array = self.candidates.iter().any(|candidate| candidate.fold.streams_array());
+        self.elements = (array && head.status < 300).then(Elements::default);
     }
 
     fn response_body(&mut self, body: Body, time: Timestamp) {
@@ -153,6 +164,9 @@ impl CallBuilder {
             Body::Missing(missing) => {
                 self.damage.response.add(missing);
                 self.response.spoil(&mut self.budget);
+                if let Some(elements) = &mut self.elements {
+                    elements.spoil(&mut self.budget);
+                }
                 self.ends_in_gap = true;
                 return;
             }
@@ -160,9 +174,20 @@ impl CallBuilder {
                 if bytes.is_empty() {
                     return;
                 }
-                self.damage.response.cut += self.response.push(&bytes, &mut self.budget);
+                let found = self.elements.as_mut().map(|elements| elements.push(&bytes, &mut self.budget));
+                if let Some(elements::Found::Elements(found, cut)) = found {
+                    self.damage.response.cut += cut;
+                    for element in found {
+                        self.sse(&SseEvent { event: Box::default(), data: element.into() }, time);
+                    }
+                } else {
+                    self.elements = None;
+                    self.damage.response.cut += self.response.push(&bytes, &mut self.budget);
+                }
             }
             Body::Sse(event) => self.sse(&event, time),
+            // Responses are never taken apart as forms.
+            Body::Part(_) => {}
         }
         self.streaming.first_chunk.get_or_insert(time);
         self.last_byte = time;

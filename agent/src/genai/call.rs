@@ -37,6 +37,12 @@ pub enum Provider {
     AzureOpenAi,
     /// Azure AI inference.
     AzureAiInference,
+    /// Google's Gemini API.
+    GcpGemini,
+    /// Google's Vertex AI.
+    GcpVertexAi,
+    /// Google's models at another host.
+    GcpGenAi,
     /// DeepSeek.
     DeepSeek,
     /// Groq.

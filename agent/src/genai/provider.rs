@@ -2,7 +2,7 @@
 
 use super::{call::Provider, transport::split_authority};
 
-/// Hosts of providers; a leading dot means every host below it, a trailing one every top-level domain.
+/// Hosts of providers; a leading dot or dash means every host that ends so, a trailing dot every top-level domain.
 const HOSTS: &[(&str, Provider)] = &[
     ("api.openai.com", Provider::OpenAi),
     (".api.openai.com", Provider::OpenAi),
@@ -11,6 +11,13 @@ const HOSTS: &[(&str, Provider)] = &[
     (".cognitiveservices.azure.com", Provider::AzureOpenAi),
     (".services.ai.azure.com", Provider::AzureAiInference),
     ("models.inference.ai.azure.com", Provider::AzureAiInference),
+    ("generativelanguage.googleapis.com", Provider::GcpGemini),
+    ("aiplatform.googleapis.com", Provider::GcpVertexAi),
+    ("-aiplatform.googleapis.com", Provider::GcpVertexAi),
+    ("aiplatform.us.rep.googleapis.com", Provider::GcpVertexAi),
+    ("aiplatform.eu.rep.googleapis.com", Provider::GcpVertexAi),
+    // Gemini Code Assist.
+    ("cloudcode-pa.googleapis.com", Provider::GcpGenAi),
     ("api.deepseek.com", Provider::DeepSeek),
     ("api.groq.com", Provider::Groq),
     ("api.mistral.ai", Provider::MistralAi),
@@ -28,7 +35,7 @@ pub(super) fn of_authority(authority: Option<&str>) -> Option<Provider> {
 }
 
 fn matches(pattern: &str, host: &str) -> bool {
-    if pattern.starts_with('.') {
+    if pattern.starts_with(['.', '-']) {
         host.len() > pattern.len() && host.ends_with(pattern)
     } else if pattern.ends_with('.') {
         host.strip_prefix(pattern).is_some_and(|tld| !tld.is_empty() && !tld.contains('.'))
@@ -52,6 +59,13 @@ mod tests {
             (Some("me.cognitiveservices.azure.com"), Some(Provider::AzureOpenAi)),
             (Some("me.services.ai.azure.com"), Some(Provider::AzureAiInference)),
             (Some("models.inference.ai.azure.com"), Some(Provider::AzureAiInference)),
+            (Some("generativelanguage.googleapis.com"), Some(Provider::GcpGemini)),
+            (Some("aiplatform.googleapis.com"), Some(Provider::GcpVertexAi)),
+            (Some("europe-west4-aiplatform.googleapis.com"), Some(Provider::GcpVertexAi)),
+            (Some("aiplatform.eu.rep.googleapis.com"), Some(Provider::GcpVertexAi)),
+            (Some("cloudcode-pa.googleapis.com"), Some(Provider::GcpGenAi)),
+            (Some("-aiplatform.googleapis.com"), None),
+            (Some("storage.googleapis.com"), None),
             (Some("api.deepseek.com"), Some(Provider::DeepSeek)),
             (Some("api.groq.com"), Some(Provider::Groq)),
             (Some("api.mistral.ai"), Some(Provider::MistralAi)),

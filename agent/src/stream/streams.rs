@@ -1,6 +1,6 @@
 //! Puts the records of each connection and direction in order and makes what is missing explicit.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Buf;
 
@@ -19,24 +19,27 @@ use crate::{
 pub struct Limits {
     /// Connections followed at once; beyond it the one that was idle longest is given up.
     pub connections: usize,
+    /// How long nothing may be heard of a connection that is followed.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 65_536 }
+        Self { connections: 65_536, idle: Duration::from_secs(3600) }
     }
 }
 
 /// The streams of all connections.
 pub struct Streams {
     table: Table,
+    idle: Duration,
     account: Arc<Account>,
 }
 
 impl Streams {
     /// No connections yet.
     pub fn new(limits: Limits, account: Arc<Account>) -> Self {
-        Self { table: Table::new(limits.connections), account }
+        Self { table: Table::new(limits.connections), idle: limits.idle, account }
     }
 
     /// How many connections are followed.
@@ -58,11 +61,13 @@ impl Streams {
             call_len: _,
             epoch: _,
         } = data;
+        self.forget_idle(time, out);
         let entry = match self.table.touch(connection) {
             Some(entry) => entry,
             None => begin(&mut self.table, &self.account, connection, process, time, out),
         };
         entry.process = process;
+        entry.heard = time;
         let position = position(entry, direction);
         let at = StreamAt { connection, process, direction, time };
         if let Some(missing) = offset.checked_sub(position.next).filter(|n| *n > 0) {
@@ -113,6 +118,16 @@ impl Streams {
         out.push(StreamEvent::Close { connection, time, reason });
     }
 
+    /// Forgets the connection that was idle longest, if that is too long: what closed it was missed, or it is kept for
+    /// nothing. One for each record is enough, since each record makes one connection at most.
+    fn forget_idle(&mut self, time: Timestamp, out: &mut Vec<StreamEvent>) {
+        let idle = self.table.oldest().is_some_and(|entry| time.since(entry.heard) > self.idle);
+        if let Some(connection) = idle.then(|| self.table.pop_oldest()).flatten() {
+            self.account.add(Counter::ConnectionsIdle, 1);
+            out.push(StreamEvent::Close { connection, time, reason: CloseReason::CaptureEnd });
+        }
+    }
+
     /// Closes every connection, because the capture ends.
     pub fn close_all(&mut self, time: Timestamp, out: &mut Vec<StreamEvent>) {
         while let Some(connection) = self.table.pop_oldest() {
@@ -130,7 +145,7 @@ fn begin<'a>(
     time: Timestamp,
     out: &mut Vec<StreamEvent>,
 ) -> &'a mut Entry {
-    let entry = Entry { sent: Position::default(), received: Position::default(), process };
+    let entry = Entry { sent: Position::default(), received: Position::default(), process, heard: time };
     account.add(Counter::Connections, 1);
     let (entry, evicted) = table.insert(connection, entry);
     if let Some(connection) = evicted {
@@ -232,7 +247,7 @@ mod tests {
 
     fn streams(connections: usize) -> (Streams, Arc<Account>) {
         let account = Arc::new(Account::default());
-        (Streams::new(Limits { connections }, account.clone()), account)
+        (Streams::new(Limits { connections, ..Limits::default() }, account.clone()), account)
     }
 
     #[test]
@@ -305,6 +320,23 @@ mod tests {
         );
         assert_eq!(account.get(Counter::ConnectionsEvicted), 1);
         assert_eq!(streams.connections(), 0);
+    }
+
+    #[test]
+    fn what_is_idle_for_long_is_forgotten() {
+        let (mut streams, account) = streams(8);
+        streams.idle = Duration::from_nanos(10);
+        let mut out = Vec::new();
+        let at =
+            |id, offset, time| Data { time: Timestamp(time), ..record(id, Direction::Sent, offset, "a") };
+        for (id, offset, time) in [(1, 0, 0), (2, 0, 5), (3, 0, 6), (2, 1, 11), (2, 2, 17), (1, 1, 18)] {
+            streams.data(at(id, offset, time), &mut out);
+        }
+        assert_eq!(
+            shown(&out),
+            ["1>a", "2>a", "3>a", "1x CaptureEnd", "2>a", "3x CaptureEnd", "2>a", "1>-1 Lost", "1>a"]
+        );
+        assert_eq!(account.get(Counter::ConnectionsIdle), 2);
     }
 
     #[test]

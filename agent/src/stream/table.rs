@@ -1,6 +1,9 @@
 //! The table of connections: bounded, and the one that was idle longest makes room for a new one.
 
-use crate::capture::{ConnectionId, ConnectionMap, Process};
+use crate::{
+    capture::{ConnectionId, ConnectionMap, Process},
+    time::Timestamp,
+};
 
 /// What is remembered of one direction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +21,8 @@ pub(super) struct Entry {
     pub received: Position,
     /// The last process that moved bytes.
     pub process: Process,
+    /// When they did.
+    pub heard: Timestamp,
 }
 
 /// Index of no slot.
@@ -92,6 +97,11 @@ impl Table {
         }
     }
 
+    /// The connection that was idle longest.
+    pub fn oldest(&self) -> Option<&Entry> {
+        self.slots.get(self.oldest as usize).map(|slot| &slot.entry)
+    }
+
     /// Removes the connection that was idle longest.
     pub fn pop_oldest(&mut self) -> Option<ConnectionId> {
         let id = self.slots.get(self.oldest as usize)?.id;
@@ -133,6 +143,7 @@ mod tests {
             sent: Position::default(),
             received: Position::default(),
             process: Process { pid: 1, tid: 1 },
+            heard: Timestamp(0),
         }
     }
 

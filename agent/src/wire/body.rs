@@ -8,6 +8,7 @@ use super::{
     Body, Event, EventKind, ExchangeId, Headers, Limits, Missing,
     encoding::{Decoder, Stop},
     eventstream::Messages,
+    multipart::Multipart,
     ndjson::Lines,
     sse::{Found, Sse},
 };
@@ -82,7 +83,7 @@ impl BodyReader {
         // Without a type the content tells, once it is known not to be encoded.
         let may_be_sse = !request && media_type.map_or(partial, is_sse);
         let sse = may_be_sse.then(|| Box::new(Sse::new(limits.event_bytes)));
-        let records = media_type.filter(|_| !request).and_then(|v| Records::of(v, limits.event_bytes));
+        let records = media_type.and_then(|v| Records::of(v, request, limits.event_bytes));
         let content =
             Content { sse, records, left: limits.body_bytes, collected: BytesMut::new(), too_long: false };
         Self { account: account.clone(), coded, content, over: false }
@@ -130,6 +131,10 @@ impl BodyReader {
                     false
                 }
                 Some(Records::Messages(messages)) => messages.gap(len).is_err(),
+                Some(Records::Parts(parts)) => {
+                    parts.gap(&mut |part| sink.put(Body::Part(part)));
+                    false
+                }
                 None => false,
             };
             if lost {
@@ -157,6 +162,16 @@ impl BodyReader {
         if !self.over {
             self.content.end(sink);
         }
+    }
+
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        let coded = match &self.coded {
+            Coded::Plain | Coded::Unknown => 0,
+            Coded::Encoded(decoder) => decoder.held(),
+            Coded::Untold(held) => held.len(),
+        };
+        coded + self.content.held()
     }
 
     fn told(&mut self, told: Told) {
@@ -219,15 +234,19 @@ impl Told {
     }
 }
 
-/// Streams of events other than server-sent ones.
+/// Streams of events other than server-sent ones, and forms.
 enum Records {
     Lines(Lines),
     Messages(Box<Messages>),
+    Parts(Box<Multipart>),
 }
 
 impl Records {
     /// By the value of `content-type`.
-    fn of(content_type: &str, limit: usize) -> Option<Self> {
+    fn of(content_type: &str, request: bool, limit: usize) -> Option<Self> {
+        if request {
+            return Multipart::of(content_type).map(|parts| Self::Parts(Box::new(parts)));
+        }
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         Some(match media_type.as_str() {
             "application/x-ndjson"
@@ -262,6 +281,16 @@ struct Content {
 }
 
 impl Content {
+    fn held(&self) -> usize {
+        let records = match &self.records {
+            Some(Records::Lines(lines)) => lines.held(),
+            Some(Records::Messages(messages)) => messages.held(),
+            Some(Records::Parts(parts)) => parts.held(),
+            None => 0,
+        };
+        self.sse.as_ref().map_or(0, |sse| sse.held()) + records + self.collected.len()
+    }
+
     fn collect(&mut self, part: &[u8], sink: &mut Sink<'_>) -> Result<(), Stop> {
         self.collected.extend_from_slice(part);
         if self.collected.len() >= COLLECT { self.flush(sink) } else { Ok(()) }
@@ -281,6 +310,10 @@ impl Content {
             bytes.truncate(self.left as usize);
         }
         self.left -= bytes.len() as u64;
+        if let Some(Records::Parts(parts)) = &mut self.records {
+            parts.push(bytes, &mut |part| sink.put(Body::Part(part)));
+            return if full { Err(Stop::Full) } else { Ok(()) };
+        }
         let too_long = &mut self.too_long;
         let mut take = |found| hand_on(found, too_long, sink);
         match (&mut self.sse, &mut self.records) {
@@ -290,7 +323,7 @@ impl Content {
             (None, Some(Records::Messages(messages))) => {
                 messages.push(bytes, &mut take).map_err(|_| Stop::Malformed)?;
             }
-            (None, None) => sink.put(Body::Bytes(bytes)),
+            (None, Some(Records::Parts(_)) | None) => sink.put(Body::Bytes(bytes)),
         }
         if full { Err(Stop::Full) } else { Ok(()) }
     }

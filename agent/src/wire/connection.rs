@@ -146,6 +146,15 @@ impl Connection {
         }
     }
 
+    /// About how many bytes it holds, of messages that are not whole.
+    pub fn held(&self) -> usize {
+        match &self.protocol {
+            Protocol::Http1(h1) => h1.held(),
+            Protocol::Http2(h2) => h2.held(),
+            Protocol::Undecided(_) | Protocol::Unread(_) => 0,
+        }
+    }
+
     /// Is there anything to read?
     pub fn interest(&self) -> Interest {
         match &self.protocol {

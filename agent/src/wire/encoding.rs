@@ -13,6 +13,9 @@ const MAX_CODINGS: usize = 4;
 /// Decoded bytes are handed on in runs of at most this length.
 const RUN: usize = 16 * 1024;
 
+/// What a decoder takes apart from its window, in bytes; more is not known of it from outside.
+const STAGE: usize = 64 * 1024;
+
 /// RFC 9659: a decoder of the `zstd` content coding needs a window of 8 MiB at most.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
@@ -37,10 +40,23 @@ enum Coding {
     Zstd,
 }
 
+impl Coding {
+    /// The largest window that is accepted, in bytes: RFC 1951, section 2; RFC 7932, section 9.1; RFC 9659.
+    const fn window(self) -> usize {
+        match self {
+            Self::Gzip | Self::Deflate => 32 << 10,
+            Self::Brotli => 16 << 20,
+            Self::Zstd => 1 << ZSTD_WINDOW_LOG_MAX,
+        }
+    }
+}
+
 /// The decoder of a body: one stage for each encoding that was applied.
 pub(super) struct Decoder {
     /// In the order in which they are undone.
     stages: Vec<Stage>,
+    /// How many bytes were decoded so far.
+    seen: usize,
 }
 
 impl Decoder {
@@ -65,12 +81,21 @@ impl Decoder {
             stages.push(Stage { coding, state: State::Undecided { held: [0; 4], len: 0 } });
         }
         stages.reverse();
-        Ok(if stages.is_empty() { None } else { Some(Self { stages }) })
+        Ok(if stages.is_empty() { None } else { Some(Self { stages, seen: 0 }) })
     }
 
     /// Decodes the next bytes.
     pub fn push(&mut self, input: &[u8], take: Take<'_>) -> Result<(), Stop> {
-        run(&mut self.stages, input, take)
+        let seen = &mut self.seen;
+        run(&mut self.stages, input, &mut |bytes| {
+            *seen = seen.saturating_add(bytes.len());
+            take(bytes)
+        })
+    }
+
+    /// About how many bytes it holds: what was decoded is kept as far back as the window of an encoding reaches.
+    pub fn held(&self) -> usize {
+        self.stages.iter().map(|stage| STAGE + stage.coding.window().min(self.seen)).sum()
     }
 
     /// The body is over: hands on what was held back, and fails if the encoded data are not complete.

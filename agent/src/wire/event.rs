@@ -101,9 +101,26 @@ pub enum Body {
     /// One whole event of a `text/event-stream` body, one line of JSON lines, one message of an AWS event stream or
     /// of a WebSocket session.
     Sse(SseEvent),
+    /// One part of a `multipart/form-data` request.
+    Part(Part),
     /// Bytes of the body are missing here; `Some(n)` where it is known how many, as they were on the wire.
     /// In an event stream the events after it are whole again; a compressed body ends here.
     Missing(Missing),
+}
+
+/// A field or a file of a form (RFC 7578).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Name of the field; empty if it has none.
+    pub name: Box<str>,
+    /// Name of the file, if it is one.
+    pub file_name: Option<Box<str>>,
+    /// MIME type, if told.
+    pub media_type: Option<Box<str>>,
+    /// Length of the content in bytes; `None` if bytes of it are missing.
+    pub len: Option<u64>,
+    /// What a field says, unless it is too long (64 KiB), or bytes of it are missing. Files are not kept.
+    pub value: Option<Bytes>,
 }
 
 /// What is missing in a body.

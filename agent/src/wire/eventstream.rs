@@ -59,6 +59,11 @@ impl Messages {
         }
     }
 
+    /// Bytes that are held for a message that is not whole.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Bytes are missing here; fails if it isn't known where the next message begins.
     pub fn gap(&mut self, len: Option<u64>) -> Result<(), Malformed> {
         let left = match total(&self.held)? {

@@ -12,6 +12,7 @@ mod eventstream;
 mod fields;
 mod h1;
 mod h2;
+mod multipart;
 mod ndjson;
 #[cfg(test)]
 mod properties;
@@ -21,6 +22,6 @@ mod websocket;
 
 pub use connection::{Connection, Interest, Limits};
 pub use event::{
-    Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, RequestHead, ResponseHead,
-    Role, SseEvent, Version,
+    Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, Part, RequestHead,
+    ResponseHead, Role, SseEvent, Version,
 };

@@ -41,6 +41,11 @@ impl Lines {
         self.skipping = true;
     }
 
+    /// Bytes that are held for a line that is not whole.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn hold(&mut self, part: &[u8], found: &mut impl FnMut(Found)) {
         if self.skipping {
             return;

@@ -103,7 +103,9 @@ fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
             EventKind::RequestBody(Body::Bytes(b)) => heard.request.extend_from_slice(&b),
             EventKind::ResponseBody(Body::Bytes(b)) => heard.response.extend_from_slice(&b),
             EventKind::ResponseBody(Body::Sse(e)) => heard.events.push(e),
-            EventKind::RequestBody(_) | EventKind::ResponseBody(Body::Missing(_)) => heard.missing += 1,
+            EventKind::RequestBody(_) | EventKind::ResponseBody(Body::Missing(_) | Body::Part(_)) => {
+                heard.missing += 1
+            }
         }
         assert_eq!(heard.order[0], "request", "the request's head comes first");
     }

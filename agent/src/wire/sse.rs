@@ -127,6 +127,11 @@ impl Sse {
         self.first = false;
     }
 
+    /// Bytes that are held for an event that is not whole.
+    pub fn held(&self) -> usize {
+        self.line.len() + self.data.len() + self.name.len()
+    }
+
     fn skip(&mut self) {
         self.skipping = true;
         self.line_begun = !self.line.is_empty();
@@ -148,7 +153,7 @@ impl Sse {
     }
 
     fn fits(&self, more: usize) -> bool {
-        self.line.len() + self.data.len() + self.name.len() + more <= self.limit
+        self.held() + more <= self.limit
     }
 
     fn end_line(&mut self, rest: Bytes, found: &mut impl FnMut(Found)) {

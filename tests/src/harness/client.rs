@@ -65,6 +65,15 @@ impl Command {
         }
     }
 
+    /// Node.js on one HTTP/2 connection; see `tests/clients/http2_client.mjs` for its options.
+    pub fn node_http2(provider: &Provider, model: &str) -> Self {
+        let script = workspace().join("tests/clients/http2_client.mjs");
+        Self::new("node")
+            .args([script])
+            .args(["--url", &provider.url(), "--model", model])
+            .env("SSL_CERT_FILE", provider.ca())
+    }
+
     fn python(script: &str, provider: &Provider, model: &str) -> Self {
         let script = workspace().join("tests/clients").join(script);
         Self { program: venv("python"), args: vec![script.into()], env: Vec::new() }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Command, Span, workspace};
 use crate::provider::{
     Provider,
-    record::{Ending, Exchange, Usage},
+    record::{Ending, Exchange, Protocol, Usage},
 };
 
 /// The two clocks (the kernel's and the provider's) are one, but they are read at different moments: a
@@ -90,7 +90,8 @@ impl Expected {
         self.set("http.request.method", "POST");
         self.set("url.path", exchange.path.split('?').next().unwrap_or_default());
         self.set("http.response.status_code", exchange.status);
-        self.set("network.protocol.version", "1.1");
+        let version = if exchange.protocol == Protocol::Http2 { "2" } else { "1.1" };
+        self.set("network.protocol.version", version);
         self.maybe("user_agent.original", exchange.header("user-agent"));
         self.maybe("plainspan.response.request_id", exchange.request_id.as_deref());
     }
@@ -187,7 +188,10 @@ fn resource(command: &Command, pid: u32, parent: u32) -> BTreeMap<String, Value>
     let path = command.program.canonicalize().expect("the program is there");
     let name = path.file_name().expect("it has a name").to_string_lossy().into_owned();
     // An interpreter's service is the script that it runs.
-    let script = command.args.first().map(Path::new).filter(|p| p.extension() == Some(OsStr::new("py")));
+    let script = command.args.first().map(Path::new).filter(|p| {
+        p.extension()
+            .is_some_and(|extension| ["py", "mjs"].iter().any(|known| extension == OsStr::new(known)))
+    });
     let service =
         script.and_then(Path::file_stem).map_or_else(|| name.clone(), |s| s.to_string_lossy().into_owned());
     let args: Vec<String> = std::iter::once(command.program.as_os_str())
@@ -235,6 +239,23 @@ pub fn assert_span(span: &Span, expected: &Expected) {
     same("length of the trace id", json!(span.trace_id.len()), json!(32));
     same("length of the span id", json!(span.span_id.len()), json!(16));
     times(span, &expected.exchange, &timings, expected.streamed, &mut different);
+    assert!(different.is_empty(), "the span is not as expected:\n  {}\n{span:#?}", different.join("\n  "));
+}
+
+/// Fails unless the span of a call whose connection was joined late says so with `degraded`, and says nothing but what is
+/// so: it may lack what is in `may_lack`, and nothing else.
+pub fn assert_late_span(span: &Span, expected: &Expected, degraded: &[&str], may_lack: &[&str]) {
+    let marks = span.get("plainspan.capture.degraded").as_array().cloned().unwrap_or_default();
+    assert_eq!(marks, degraded, "{span:#?}");
+    let mut wanted = expected.attributes.clone();
+    for key in may_lack.iter().filter(|key| !span.attributes.contains_key(**key)) {
+        wanted.remove(*key);
+    }
+    let durations = [FIRST_CHUNK, FIRST_CONTENT, "plainspan.capture.degraded"];
+    let told = span.attributes.iter().filter(|(key, _)| !durations.contains(&key.as_str()));
+    let told = told.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut different = Vec::new();
+    compare("attribute", &told, &wanted, &mut different);
     assert!(different.is_empty(), "the span is not as expected:\n  {}\n{span:#?}", different.join("\n  "));
 }
 

@@ -31,7 +31,7 @@ mod receiver;
 pub use account::Account;
 pub use agent::{Agent, AgentCommand, Report, agent};
 pub use client::{Client, Command, KEY};
-pub use expect::{Expected, assert_span};
+pub use expect::{Expected, assert_late_span, assert_span};
 pub use otlp::{Span, parse as parse_spans};
 pub use process::{Finished, Process};
 pub use receiver::{Received, Receiver, free_port};

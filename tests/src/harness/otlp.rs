@@ -26,6 +26,8 @@ pub struct Span {
     pub start: u64,
     /// End, likewise.
     pub end: u64,
+    /// What it links to: trace ids and span ids in hexadecimal.
+    pub links: Vec<(String, String)>,
     /// Attributes; integers, doubles, booleans, strings and arrays as in JSON.
     pub attributes: BTreeMap<String, Value>,
     /// OTLP's number: 0 unset, 2 error.
@@ -44,6 +46,11 @@ impl Span {
     /// An attribute; null if it is absent.
     pub fn get(&self, key: &str) -> &Value {
         self.attributes.get(key).unwrap_or(&Value::Null)
+    }
+
+    /// Did the process make the call? Else it served it.
+    pub fn is_client(&self) -> bool {
+        self.kind == 3
     }
 
     /// The response's id, by which a span is found.
@@ -84,6 +91,7 @@ fn read(span: &Value, scope: &Value, resource: &Value) -> Result<Span, String> {
         kind: number(&span["kind"]).unwrap_or(0),
         start: time("startTimeUnixNano")?,
         end: time("endTimeUnixNano")?,
+        links: span["links"].as_array().into_iter().flatten().map(link).collect(),
         attributes: attributes(&span["attributes"])?,
         status: number(&span["status"]["code"]).unwrap_or(0),
         status_message: span["status"]["message"].as_str().unwrap_or_default().to_owned(),
@@ -91,6 +99,11 @@ fn read(span: &Value, scope: &Value, resource: &Value) -> Result<Span, String> {
         scope: scope["scope"]["name"].as_str().unwrap_or_default().to_owned(),
         schema_url: schema(scope).or_else(|| schema(resource)).unwrap_or_default(),
     })
+}
+
+fn link(link: &Value) -> (String, String) {
+    let text = |key: &str| link[key].as_str().unwrap_or_default().to_owned();
+    (text("traceId"), text("spanId"))
 }
 
 /// OTLP's JSON writes 64-bit numbers as strings.

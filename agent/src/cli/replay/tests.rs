@@ -35,6 +35,7 @@ fn add(runs: &mut Vec<Vec<u8>>, missing: &mut bool, events: &mut Vec<SseEvent>, 
             None => runs.push(bytes.to_vec()),
         },
         Body::Sse(event) => events.push(event),
+        Body::Part(part) => panic!("{part:?}"),
         Body::Missing(_) => {
             runs.push(Vec::new());
             *missing = true;

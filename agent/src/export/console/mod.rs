@@ -101,6 +101,10 @@ impl Console {
         if let Some(parent) = span.parent_span_id {
             rows.push(("parent span id", hex(parent)));
         }
+        if let Some(link) = span.link {
+            rows.push(("linked span id", hex(link.span_id)));
+            rows.push(("linked trace id", hex(link.trace_id)));
+        }
         if !span.trace_state.is_empty() {
             rows.push(("trace state", visible(&span.trace_state).into_owned()));
         }

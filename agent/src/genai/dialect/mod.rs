@@ -1,6 +1,7 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod google_generate_content;
 mod openai_chat;
 mod openai_responses;
 
@@ -12,8 +13,12 @@ use super::{
 use crate::wire::{RequestHead, SseEvent};
 
 /// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
-pub(super) static DIALECTS: &[&dyn Dialect] =
-    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
+pub(super) static DIALECTS: &[&dyn Dialect] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &google_generate_content::GoogleGenerateContent,
+];
 
 /// What a dialect says of a request, by its head alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,11 @@ pub(super) enum Carried {
 pub(super) trait Fold: Send {
     /// The whole request body. `Ok(false)`: it is no call of this dialect after all.
     fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed>;
+
+    /// May its answer be a JSON array whose elements are the events of a stream?
+    fn streams_array(&self) -> bool {
+        false
+    }
 
     /// The whole response body, where it is no event stream.
     fn response(

@@ -1,7 +1,8 @@
 //! Every recorded exchange of the APIs that are read, against an independent, naive reading of the same bytes.
 
+mod naive;
+
 use std::{
-    collections::BTreeMap,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -10,6 +11,7 @@ use std::{
 
 use serde_json::Value;
 
+use self::naive::{Said, filled};
 use super::harness::{Exchange, head, headers, sse};
 use crate::{
     account::Counter,
@@ -34,6 +36,7 @@ enum Api {
     Chat,
     Messages,
     Responses,
+    GenerateContent,
 }
 
 impl Recorded {
@@ -44,6 +47,7 @@ impl Recorded {
             path if path.ends_with("/chat/completions") => Some(Api::Chat),
             path if path.ends_with("/v1/messages") => Some(Api::Messages),
             path if path.ends_with("/responses") => Some(Api::Responses),
+            path if path.ends_with("enerateContent") => Some(Api::GenerateContent),
             _ => None,
         }
     }
@@ -153,181 +157,6 @@ fn recorded() -> Vec<Recorded> {
     out
 }
 
-/// Text, provider's finish reason, names and arguments of tool calls.
-type Choice<Calls = Vec<(String, String)>> = (String, Option<String>, Calls);
-
-/// What the wire says, read naively.
-#[derive(Debug, Default, PartialEq)]
-struct Said {
-    id: Option<String>,
-    model: Option<String>,
-    input: Option<i64>,
-    output: Option<i64>,
-    choices: Vec<Choice>,
-}
-
-fn filled(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// The text of an OpenAI `content`.
-fn content_text(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        _ => String::new(),
-    }
-}
-
-fn chat_choice(message: &Value, finish: &Value) -> Choice {
-    let mut calls: Vec<_> = message["tool_calls"].as_array().into_iter().flatten().collect();
-    let old = serde_json::json!({"function": message["function_call"]});
-    if filled(&message["function_call"]["name"]).is_some() {
-        calls.push(&old);
-    }
-    let calls = calls.iter().map(|call| {
-        let function = &call["function"];
-        (function["name"].as_str().unwrap().to_owned(), function["arguments"].as_str().unwrap().to_owned())
-    });
-    (content_text(&message["content"]), filled(finish), calls.collect())
-}
-
-fn naive_chat(recorded: &Recorded) -> Said {
-    let mut said = Said::default();
-    if !recorded.streamed() {
-        let body: Value = serde_json::from_slice(&recorded.response).unwrap();
-        let choices = body["choices"].as_array().into_iter().flatten();
-        said.choices = choices.map(|c| chat_choice(&c["message"], &c["finish_reason"])).collect();
-        (said.id, said.model) = (filled(&body["id"]), filled(&body["model"]));
-        said.input = body["usage"]["prompt_tokens"].as_i64();
-        said.output = body["usage"]["completion_tokens"].as_i64();
-        return said;
-    }
-    let mut choices = BTreeMap::<u64, Choice<BTreeMap<_, (String, String)>>>::new();
-    for event in sse(recorded.text()).iter().filter(|event| event.data.as_ref() != b"[DONE]") {
-        let chunk: Value = serde_json::from_slice(&event.data).unwrap();
-        said.id = said.id.or_else(|| filled(&chunk["id"]));
-        said.model = said.model.or_else(|| filled(&chunk["model"]));
-        for usage in [&chunk["usage"], &chunk["x_groq"]["usage"]] {
-            said.input = usage["prompt_tokens"].as_i64().or(said.input);
-            said.output = usage["completion_tokens"].as_i64().or(said.output);
-        }
-        for choice in chunk["choices"].as_array().into_iter().flatten() {
-            let entry = choices.entry(choice["index"].as_u64().unwrap()).or_default();
-            entry.0 += choice["delta"]["content"].as_str().unwrap_or_default();
-            entry.1 = entry.1.take().or_else(|| filled(&choice["finish_reason"]));
-            for call in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
-                let slot = entry.2.entry(call["index"].as_u64().unwrap()).or_default();
-                slot.0 += call["function"]["name"].as_str().unwrap_or_default();
-                slot.1 += call["function"]["arguments"].as_str().unwrap_or_default();
-            }
-        }
-    }
-    said.choices = choices.into_values().map(|(t, f, calls)| (t, f, calls.into_values().collect())).collect();
-    said
-}
-
-fn naive_responses(recorded: &Recorded) -> Said {
-    let response = if recorded.streamed() {
-        let events = sse(recorded.text()).into_iter();
-        let mut events = events.map(|event| serde_json::from_slice::<Value>(&event.data).unwrap());
-        let last = events.rfind(|event| event["response"].is_object()).unwrap();
-        last["response"].clone()
-    } else {
-        serde_json::from_slice(&recorded.response).unwrap()
-    };
-    let mut said = Said {
-        id: filled(&response["id"]),
-        model: filled(&response["model"]),
-        input: response["usage"]["input_tokens"].as_i64(),
-        output: response["usage"]["output_tokens"].as_i64(),
-        choices: Vec::new(),
-    };
-    let status = response["status"].as_str().unwrap();
-    if status == "queued" {
-        return said;
-    }
-    let mut choice: Choice = (String::new(), Some(status.to_owned()), Vec::new());
-    for item in response["output"].as_array().unwrap() {
-        match item["type"].as_str().unwrap() {
-            "message" => choice.0 += &content_text(&item["content"]),
-            "function_call" => choice.2.push((
-                item["name"].as_str().unwrap().to_owned(),
-                item["arguments"].as_str().unwrap().to_owned(),
-            )),
-            "tool_search_call" if item["execution"] == "client" => {
-                choice.2.push(("tool_search".to_owned(), item["arguments"].to_string()));
-            }
-            _ => {}
-        }
-    }
-    said.choices.push(choice);
-    said
-}
-
-fn naive_messages(recorded: &Recorded) -> Said {
-    let mut said = Said::default();
-    let mut usage = BTreeMap::<String, i64>::new();
-    let mut add_usage = |value: &Value| {
-        for (key, n) in value.as_object().into_iter().flatten() {
-            n.as_i64().map(|n| usage.insert(key.clone(), n));
-        }
-    };
-    let mut choice = (String::new(), None, Vec::new());
-    if recorded.streamed() {
-        let mut calls = BTreeMap::<u64, (String, String, String)>::new();
-        for event in sse(recorded.text()) {
-            let event: Value = serde_json::from_slice(&event.data).unwrap();
-            match event["type"].as_str().unwrap() {
-                "message_start" => {
-                    said.id = filled(&event["message"]["id"]);
-                    said.model = filled(&event["message"]["model"]);
-                    add_usage(&event["message"]["usage"]);
-                }
-                "message_delta" => {
-                    choice.1 = filled(&event["delta"]["stop_reason"]);
-                    add_usage(&event["usage"]);
-                }
-                "content_block_start" if event["content_block"]["type"] == "tool_use" => {
-                    let block = &event["content_block"];
-                    let name = block["name"].as_str().unwrap().to_owned();
-                    calls.insert(
-                        event["index"].as_u64().unwrap(),
-                        (name, String::new(), block["input"].to_string()),
-                    );
-                }
-                "content_block_delta" => {
-                    choice.0 += event["delta"]["text"].as_str().unwrap_or_default();
-                    if let Some(call) = calls.get_mut(&event["index"].as_u64().unwrap()) {
-                        call.1 += event["delta"]["partial_json"].as_str().unwrap_or_default();
-                    }
-                }
-                _ => {}
-            }
-        }
-        let whole = |(name, joined, initial): (String, String, String)| {
-            (name, if joined.is_empty() { initial } else { joined })
-        };
-        choice.2 = calls.into_values().map(whole).collect();
-    } else {
-        let body: Value = serde_json::from_slice(&recorded.response).unwrap();
-        (said.id, said.model) = (filled(&body["id"]), filled(&body["model"]));
-        choice.1 = filled(&body["stop_reason"]);
-        for block in body["content"].as_array().unwrap() {
-            choice.0 += block["text"].as_str().unwrap_or_default();
-            if block["type"] == "tool_use" {
-                choice.2.push((block["name"].as_str().unwrap().to_owned(), block["input"].to_string()));
-            }
-        }
-        add_usage(&body["usage"]);
-    }
-    let sum = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
-    said.input = Some(sum.iter().filter_map(|key| usage.get(*key)).sum());
-    said.output = usage.get("output_tokens").copied();
-    said.choices = vec![choice];
-    said
-}
-
 /// The same out of a call. Arguments are compared as values: `serde_json::Value` does not keep spaces.
 fn of_call(call: &Call) -> Said {
     let choices = call.response.generations.iter().map(|generation| {
@@ -381,16 +210,17 @@ fn recorded_calls_say_what_the_wire_says() {
         if recorded.status >= 400 {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
-            let kind = body["error"]["code"].as_str().or(body["error"]["type"].as_str());
-            assert_eq!(call.error.unwrap().kind, kind.unwrap(), "{source}");
+            let said = ["code", "type", "status"].into_iter().find_map(|key| body["error"][key].as_str());
+            assert_eq!(call.error.unwrap().kind, said.unwrap(), "{source}");
             continue;
         }
         assert_eq!(call.streaming.streamed, recorded.streamed(), "{source}");
         streams += usize::from(recorded.streamed());
         let mut naive = match api {
-            Api::Chat => naive_chat(&recorded),
-            Api::Messages => naive_messages(&recorded),
-            Api::Responses => naive_responses(&recorded),
+            Api::Chat => naive::chat(&recorded),
+            Api::Messages => naive::messages(&recorded),
+            Api::Responses => naive::responses(&recorded),
+            Api::GenerateContent => naive::generate_content(&recorded),
         };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
@@ -414,6 +244,9 @@ fn recorded_calls_say_what_the_wire_says() {
 
 fn same_request(recorded: &Recorded, call: &Call) {
     let body: Value = serde_json::from_slice(&recorded.request).unwrap();
+    if recorded.api() == Some(Api::GenerateContent) {
+        return same_contents(recorded, &body, call);
+    }
     let (source, request) = (&recorded.source, &call.request);
     let deployment = recorded.path.split("/deployments/").nth(1).and_then(|rest| rest.split('/').next());
     assert_eq!(request.model.as_deref(), body["model"].as_str().or(deployment), "{source}");
@@ -451,6 +284,22 @@ fn same_request(recorded: &Recorded, call: &Call) {
     for name in request.tools.iter().filter_map(|tool| tool.name.as_ref()) {
         assert!(json.contains(name) || count("functions") > 0, "{source}: {name}");
     }
+}
+
+fn same_contents(recorded: &Recorded, body: &Value, call: &Call) {
+    let (source, request) = (&recorded.source, &call.request);
+    let model = recorded.path.rsplit('/').next().unwrap().split(':').next();
+    assert_eq!(request.model.as_deref(), model, "{source}");
+    assert_eq!(request.stream, recorded.streamed().then_some(true), "{source}");
+    let config = &body["generationConfig"];
+    assert_eq!(request.temperature, config["temperature"].as_f64(), "{source}");
+    assert_eq!(request.max_tokens, config["maxOutputTokens"].as_i64(), "{source}");
+    assert_eq!(request.messages.len(), body["contents"].as_array().map_or(0, Vec::len), "{source}");
+    assert_eq!(request.system.is_empty(), body["systemInstruction"].is_null(), "{source}");
+    let functions = |tool: &Value| tool["functionDeclarations"].as_array().map_or(0, Vec::len);
+    let tools = body["tools"].as_array().into_iter().flatten().map(functions).sum::<usize>();
+    let found = request.tools.iter().filter(|tool| tool.kind == "function");
+    assert_eq!(found.count(), tools, "{source}");
 }
 
 /// A call of the first events of a stream, its client gone.

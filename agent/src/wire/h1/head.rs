@@ -45,6 +45,11 @@ impl Collector {
         self.held.is_empty()
     }
 
+    /// Bytes that are held for a head that is not whole.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Forgets what is held, and says how much it was.
     pub fn clear(&mut self) -> u64 {
         std::mem::take(&mut self.held).len() as u64

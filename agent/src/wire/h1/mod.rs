@@ -2,6 +2,7 @@
 //!
 //! How the pairing survives losses is told in [`loss`].
 
+mod early;
 mod exchanges;
 mod framing;
 mod head;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::{
+    early::Early,
     exchanges::{Exchanges, Phase},
     framing::{Framing, Step, begins_with_chunk},
     head::{Collected, Expect, Refused},
@@ -44,6 +46,8 @@ pub(super) struct Http1 {
     sent: Side,
     received: Side,
     exchanges: Exchanges,
+    /// What came of a response before its request.
+    early: Early,
     /// Requests may have been missed since the last that was seen.
     hidden: bool,
     /// A request was sent before the response to an earlier one: the client does not wait.
@@ -73,6 +77,7 @@ impl Http1 {
             requests: None,
             sent: Side::new(),
             received: Side::new(),
+            early: Early::default(),
             hidden: false,
             pipelines: false,
             shutdown: false,
@@ -101,6 +106,12 @@ impl Http1 {
         self.skipped > 0
     }
 
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.held());
+        self.sent.held() + self.received.held() + self.early.held() + websocket
+    }
+
     /// Takes the next piece; says why if the connection can't be read from here on.
     pub fn push(
         &mut self,
@@ -112,14 +123,35 @@ impl Http1 {
         if let Some(websocket) = &mut self.websocket {
             return websocket.push(direction, time, piece, out);
         }
-        match piece {
-            Piece::Bytes(bytes) => self.bytes(direction, time, bytes, out),
-            Piece::Gap { len, reason } => self.gap(direction, time, len, reason != GapReason::Lost, out),
+        if self.is_early(direction) {
+            match piece {
+                Piece::Bytes(bytes) if self.early.hold(time, &bytes, self.limits.head_bytes) => return None,
+                piece => {
+                    self.settle_early(time, out);
+                    self.piece(direction, time, piece, out);
+                }
+            }
+        } else {
+            // What was lost may be the request.
+            if matches!(piece, Piece::Gap { .. }) {
+                self.settle_early(time, out);
+            }
+            self.piece(direction, time, piece, out);
+            if self.exchanges.unanswered() > 0 {
+                self.settle_early(time, out);
+            }
         }
         if self.stop.is_some() {
             self.exchanges.end_all(ExchangeEnd::Unreadable, time, out);
         }
         self.stop
+    }
+
+    fn piece(&mut self, direction: Direction, time: Timestamp, piece: Piece, out: &mut Vec<Event>) {
+        match piece {
+            Piece::Bytes(bytes) => self.bytes(direction, time, bytes, out),
+            Piece::Gap { len, reason } => self.gap(direction, time, len, reason != GapReason::Lost, out),
+        }
     }
 
     /// The caller does not want this exchange.
@@ -153,6 +185,7 @@ impl Http1 {
             CloseReason::ProcessExit => self.shutdown,
             CloseReason::CaptureEnd => false,
         };
+        self.settle_early(time, out);
         let held = self.sent.head.clear() + self.received.head.clear();
         self.skip(held);
         let Some(requests) = self.requests else { return };

@@ -43,6 +43,11 @@ impl Side {
         Self { state, head: Collector::default(), current: None, body: None, smallest_head: None }
     }
 
+    /// About how many bytes are held.
+    pub fn held(&self) -> usize {
+        self.head.held() + self.body.as_ref().map_or(0, BodyReader::held)
+    }
+
     /// Is too little unread for another message to have begun in it?
     pub fn same_message(&self, lost: Lost) -> bool {
         !lost.hopeless && (lost.unread == 0 || self.smallest_head.is_some_and(|head| lost.unread < head / 2))

@@ -101,6 +101,11 @@ impl Http2 {
         self.skipped > 0
     }
 
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.sent.reader.held() + self.received.reader.held()
+    }
+
     /// Takes the next piece; says why if the connection can't be read from here on.
     pub fn push(
         &mut self,

@@ -114,6 +114,12 @@ impl Reader {
         self.preface
     }
 
+    /// Bytes that are held of frames and header blocks that are not whole.
+    pub fn held(&self) -> usize {
+        let block = self.block.as_ref().and_then(|block| block.bytes.as_ref()).map_or(0, Bytes::len);
+        self.held.len() + block + self.boundary.held() as usize
+    }
+
     /// Forgets what is held, and says how much it was.
     pub fn clear(&mut self) -> u64 {
         let held = self.held.len() as u64 + std::mem::take(&mut self.boundary).held();

@@ -76,6 +76,11 @@ pub(super) struct Inflate {
 }
 
 impl Inflate {
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        if self.stream.is_some() { WINDOW } else { 0 }
+    }
+
     pub fn new(takeover: bool) -> Self {
         Self { stream: None, takeover, known: None }
     }

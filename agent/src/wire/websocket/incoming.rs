@@ -91,6 +91,12 @@ impl Incoming {
         Self { place: START, message: None, inflate, masked, limit, skipped: 0 }
     }
 
+    /// About how many bytes are held.
+    pub fn held(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.data.len())
+            + self.inflate.as_ref().map_or(0, Inflate::held)
+    }
+
     /// Bytes passed over since this was last asked.
     pub fn take_skipped(&mut self) -> u64 {
         std::mem::take(&mut self.skipped)

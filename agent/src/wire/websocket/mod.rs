@@ -68,6 +68,11 @@ impl WebSocket {
         })
     }
 
+    /// About how many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.client.held() + self.server.held()
+    }
+
     /// The caller does not want this exchange.
     pub fn decline(&mut self, id: ExchangeId) {
         self.turns.decline(id);

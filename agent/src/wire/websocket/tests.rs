@@ -163,6 +163,7 @@ fn body_shown(body: &Body) -> String {
     let json = match body {
         Body::Bytes(bytes) => bytes,
         Body::Sse(event) => &event.data,
+        Body::Part(part) => return format!("{part:?}"),
         Body::Missing(m) => {
             let len = m.len.map_or_else(|| "?".to_owned(), |n| n.to_string());
             return format!("-{len}{}", if m.cut { "cut" } else { "" });

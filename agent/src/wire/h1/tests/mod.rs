@@ -1,5 +1,6 @@
 //! Conversations as literal text, and what is made of them.
 
+mod early;
 mod losses;
 
 use std::fmt::Write;
@@ -80,6 +81,7 @@ fn body_shown(id: u64, way: char, body: &Body) -> (Option<(u64, char)>, String) 
     match body {
         Body::Bytes(b) => (Some((id, way)), format!("{id} {way}{}", String::from_utf8_lossy(b))),
         Body::Sse(e) => (None, format!("{id} {way}{}:{}", e.event, String::from_utf8_lossy(&e.data))),
+        Body::Part(part) => (None, format!("{id} {way}{part:?}")),
         Body::Missing(m) => {
             (None, format!("{id} {way}-{}", m.len.map_or_else(|| "?".to_owned(), |n| n.to_string())))
         }

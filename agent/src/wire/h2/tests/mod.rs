@@ -104,6 +104,7 @@ fn shown(events: &[Event]) -> String {
         let body = |way: char, body: &Body| match body {
             Body::Bytes(b) => (Some((id, way)), format!("{id} {way}{}", String::from_utf8_lossy(b))),
             Body::Sse(e) => (None, format!("{id} {way}{}:{}", e.event, String::from_utf8_lossy(&e.data))),
+            Body::Part(part) => (None, format!("{id} {way}{part:?}")),
             Body::Missing(m) => {
                 (None, format!("{id} {way}-{}", m.len.map_or_else(|| "?".to_owned(), |n| n.to_string())))
             }

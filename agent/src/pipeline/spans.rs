@@ -1,0 +1,184 @@
+//! The end of the way: calls become spans under the resource of their process.
+
+use std::{collections::HashMap, sync::Arc};
+
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+
+use super::Finished;
+use crate::{
+    account::Account,
+    capture::Record,
+    contract::{self, Delivery, Resource, SpanIds},
+    resource::{ProcessInfo, Processes},
+};
+
+/// Where the ids of new spans come from.
+#[derive(Debug)]
+pub enum Ids {
+    /// Random ones.
+    Random(RandomIdGenerator),
+    /// The same in every run, for a replay.
+    Counted(u64),
+}
+
+impl Ids {
+    /// Ids for the next span.
+    pub fn fresh(&mut self) -> SpanIds {
+        match self {
+            Self::Random(random) => SpanIds {
+                trace_id: random.new_trace_id().to_bytes(),
+                span_id: random.new_span_id().to_bytes(),
+            },
+            Self::Counted(n) => {
+                *n += 1;
+                SpanIds { trace_id: u128::from(*n).to_be_bytes(), span_id: n.to_be_bytes() }
+            }
+        }
+    }
+}
+
+/// `resource/` and `contract/`: calls become spans under the resource of their process.
+pub struct Spans {
+    processes: Processes,
+    resources: HashMap<u32, (Arc<ProcessInfo>, Arc<Resource>)>,
+    nobody: Arc<Resource>,
+    /// The last process of which nothing could be learnt, so that it is not looked up with every record.
+    absent: Option<u32>,
+    options: contract::Options,
+    /// `OTEL_RESOURCE_ATTRIBUTES`.
+    extra: Vec<(String, String)>,
+    account: Arc<Account>,
+}
+
+impl Spans {
+    /// Spans with attributes of `extra` on every resource.
+    pub fn new(
+        processes: Processes,
+        options: contract::Options,
+        extra: Vec<(String, String)>,
+        account: Arc<Account>,
+    ) -> Self {
+        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, options.content));
+        Self { processes, resources: HashMap::new(), nobody, absent: None, options, extra, account }
+    }
+
+    /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
+    /// process that is known.
+    pub fn record(&mut self, record: &Record) {
+        match record {
+            Record::Data(data) => {
+                let pid = data.process.pid;
+                if self.absent != Some(pid) && !self.processes.knows(pid) && self.processes.get(pid).is_none()
+                {
+                    self.absent = Some(pid);
+                }
+            }
+            Record::Exec { pid, program, .. } => {
+                self.absent = None;
+                self.processes.exec(*pid, program);
+            }
+            Record::Fork { pid, parent, .. } => {
+                self.absent = None;
+                self.processes.fork(*pid, *parent);
+            }
+            Record::Exit { pid, .. } => self.processes.exit(*pid),
+            Record::Close(_) => {}
+        }
+    }
+
+    /// Sets what `plainspan.replay.source` says of the spans to come.
+    pub fn set_source(&mut self, source: Option<String>) {
+        self.options.capture_source = source;
+    }
+
+    /// The span of a call, under its resource.
+    pub fn deliver(&mut self, finished: &Finished) -> Delivery {
+        let span =
+            contract::build(&finished.call, finished.ids, finished.cause, &self.options, &self.account);
+        Delivery { span, resource: self.resource(finished.process.pid) }
+    }
+
+    fn resource(&mut self, pid: u32) -> Arc<Resource> {
+        let Some(info) = self.processes.get(pid) else {
+            return if pid == 0 {
+                Arc::clone(&self.nobody)
+            } else {
+                // It was gone before anything but its id could be learnt.
+                let info = ProcessInfo { pid, ..ProcessInfo::default() };
+                Arc::new(contract::resource(&info, &self.extra, self.options.content))
+            };
+        };
+        if let Some((known, resource)) = self.resources.get(&pid)
+            && Arc::ptr_eq(known, &info)
+        {
+            return Arc::clone(resource);
+        }
+        if self.resources.len() >= 2 * self.processes.len().max(512) {
+            self.resources.clear();
+        }
+        let resource = Arc::new(contract::resource(&info, &self.extra, self.options.content));
+        self.resources.insert(pid, (info, Arc::clone(&resource)));
+        resource
+    }
+}
+
+/// `key=value,key=value` with percent-encoded values, as `OTEL_RESOURCE_ATTRIBUTES` has them (OpenTelemetry
+/// resource SDK specification, which follows W3C Baggage).
+///
+/// # Errors
+/// The entry that is no `key=value`.
+pub fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| match entry.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok((key.trim().to_owned(), percent_decode(value.trim())))
+            }
+            _ => Err(entry.to_owned()),
+        })
+        .collect()
+}
+
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_attributes_of_the_environment() {
+        let parsed = resource_attributes("service.name=my%20app, deployment.environment = prod ,,k=%zz");
+        assert_eq!(
+            parsed,
+            Ok(vec![
+                ("service.name".into(), "my app".into()),
+                ("deployment.environment".into(), "prod".into()),
+                ("k".into(), "%zz".into()),
+            ])
+        );
+        assert_eq!(resource_attributes("a=1,b"), Err("b".into()));
+        assert_eq!(resource_attributes("=1"), Err("=1".into()));
+    }
+
+    #[test]
+    fn counted_ids_differ_and_are_not_zero() {
+        let mut ids = Ids::Counted(0);
+        let (a, b) = (ids.fresh(), ids.fresh());
+        assert!(a != b && a.span_id != [0; 8] && a.trace_id != [0; 16]);
+    }
+}
