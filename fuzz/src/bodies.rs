@@ -8,10 +8,10 @@ use plainspan::{
     capture::{CloseReason, Direction},
     stream::Piece,
     time::Timestamp,
-    wire::Connection,
+    wire::{Connection, Event},
 };
 
-use crate::heard::{LIMITS, Part, Parts, hear};
+use crate::heard::{Heard, LIMITS, Part, Parts, hear};
 
 /// How bytes are cut.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +54,27 @@ fn read(headers: &str, data: &[u8], cut: Cut) -> Parts {
         connection.push(direction, Timestamp(0), piece, &mut events);
     }
     connection.close(Timestamp(0), CloseReason::Freed, &mut events);
+    only(events).response
+}
+
+/// The body of a request with these headers.
+fn read_request(headers: &str, data: &[u8], cut: Cut) -> Parts {
+    let mut connection = Connection::new(LIMITS, Arc::new(Account::default()));
+    let mut events = Vec::new();
+    let head = format!("POST / HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n", data.len());
+    for bytes in [vec![head.as_bytes()], cut.pieces(data)].concat() {
+        let piece = Piece::Bytes(Bytes::copy_from_slice(bytes));
+        connection.push(Direction::Sent, Timestamp(0), piece, &mut events);
+    }
+    connection.close(Timestamp(0), CloseReason::Freed, &mut events);
+    only(events).request
+}
+
+fn only(events: Vec<Event>) -> Heard {
     let mut heard = hear(events);
     let heard = heard.remove(&0).expect("there was one exchange");
     assert!(heard.end.is_some(), "it has an end");
-    heard.response
+    heard
 }
 
 /// A stream of events of this media type.
@@ -66,6 +83,15 @@ pub fn events(media_type: &str, data: &[u8]) {
     let whole = read(&headers, data, Cut::Whole);
     for cut in Cut::ALL {
         assert_eq!(read(&headers, data, cut), whole, "{cut:?}");
+    }
+}
+
+/// A form, between whose parts there is a `b`.
+pub fn form(data: &[u8]) {
+    let headers = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let whole = read_request(headers, data, Cut::Whole);
+    for cut in Cut::ALL {
+        assert_eq!(read_request(headers, data, cut), whole, "{cut:?}");
     }
 }
 

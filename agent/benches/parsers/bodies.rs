@@ -136,6 +136,28 @@ pub fn one_message(scale: usize) -> Pieces {
     with_body(EVENTSTREAM, message(&text(64 * 1024 * scale)), 512)
 }
 
+/// A form of these parts, sent in pieces of this size.
+fn form(parts: &str, size: usize) -> Pieces {
+    let body = format!("{parts}--b--\r\n");
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    body.as_bytes().chunks(size).fold(Pieces::default().sent(head), |all, piece| all.sent(piece.to_vec()))
+}
+
+/// Small fields.
+pub fn form_fields(scale: usize) -> Pieces {
+    let field = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n";
+    form(&field.repeat(100 * scale), RECORD)
+}
+
+/// A file that is full of what may be the beginning of a delimiter, each byte a record.
+pub fn form_file(scale: usize) -> Pieces {
+    let head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
+    form(&[head, &"\r\n--".repeat(256 * scale), "\r\n"].concat(), 1)
+}
+
 // Writing to memory does not fail.
 fn gzipped(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -14,8 +14,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use plainspan::{
     account::Account,
     capture::{CloseReason, Decoder, Direction, Record},
-    contract::{self, SpanIds},
-    pipeline::{self, Outcome, Pipeline},
+    contract,
+    pipeline::{self, Ids, Outcome, Pipeline},
     stream::Piece,
     time::Timestamp,
     wire::{Connection, Limits},
@@ -75,7 +75,7 @@ type Shape = fn(usize) -> Pieces;
 
 /// Each parser alone, as it is used and as it would be abused.
 fn parsers(c: &mut Criterion) {
-    let shapes: [(&str, Shape); 25] = [
+    let shapes: [(&str, Shape); 27] = [
         ("http1 chunked", bodies::chunked),
         ("http1 chunked, a byte a chunk", bodies::small_chunks),
         ("http1, a byte a record", bodies::single_bytes),
@@ -88,6 +88,8 @@ fn parsers(c: &mut Criterion) {
         ("ndjson, one line over many records", bodies::one_line),
         ("eventstream", bodies::eventstream),
         ("eventstream, one message over many records", bodies::one_message),
+        ("multipart, fields", bodies::form_fields),
+        ("multipart, a file, a byte a record", bodies::form_file),
         ("gzip", bodies::gzip),
         ("gzip, a byte a record", bodies::gzip_single_bytes),
         ("br", bodies::brotli),
@@ -142,14 +144,16 @@ fn offline(c: &mut Criterion) {
 /// The attributes of all spans that come of these records.
 fn spans(records: &[Record]) -> usize {
     let account = Arc::new(Account::default());
-    let mut pipeline = Pipeline::new(&pipeline::Limits::default(), Arc::clone(&account));
+    let mut pipeline = Pipeline::new(&pipeline::Limits::default(), Ids::Counted(0), Arc::clone(&account));
     let (mut outcome, options) = (Outcome::default(), contract::Options::default());
     for record in records {
         pipeline.record(record.clone(), &mut outcome);
         outcome.verdicts.clear();
     }
-    let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
-    let spans = outcome.calls.iter().map(|finished| contract::build(&finished.call, ids, &options, &account));
+    let spans = outcome
+        .calls
+        .iter()
+        .map(|finished| contract::build(&finished.call, finished.ids, None, &options, &account));
     spans.map(|span| span.attributes.len()).sum()
 }
 
