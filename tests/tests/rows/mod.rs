@@ -18,7 +18,7 @@ macro_rules! tests {
         fn every_client_has_its_test() {
             let clients = plainspan_tests::matrix::clients();
             let wanted = clients.iter().filter(|client| client.full == $full);
-            let wanted: Vec<String> = wanted.map(|client| client.name.replace('-', "_")).collect();
+            let wanted: Vec<String> = wanted.map(|client| client.test()).collect();
             assert_eq!(wanted, [$(stringify!($name)),+]);
         }
     };
