@@ -41,8 +41,14 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 6] =
-    ["/completions", "/embeddings", "/responses", "/v1/messages", ":generateContent", ":streamGenerateContent"];
+const CALLS: [&str; 6] = [
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/v1/messages",
+    ":generateContent",
+    ":streamGenerateContent",
+];
 
 /// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
