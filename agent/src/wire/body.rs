@@ -124,7 +124,9 @@ impl BodyReader {
         if self.over {
             return;
         }
-        sink.missing(len, cut);
+        // With what is held goes all before the gap, and behind it nothing can be told any more.
+        let untold = matches!(self.coded, Coded::Untold(_));
+        sink.missing(len.filter(|_| !untold), cut);
         if matches!(self.coded, Coded::Plain) {
             if let Some(sse) = &mut self.content.sse {
                 sse.gap();

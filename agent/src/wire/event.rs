@@ -105,7 +105,8 @@ pub enum Body {
     /// One part of a `multipart/form-data` request.
     Part(Part),
     /// Bytes of the body are missing here; `Some(n)` where it is known how many, as they were on the wire.
-    /// In an event stream the events after it are whole again; a compressed body ends here.
+    /// In an event stream the events after it are whole again; a compressed body ends here, and one of messages whose
+    /// places are lost.
     Missing(Missing),
 }
 

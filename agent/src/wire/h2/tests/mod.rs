@@ -3,6 +3,7 @@
 mod exchanges;
 mod limits;
 mod losses;
+mod peers;
 mod properties;
 
 use std::fmt::Write;

@@ -146,7 +146,7 @@ fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
 }
 
 /// Pushes frames in pieces, of which some are lost.
-fn push(
+pub(super) fn push(
     connection: &mut Connection,
     frames: &[(Direction, Vec<u8>)],
     mut pieces: impl Iterator<Item = (usize, bool)>,
