@@ -9,6 +9,7 @@
 //! header block when it follows it (RFC 7541, section 4.2).
 
 mod boundary;
+mod early;
 mod frame;
 mod head;
 mod hpack;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::{
+    early::Early,
     head::Kind,
     hpack::{Decoder, Fields, Most},
     reader::{Block, Reader, Step},
@@ -60,6 +62,10 @@ pub(super) struct Http2 {
     streams: Streams,
     /// The highest stream that the client has opened.
     newest: u32,
+    /// What came of responses before their requests.
+    early: Early,
+    /// Bytes of the requests are missing.
+    missed: bool,
     /// The captured process shut the session down.
     shutdown: bool,
     /// A head was seen.
@@ -83,6 +89,8 @@ impl Http2 {
             sent: side(),
             received: side(),
             newest: 0,
+            early: Early::default(),
+            missed: false,
             shutdown: false,
             http: false,
             skipped,
@@ -103,7 +111,8 @@ impl Http2 {
 
     /// About how many bytes it holds.
     pub fn held(&self) -> usize {
-        self.sent.reader.held() + self.received.reader.held()
+        let sides = [&self.sent, &self.received].map(|side| side.reader.held() + side.fields.held());
+        sides.iter().sum::<usize>() + self.streams.held() + self.early.held()
     }
 
     /// Takes the next piece; says why if the connection can't be read from here on.
@@ -120,12 +129,14 @@ impl Http2 {
                     let newest = self.newest;
                     match self.side(direction).reader.next(&mut bytes, time, newest) {
                         Step::More => break,
-                        step => self.step(direction, time, step, false, out),
+                        step => self.step_in_turn(direction, time, step, false, out),
                     }
                 }
             }
             Piece::Gap { len, reason } => {
                 let cut = reason != GapReason::Lost;
+                self.missed |= self.requests != Some(direction.opposite());
+                self.settle_all(time, out);
                 for step in self.side(direction).reader.gap(len) {
                     self.step(direction, time, step, cut, out);
                 }
@@ -157,6 +168,7 @@ impl Http2 {
             CloseReason::ProcessExit => ExchangeEnd::ProcessExit,
             CloseReason::CaptureEnd => ExchangeEnd::CaptureEnd,
         };
+        self.settle_all(time, out);
         let held = self.sent.reader.clear() + self.received.reader.clear();
         self.skip(held);
         self.streams.end_after(0, end, time, out);
@@ -187,6 +199,7 @@ impl Http2 {
 
     fn step(&mut self, direction: Direction, time: Timestamp, step: Step, cut: bool, out: &mut Vec<Event>) {
         let request = self.is_requests(direction);
+        let about = step.stream();
         match step {
             Step::Data { stream, bytes } => self.data(direction, time, stream, bytes, out),
             Step::Missing { stream, len } => {
@@ -224,6 +237,9 @@ impl Http2 {
             }
             Step::Skipped(n) => self.skip(n),
         }
+        if let Some(stream) = about {
+            self.streams.weigh(stream);
+        }
     }
 
     /// Anything of a direction may be missing.
@@ -245,6 +261,7 @@ impl Http2 {
         for number in answered {
             self.streams.finish(number, time, out);
         }
+        self.streams.weigh_all();
     }
 
     fn data(

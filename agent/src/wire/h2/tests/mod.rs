@@ -1,5 +1,6 @@
 //! Conversations of frames, and what is made of them.
 
+mod early;
 mod exchanges;
 mod limits;
 mod losses;
