@@ -29,7 +29,8 @@ impl Candidate {
     pub(super) fn open(dialect: &dyn Dialect, head: &RequestHead, sure: bool) -> Self {
         let provider = match provider::of_authority(head.authority.as_deref()) {
             Some(provider) => provider,
-            None if head.partial && head.authority.is_none() => Provider::Unknown,
+            // Others than its own provider speak a dialect too, at paths of their own.
+            None if head.partial && (head.authority.is_none() || head.path.is_empty()) => Provider::Unknown,
             None => dialect.provider(),
         };
         let call =

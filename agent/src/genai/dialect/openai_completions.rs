@@ -290,9 +290,6 @@ impl Fold for Completions {
     }
 
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {
-        if call.request.model.is_none() {
-            call.request.model = self.deployment.take();
-        }
         if let Some(mut usage) = self.usage {
             usage.partial = damaged || !self.terminated(call);
             call.usage = usage;

@@ -121,11 +121,7 @@ impl Fold for Embeddings {
         false
     }
 
-    fn finish(&mut self, _: Ending, _: bool, call: &mut Call, _: &mut Budget) {
-        if call.request.model.is_none() {
-            call.request.model = self.deployment.take();
-        }
-    }
+    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }
 
 #[cfg(test)]
