@@ -142,6 +142,45 @@ fn what_a_connection_holds_is_bounded() {
     assert_eq!(pipeline.open_calls(), 0);
 }
 
+/// A frame of HTTP/2 as text.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &str) -> String {
+    let head = [0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+    head.map(char::from).iter().collect::<String>() + payload
+}
+
+/// The block of a head, nothing of which is kept in a table.
+fn block(fields: &[(&str, &str)]) -> String {
+    let text = |text: &str| char::from(text.len() as u8).to_string() + text;
+    fields.iter().map(|(name, value)| format!("\0{}{}", text(name), text(value))).collect()
+}
+
+#[test]
+fn what_a_connection_with_many_streams_holds_is_bounded() {
+    let limits = Limits { buffers: Buffers { connection: 1000, total: 10_000 }, ..Limits::default() };
+    let (mut pipeline, account) = pipeline(&limits);
+    let mut outcome = Outcome::default();
+    let asks = block(&[(":method", "POST"), (":path", "/v1/chat/completions"), (":authority", "h")]);
+    let answers = block(&[(":status", "200"), ("content-type", "text/event-stream")]);
+    let half = format!("data: {}", "x".repeat(94));
+    let mut sent = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned() + &frame(4, 0, 0, "");
+    let mut received = frame(4, 0, 0, "");
+    for stream in 0..11 {
+        sent += &frame(1, 5, 2 * stream + 1, &asks);
+        received += &frame(1, 4, 2 * stream + 1, &answers);
+        if stream < 10 {
+            received += &frame(0, 0, 2 * stream + 1, &half);
+        }
+    }
+    pipeline.record(data(1, PROCESS, Direction::Sent, 0, &sent), &mut outcome);
+    pipeline.record(data(1, PROCESS, Direction::Received, 0, &received), &mut outcome);
+    assert_eq!((pipeline.held(), pipeline.open_calls(), outcome.calls.len()), (1000, 11, 0));
+    let more = frame(0, 0, 21, "data: x");
+    pipeline.record(data(1, PROCESS, Direction::Received, received.len() as u64, &more), &mut outcome);
+    assert_eq!((pipeline.held(), pipeline.open_calls(), outcome.calls.len()), (0, 0, 11));
+    assert!(outcome.calls.iter().all(|c| c.call.ended == Some(wire::ExchangeEnd::CaptureEnd)));
+    assert_eq!(account.get(Counter::ConnectionsGivenUp), 1);
+}
+
 #[test]
 fn what_all_hold_together_is_bounded() {
     let limits = Limits { buffers: Buffers { connection: 1000, total: 3200 }, ..Limits::default() };

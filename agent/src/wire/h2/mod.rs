@@ -103,7 +103,8 @@ impl Http2 {
 
     /// About how many bytes it holds.
     pub fn held(&self) -> usize {
-        self.sent.reader.held() + self.received.reader.held()
+        let sides = [&self.sent, &self.received].map(|side| side.reader.held() + side.fields.held());
+        sides.iter().sum::<usize>() + self.streams.held()
     }
 
     /// Takes the next piece; says why if the connection can't be read from here on.
@@ -187,6 +188,7 @@ impl Http2 {
 
     fn step(&mut self, direction: Direction, time: Timestamp, step: Step, cut: bool, out: &mut Vec<Event>) {
         let request = self.is_requests(direction);
+        let about = step.stream();
         match step {
             Step::Data { stream, bytes } => self.data(direction, time, stream, bytes, out),
             Step::Missing { stream, len } => {
@@ -224,6 +226,9 @@ impl Http2 {
             }
             Step::Skipped(n) => self.skip(n),
         }
+        if let Some(stream) = about {
+            self.streams.weigh(stream);
+        }
     }
 
     /// Anything of a direction may be missing.
@@ -245,6 +250,7 @@ impl Http2 {
         for number in answered {
             self.streams.finish(number, time, out);
         }
+        self.streams.weigh_all();
     }
 
     fn data(

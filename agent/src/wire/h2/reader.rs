@@ -50,6 +50,20 @@ pub(super) enum Step {
     Skipped(u64),
 }
 
+impl Step {
+    /// The stream that it is about, if it is about one.
+    pub fn stream(&self) -> Option<u32> {
+        match self {
+            Self::Data { stream, .. }
+            | Self::Missing { stream, .. }
+            | Self::End { stream }
+            | Self::Reset { stream }
+            | Self::Block(Block { stream, .. }) => Some(*stream),
+            Self::More | Self::GoAway { .. } | Self::Lost | Self::Malformed | Self::Skipped(_) => None,
+        }
+    }
+}
+
 enum State {
     /// Nothing was seen, or a part of the preface.
     Start { matched: usize },

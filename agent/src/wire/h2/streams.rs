@@ -56,6 +56,8 @@ pub(super) struct Stream {
     pub response: Message,
     /// Exchanges that have begun since nothing is sure of the response.
     followers: u32,
+    /// Bytes that its bodies hold, as they were weighed last.
+    held: usize,
 }
 
 impl Stream {
@@ -113,6 +115,14 @@ impl Stream {
         }
     }
 
+    fn weigh(&self) -> usize {
+        [&self.request, &self.response]
+            .into_iter()
+            .filter_map(|m| m.body.as_ref())
+            .map(BodyReader::held)
+            .sum()
+    }
+
     /// How it ends, if nothing more comes of it.
     fn ending(&self, how: ExchangeEnd) -> ExchangeEnd {
         match self.response {
@@ -129,12 +139,37 @@ pub(super) struct Streams {
     open: BTreeMap<u32, Stream>,
     most: usize,
     next: u64,
+    /// Bytes that the bodies of all streams hold.
+    held: usize,
     account: Arc<Account>,
 }
 
 impl Streams {
     pub fn new(most: usize, account: Arc<Account>) -> Self {
-        Self { open: BTreeMap::new(), most, next: 0, account }
+        Self { open: BTreeMap::new(), most, next: 0, held: 0, account }
+    }
+
+    /// About how many bytes all bodies hold.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Something came of this stream: what it holds may have changed.
+    pub fn weigh(&mut self, stream: u32) {
+        if let Some(stream) = self.open.get_mut(&stream) {
+            let held = stream.weigh();
+            self.held = self.held - stream.held + held;
+            stream.held = held;
+        }
+    }
+
+    /// The same of all.
+    pub fn weigh_all(&mut self) {
+        self.held = 0;
+        for stream in self.open.values_mut() {
+            stream.held = stream.weigh();
+            self.held += stream.held;
+        }
     }
 
     pub fn get(&mut self, stream: u32) -> Option<&mut Stream> {
@@ -163,8 +198,9 @@ impl Streams {
         self.next += 1;
         let connect = &*head.method == "CONNECT";
         let (request, response) = (Message::new(Phase::Open, Some(body)), Message::new(Phase::Awaited, None));
-        let declined = false;
-        self.open.insert(stream, Stream { exchange, declined, connect, request, response, followers: 0 });
+        let (declined, followers, held) = (false, 0, 0);
+        let begun = Stream { exchange, declined, connect, request, response, followers, held };
+        self.open.insert(stream, begun);
         self.account.add(Counter::Exchanges, 1);
         out.push(Event { exchange, time, kind: EventKind::RequestHead(Box::new(head)) });
         true
@@ -180,6 +216,7 @@ impl Streams {
             stream.followers += 1;
             let over = full || stream.followers > FOLLOWERS;
             if over {
+                self.held -= stream.held;
                 stream.emit(time, EventKind::End(ExchangeEnd::Unreadable), out);
             }
             !over
@@ -189,6 +226,7 @@ impl Streams {
     pub fn decline(&mut self, exchange: ExchangeId) {
         if let Some(stream) = self.open.values_mut().find(|stream| stream.exchange == exchange) {
             stream.decline();
+            self.held -= std::mem::take(&mut stream.held);
         }
     }
 
@@ -205,6 +243,7 @@ impl Streams {
     /// Ends an exchange: `how`, or complete if its response is.
     pub fn end(&mut self, stream: u32, how: ExchangeEnd, time: Timestamp, out: &mut Vec<Event>) {
         if let Some(stream) = self.open.remove(&stream) {
+            self.held -= stream.held;
             stream.emit(time, EventKind::End(stream.ending(how)), out);
         }
     }
@@ -212,6 +251,7 @@ impl Streams {
     /// Ends the exchanges of all streams after this one.
     pub fn end_after(&mut self, last: u32, how: ExchangeEnd, time: Timestamp, out: &mut Vec<Event>) {
         for stream in self.open.split_off(&last.saturating_add(1)).into_values() {
+            self.held -= stream.held;
             stream.emit(time, EventKind::End(stream.ending(how)), out);
         }
     }

@@ -54,6 +54,11 @@ impl Decoder {
         self.table.forget();
     }
 
+    /// About how many bytes the table holds.
+    pub fn held(&self) -> usize {
+        self.table.held()
+    }
+
     /// Decodes a whole block. After an error the table is unknown.
     pub fn decode(&mut self, block: &[u8], most: Most) -> Result<Fields, Malformed> {
         let result = self.fields(block, most);

@@ -53,6 +53,11 @@ impl Table {
         self.evict();
     }
 
+    /// The size of what is known.
+    pub fn held(&self) -> usize {
+        self.size
+    }
+
     /// Nothing is known of the entries any more.
     pub fn forget(&mut self) {
         self.entries.clear();

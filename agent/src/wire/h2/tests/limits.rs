@@ -80,3 +80,49 @@ fn heads_that_make_no_sense() {
         ),
     ]);
 }
+
+/// All that is held is told, so that whoever asks can set a limit.
+#[test]
+fn what_is_held_is_told() {
+    let begin = vec![Out(preface()), Back(settings())];
+    let held = |more: Vec<Do>| converse(&[begin.clone(), more].concat()).1.held();
+    assert_eq!(held(vec![]), 0);
+    // An entry of the table takes 32 bytes beside its name and value.
+    let known = 3 * 32 + ":methodGET:path/a:authorityh".len();
+    assert_eq!(held(vec![Out(get(1, "/a"))]), known);
+    let half = get(3, "/b");
+    assert_eq!(held(vec![Out(get(1, "/a")), Out(half[..20].to_vec())]), known + 11);
+    let stream = |id| {
+        frame(
+            1,
+            4,
+            id,
+            &[0x88, 0, 12, b'c', b'o', b'n', b't', b'e', b'n', b't', b'-', b't', b'y', b'p', b'e', 17]
+                .iter()
+                .copied()
+                .chain(*b"text/event-stream")
+                .collect::<Vec<_>>(),
+        )
+    };
+    let event = || {
+        vec![
+            Out(join(&[get(1, "/a"), frame(1, 5, 3, &[0xc0, 0xbf, 0xbe])])),
+            Back(join(&[stream(1), stream(3)])),
+        ]
+    };
+    let with = |more: Vec<Do>| {
+        held([event(), vec![Back(join(&[data(1, "data: half"), data(3, "data: 4")]))], more].concat())
+    };
+    let both = with(vec![]);
+    assert_eq!(both, known + "data: half".len() + "data: 4".len());
+    for (what, more, left) in [
+        ("an event is over", Back(data(1, "\n\n")), "data: 4".len()),
+        ("a stream is over", Back(last(1, "")), "data: 4".len()),
+        ("it is reset", Back(frame(3, 0, 1, &[0; 4])), "data: 4".len()),
+        ("no more are answered", Back(frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])), "data: half".len()),
+        ("anything may be lost", ReceivedGap(9), 0),
+        ("it is closed", FREED, 0),
+    ] {
+        assert_eq!(with(vec![more]), known + left, "{what}");
+    }
+}
