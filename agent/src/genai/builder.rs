@@ -120,8 +120,9 @@ impl CallBuilder {
                     self.damage.request.add(missing);
                     self.request.spoil(&mut self.budget);
                 }
-                // No request of these APIs is an event stream or a form: that one was not read can't go unsaid.
-                Body::Sse(_) | Body::Part(_) => self.damage.request_malformed = true,
+                Body::Sse(event) => self.asked(&event),
+                // No request of these APIs is a form: that one was not read can't go unsaid.
+                Body::Part(_) => self.damage.request_malformed = true,
             },
             EventKind::RequestEnd => {
                 self.request_over = true;
@@ -142,6 +143,17 @@ impl CallBuilder {
         self.transport = transport::of_request(head);
         self.trace = trace::context(&head.headers);
         self.damage.request.unknown |= head.partial;
+    }
+
+    /// A message of a session that the call is asked with.
+    fn asked(&mut self, event: &SseEvent) {
+        self.request_read = true;
+        for candidate in &mut self.candidates {
+            match candidate.fold.asked(event, &mut candidate.call, &mut self.budget) {
+                Ok(fits) => candidate.sure |= fits,
+                Err(_) => self.damage.request_malformed = true,
+            }
+        }
     }
 
     /// The trace that the request named.
@@ -291,7 +303,11 @@ impl CallBuilder {
             return None;
         };
         let Candidate { mut fold, mut call, .. } = self.candidates.swap_remove(at);
-        let terminated = if self.streaming.streamed { fold.terminated(&call) } else { read };
+        let terminated = if self.streaming.streamed {
+            fold.terminated(&call) || end == ExchangeEnd::Complete && fold.ends_with_its_body()
+        } else {
+            read
+        };
         let ending = self.ending(end, terminated);
         let damaged = self.damage.response.any();
         if self.streaming.streamed {

@@ -99,7 +99,8 @@ pub enum Body {
     /// Decoded bytes, of a body that is not an event stream.
     Bytes(Bytes),
     /// One whole event of a `text/event-stream` body, one line of JSON lines, one message of an AWS event stream, of
-    /// gRPC or of a WebSocket session.
+    /// gRPC or of a WebSocket session. A request is so only in a session in which a call may be asked for with several
+    /// messages.
     Sse(SseEvent),
     /// One part of a `multipart/form-data` request.
     Part(Part),
