@@ -151,7 +151,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &str) -> String {
 /// The block of a head, nothing of which is kept in a table.
 fn block(fields: &[(&str, &str)]) -> String {
     let text = |text: &str| char::from(text.len() as u8).to_string() + text;
-    fields.iter().map(|(name, value)| format!("\0{}{}", text(name), text(value))).collect()
+    fields.iter().flat_map(|(name, value)| ["\0".to_owned(), text(name), text(value)]).collect()
 }
 
 #[test]

@@ -198,8 +198,7 @@ impl Streams {
         self.next += 1;
         let connect = &*head.method == "CONNECT";
         let (request, response) = (Message::new(Phase::Open, Some(body)), Message::new(Phase::Awaited, None));
-        let (declined, followers, held) = (false, 0, 0);
-        let begun = Stream { exchange, declined, connect, request, response, followers, held };
+        let begun = Stream { exchange, declined: false, connect, request, response, followers: 0, held: 0 };
         self.open.insert(stream, begun);
         self.account.add(Counter::Exchanges, 1);
         out.push(Event { exchange, time, kind: EventKind::RequestHead(Box::new(head)) });

@@ -64,11 +64,14 @@ pub fn fields(at: usize, planned: &Planned) -> HeaderMap {
     fields
 }
 
+/// What was written, and by whom.
+pub type Written = Vec<(Direction, Vec<u8>)>;
+
 /// Notes what is written.
 struct Tap {
     io: DuplexStream,
     direction: Direction,
-    written: Arc<Mutex<Vec<(Direction, Vec<u8>)>>>,
+    written: Arc<Mutex<Written>>,
 }
 
 impl AsyncRead for Tap {
@@ -100,7 +103,7 @@ impl AsyncWrite for Tap {
 }
 
 /// Has all exchanges at once, on one connection; gives what both sides wrote, in its order.
-pub fn held(all: &[Planned], settings: Settings) -> Vec<(Direction, Vec<u8>)> {
+pub fn held(all: &[Planned], settings: Settings) -> Written {
     let written = Arc::new(Mutex::new(Vec::new()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (here, there) = duplex(1 << 16);
@@ -198,7 +201,7 @@ async fn pause(planned: &Planned, at: usize) {
 }
 
 /// The frames of what was written, each where its last byte was; the preface counts as one.
-pub fn frames(written: Vec<(Direction, Vec<u8>)>) -> Vec<(Direction, Vec<u8>)> {
+pub fn frames(written: Written) -> Written {
     let mut held = [Vec::new(), Vec::new()];
     let (mut begun, mut frames) = (false, Vec::new());
     for (direction, bytes) in written {

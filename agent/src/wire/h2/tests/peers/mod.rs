@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use self::conversation::{Planned, Settings, body, fields, frames, held, letter, roughen, status};
+use self::conversation::{Planned, Settings, Written, body, fields, frames, held, letter, roughen, status};
 use super::{
     super::frame::{CONTINUATION, DATA, END_HEADERS, Frame, HEAD, HEADERS, PADDED, PRIORITIZED},
     frame as frame_of,
@@ -50,16 +50,16 @@ struct Heard {
 fn hear(events: Vec<Event>) -> Vec<Heard> {
     let mut all: BTreeMap<u64, Heard> = BTreeMap::new();
     for event in events {
-        let heard = all.entry(event.exchange.0).or_default();
-        assert_eq!(heard.end, None, "nothing comes after the end");
+        let exchange = all.entry(event.exchange.0).or_default();
+        assert_eq!(exchange.end, None, "nothing comes after the end");
         match event.kind {
-            EventKind::RequestHead(head) => heard.request = Some(*head),
-            EventKind::ResponseHead(head) => heard.response = Some(*head),
-            EventKind::ResponseTrailers(fields) => heard.trailers = Some(*fields),
-            EventKind::RequestBody(part) => heard.bodies[0].push(part),
-            EventKind::ResponseBody(part) => heard.bodies[1].push(part),
-            EventKind::RequestEnd => heard.asked = true,
-            EventKind::End(end) => heard.end = Some(end),
+            EventKind::RequestHead(head) => exchange.request = Some(*head),
+            EventKind::ResponseHead(head) => exchange.response = Some(*head),
+            EventKind::ResponseTrailers(fields) => exchange.trailers = Some(*fields),
+            EventKind::RequestBody(part) => exchange.bodies[0].push(part),
+            EventKind::ResponseBody(part) => exchange.bodies[1].push(part),
+            EventKind::RequestEnd => exchange.asked = true,
+            EventKind::End(end) => exchange.end = Some(end),
         }
     }
     all.into_values().collect()
@@ -154,7 +154,7 @@ fn fits(parts: &[Body], whole: &[u8], over: bool) -> bool {
     if over { places.last() == Some(&whole.len()) } else { !places.is_empty() }
 }
 
-fn conversation(all: &[Planned], settings: Settings, choices: &[usize]) -> Vec<(Direction, Vec<u8>)> {
+fn conversation(all: &[Planned], settings: Settings, choices: &[usize]) -> Written {
     let mut choices = choices.iter().cycle();
     let mut choose = |of: usize| choices.next().map_or(0, |n| n % of);
     let frames = frames(held(all, settings));
