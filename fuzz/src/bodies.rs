@@ -8,10 +8,10 @@ use plainspan::{
     capture::{CloseReason, Direction},
     stream::Piece,
     time::Timestamp,
-    wire::Connection,
+    wire::{Connection, Event},
 };
 
-use crate::heard::{LIMITS, Part, Parts, hear};
+use crate::heard::{Heard, LIMITS, Part, Parts, hear};
 
 /// How bytes are cut.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +54,27 @@ fn read(headers: &str, data: &[u8], cut: Cut) -> Parts {
         connection.push(direction, Timestamp(0), piece, &mut events);
     }
     connection.close(Timestamp(0), CloseReason::Freed, &mut events);
+    only(events).response
+}
+
+/// The body of a request with these headers.
+fn read_request(headers: &str, data: &[u8], cut: Cut) -> Parts {
+    let mut connection = Connection::new(LIMITS, Arc::new(Account::default()));
+    let mut events = Vec::new();
+    let head = format!("POST / HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n", data.len());
+    for bytes in [vec![head.as_bytes()], cut.pieces(data)].concat() {
+        let piece = Piece::Bytes(Bytes::copy_from_slice(bytes));
+        connection.push(Direction::Sent, Timestamp(0), piece, &mut events);
+    }
+    connection.close(Timestamp(0), CloseReason::Freed, &mut events);
+    only(events).request
+}
+
+fn only(events: Vec<Event>) -> Heard {
     let mut heard = hear(events);
     let heard = heard.remove(&0).expect("there was one exchange");
     assert!(heard.end.is_some(), "it has an end");
-    heard.response
+    heard
 }
 
 /// A stream of events of this media type.
@@ -69,6 +86,15 @@ pub fn events(media_type: &str, data: &[u8]) {
     }
 }
 
+/// A form, between whose parts there is a `b`.
+pub fn form(data: &[u8]) {
+    let headers = "Content-Type: multipart/form-data; boundary=b\r\n";
+    let whole = read_request(headers, data, Cut::Whole);
+    for cut in Cut::ALL {
+        assert_eq!(read_request(headers, data, cut), whole, "{cut:?}");
+    }
+}
+
 /// A body in each of the content encodings.
 pub fn encodings(data: &[u8]) {
     for coding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
@@ -77,10 +103,14 @@ pub fn encodings(data: &[u8]) {
         for cut in Cut::ALL {
             let other = read(&headers, data, cut);
             let damaged = |parts: &Parts| matches!(parts.0.last(), Some(Part::Missing(_)));
-            assert_eq!(damaged(&whole), damaged(&other), "{coding}, {cut:?}");
+            // The decoder of Brotli takes some data that are malformed for whole, but only if enough of them come at once.
+            if !coding.contains("br") {
+                assert_eq!(damaged(&whole), damaged(&other), "{coding}, {cut:?}");
+            }
             // How much could be read before the damage depends on how much of it was there.
             let (one, two) = (plain(&whole), plain(&other));
-            let same = if damaged(&whole) { one.len().min(two.len()) } else { one.len().max(two.len()) };
+            let any = damaged(&whole) || damaged(&other);
+            let same = if any { one.len().min(two.len()) } else { one.len().max(two.len()) };
             assert_eq!(one.get(..same), two.get(..same), "{coding}, {cut:?}");
         }
     }

@@ -19,11 +19,14 @@ pub const LIMITS: Limits =
     Limits { body: 16 * 1024, content: 256, call_content: 1024, items: 32, choices: 4, in_flight: 32 * 1024 };
 
 /// A host and a path of each dialect.
-const DIALECTS: [(&str, &str); 4] = [
+const DIALECTS: [(&str, &str); 7] = [
     ("api.openai.com", "/v1/chat/completions"),
     ("api.openai.com", "/v1/responses"),
     ("api.anthropic.com", "/v1/messages"),
     ("gateway.example", "/v1/responses"),
+    ("generativelanguage.googleapis.com", "/v1beta/models/m:generateContent"),
+    ("generativelanguage.googleapis.com", "/v1beta/models/m:streamGenerateContent"),
+    ("cloudcode-pa.googleapis.com", "/v1internal:generateContent"),
 ];
 
 /// A request and, behind a line of three hyphens, its response: as one body, and each line of it as an event.
@@ -85,7 +88,7 @@ fn run(host: &str, path: &str, request: &[u8], media_type: &str, status: u16, re
 pub fn spans(call: &Call, account: &Account) {
     let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
     for content in [ContentMode::None, ContentMode::Span] {
-        let span = contract::build(call, ids, &Options { content, capture_source: None }, account);
+        let span = contract::build(call, ids, None, &Options { content, capture_source: None }, account);
         let said = span.get(names::PLAINSPAN_CONTRACT_VIOLATIONS.name());
         let Some(Value::Strings(said)) = said else { continue };
         for reason in ["unknown", "type", "private"] {

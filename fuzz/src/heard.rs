@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use plainspan::wire::{Body, Event, EventKind, ExchangeEnd, Headers, Limits, Missing, SseEvent};
+use plainspan::wire::{
+    Body, Event, EventKind, ExchangeEnd, Headers, Limits, Missing, Part as FormPart, SseEvent,
+};
 
 /// Limits that are reached.
 pub const LIMITS: Limits = Limits {
@@ -25,6 +27,7 @@ pub struct Parts(pub Vec<Part>);
 pub enum Part {
     Bytes(Vec<u8>),
     Event(SseEvent),
+    Form(FormPart),
     Missing(Missing),
 }
 
@@ -33,6 +36,7 @@ impl Parts {
         match body {
             Body::Missing(missing) => self.0.push(Part::Missing(missing)),
             Body::Sse(event) => self.0.push(Part::Event(event)),
+            Body::Part(part) => self.0.push(Part::Form(part)),
             Body::Bytes(bytes) => self.bytes(&bytes),
         }
     }
@@ -49,6 +53,7 @@ impl Parts {
         let len = |part: &Part| match part {
             Part::Bytes(bytes) => bytes.len(),
             Part::Event(event) => event.data.len(),
+            Part::Form(part) => part.value.as_ref().map_or(0, Bytes::len),
             Part::Missing(_) => 0,
         };
         self.0.iter().map(len).sum()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use plainspan::{
     account::{Account, Counter},
     capture::{Close, CloseReason, ConnectionId, Data, Direction, Process, Record},
-    pipeline::{Limits, Outcome, Pipeline},
+    pipeline::{Buffers, Ids, Limits, Outcome, Pipeline},
     resource, stream,
     time::Timestamp,
 };
@@ -15,6 +15,9 @@ use crate::{
     calls, conversations as framing, heard,
     script::{Step, What, step},
 };
+
+/// What all connections may hold together is less than what some of them could.
+const BUFFERS: Buffers = Buffers { connection: 8 << 10, total: 16 << 10 };
 
 /// Where a connection is.
 #[derive(Clone, Copy, Default)]
@@ -31,12 +34,13 @@ impl Offsets {
 pub fn offline(mut script: &[u8]) {
     let account = Arc::new(Account::default());
     let limits = Limits {
-        stream: stream::Limits { connections: 3 },
+        stream: stream::Limits { connections: 3, ..stream::Limits::default() },
         wire: heard::LIMITS,
+        buffers: BUFFERS,
         genai: calls::LIMITS,
         resource: resource::Limits::default(),
     };
-    let mut pipeline = Pipeline::new(&limits, Arc::clone(&account));
+    let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
     let mut outcome = Outcome::default();
     let (mut offsets, mut skipped) = ([Offsets::default(); 4], [[0; 2]; 4]);
     let (mut time, mut moved) = (0, 0);
@@ -100,11 +104,13 @@ pub fn offline(mut script: &[u8]) {
         };
         *offset += data.bytes.len() as u64;
         pipeline.record(Record::Data(data), &mut outcome);
+        assert!(pipeline.held() <= BUFFERS.total, "more is held than may be");
         spans(&mut outcome, &account);
     }
     pipeline.finish(Timestamp(time + 1), &mut outcome);
     spans(&mut outcome, &account);
     assert_eq!(pipeline.open_calls(), 0, "every call has an end");
+    assert_eq!(pipeline.held(), 0, "nothing is held for nobody");
     let twice = account.get(Counter::DuplicateBytes);
     assert!(twice <= moved, "no more came twice than came");
 }

@@ -35,7 +35,7 @@ usage: cargo xtask VERB
   test [--full] [--ebpf-from-source] [FILTER...]
                                               unit tests, then end to end through the kernel as root
   matrix [--newest] [--check]                 run every client of docs/capture-matrix.md and write it; --check: is it stale?
-  bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span
+  bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span, and each parser
   fuzz [TARGET...] [--seconds N]              fuzz what parses other people's data, a minute for each target
   lint                                        formatting, clippy, documentation, forbidden words, licences
   fmt                                         format all code

@@ -14,12 +14,13 @@ use plainspan::{
 use traffic::Traffic;
 
 /// The kinds of traffic that matter, and the name of each.
-fn kinds() -> [(&'static str, Traffic); 6] {
+fn kinds() -> [(&'static str, Traffic); 7] {
     [
         ("json call", traffic::json_call(1)),
         ("sse call, 200 chunks", traffic::sse_call(2, 200, false)),
         ("sse call, 200 chunks, gzip", traffic::sse_call(3, 200, true)),
         ("sse call, 200 chunks, HTTP/2", traffic::http2_call(6, 200)),
+        ("sse call, 20 chunks, a byte a record", traffic::single_bytes(7, 20)),
         ("no call, 200 records", traffic::other(4, 200)),
         ("json call, 20 MiB request", traffic::large_request(5, 20 << 20)),
     ]

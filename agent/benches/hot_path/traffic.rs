@@ -133,7 +133,21 @@ pub fn sse_call(conn: u64, events: usize, gzip: bool) -> Traffic {
     traffic.call(abi::RECEIVED, &chunk(&end)).call(abi::RECEIVED, b"0\r\n\r\n").close()
 }
 
-/// The same over HTTP/2, each event in a frame and a library call of its own.
+/// A call that is answered with so many server-sent events, of whose response each byte is a library call of its own.
+pub fn single_bytes(conn: u64, events: usize) -> Traffic {
+    let head = format!("{RESPONSE}content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut response = head.into_bytes();
+    for n in 1..=events {
+        let event = format!("data: {}\n\n", if n == events { LAST } else { TOKEN });
+        response.extend(chunk(event.as_bytes()));
+    }
+    response.extend(chunk(b"data: [DONE]\n\n"));
+    response.extend(b"0\r\n\r\n");
+    let traffic = request(conn, CHAT, &question(true, "Hello!"));
+    response.iter().fold(traffic, |traffic, byte| traffic.call(abi::RECEIVED, &[*byte])).close()
+}
+
+/// Events over HTTP/2, each in a frame and a library call of its own.
 pub fn http2_call(conn: u64, events: usize) -> Traffic {
     let body = question(true, "Hello!");
     let (host, path) = CHAT;

@@ -156,6 +156,10 @@ pub struct Request {
     pub seed: Option<i64>,
     /// Stop sequences.
     pub stop_sequences: Vec<String>,
+    /// Dimensions that embeddings are to have.
+    pub dimensions: Option<i64>,
+    /// Formats that embeddings are to come in.
+    pub encoding_formats: Vec<String>,
     /// Kind of output asked for.
     pub output_type: Option<OutputType>,
     /// Reasoning effort or budget level, in the provider's words.

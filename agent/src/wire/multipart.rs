@@ -90,7 +90,7 @@ impl Multipart {
                     input = self.joined(input);
                     if input.starts_with(b"--") {
                         self.state = State::Over;
-                    } else if let Some(end) = memchr(b'\n', &input) {
+                    } else if let Some(end) = memchr(b'\n', &input[..input.len().min(BOUNDARY_MAX + 1)]) {
                         // White space may follow. Anything else: the boundary of something longer.
                         let is_delimiter = input[..end].trim_ascii().is_empty();
                         self.state = State::Between;
@@ -110,8 +110,9 @@ impl Multipart {
                 State::Head => {
                     let from = self.held.len().saturating_sub(HEAD_END.len() - 1);
                     self.held.extend_from_slice(&input);
-                    if let Some(at) = memmem::find(&self.held[from..], HEAD_END) {
-                        let head = self.held.split_to(from + at + HEAD_END.len());
+                    let end = memmem::find(&self.held[from..], HEAD_END).map(|at| from + at + HEAD_END.len());
+                    if let Some(end) = end.filter(|end| *end <= HEAD_MAX) {
+                        let head = self.held.split_to(end);
                         input = self.held.split().freeze();
                         let part = part(&head);
                         // Without a file name it is a field.
@@ -320,6 +321,24 @@ mod tests {
         let pieces: Vec<&[u8]> = head.as_bytes().chunks(1000).collect();
         assert_eq!(read(&pieces), Vec::<String>::new());
         assert_eq!(read(&[head.as_bytes(), b"\r\n", FORM.as_bytes()]), PARTS);
+    }
+
+    /// However they are cut: what was seen of a delimiter or a head when it became too long is no reason to take it.
+    #[test]
+    fn limits_are_those_of_what_is_there() {
+        let form = |padding: usize, name: usize| {
+            let (padding, name) = (" ".repeat(padding), "n".repeat(name));
+            format!("--a b{padding}\r\nContent-Disposition: form-data; name={name}\r\n\r\nv\r\n--a b--")
+        };
+        let most = HEAD_MAX - "\r\nContent-Disposition: form-data; name=\r\n\r\n".len();
+        let table = [(69, 1, true), (70, 1, false), (0, most, true), (0, most + 1, false)];
+        for (padding, name, is) in table {
+            let form = form(padding, name);
+            let single: Vec<&[u8]> = form.as_bytes().chunks(1).collect();
+            for pieces in [vec![form.as_bytes()], single] {
+                assert_eq!(read(&pieces).len(), usize::from(is), "{padding}, {name}");
+            }
+        }
     }
 
     proptest! {

@@ -78,6 +78,8 @@ const MESSAGES_EVENTS: [&str; 6] = [
     r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":2}}"#,
     r#"{"type":"message_stop"}"#,
 ];
+const GEMINI: &str = r#"{"model":"m","systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"user","parts":[{"text":"u"},{"inlineData":{"mimeType":"image/png","data":""}}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{}}}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}],"generationConfig":{"temperature":0.5,"maxOutputTokens":9,"stopSequences":["x"]}}"#;
+const GEMINI_ANSWER: &str = r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"r","thought":true},{"text":"a"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"totalTokenCount":3},"modelVersion":"m","responseId":"i"}"#;
 const ERROR: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"m","code":"c"}}"#;
 
 /// Bodies as they are, or as their encoding makes them.
@@ -102,6 +104,21 @@ fn bodies() -> Vec<Seed> {
         seed("genai", "responses-events", call(RESPONSES, &RESPONSES_EVENTS.join("\n"))),
         seed("genai", "messages", call(MESSAGES, MESSAGES_ANSWER)),
         seed("genai", "messages-events", call(MESSAGES, &MESSAGES_EVENTS.join("\n"))),
+        seed("genai", "gemini", call(GEMINI, GEMINI_ANSWER)),
+        seed("genai", "gemini-array", call(GEMINI, &format!("[{GEMINI_ANSWER},\n{GEMINI_ANSWER}]"))),
+        seed(
+            "genai",
+            "code-assist",
+            call(
+                &format!(r#"{{"model":"m","project":"p","request":{GEMINI}}}"#),
+                &format!(r#"{{"response":{GEMINI_ANSWER}}}"#),
+            ),
+        ),
+        seed(
+            "multipart",
+            "form",
+            "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b \r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n\r\n--\r\n--bb\r\n--b--\r\nrest",
+        ),
         seed("genai", "error", call(MESSAGES, ERROR)),
         seed(
             "sse",

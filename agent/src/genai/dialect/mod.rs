@@ -4,6 +4,8 @@ mod anthropic_messages;
 mod google_generate_content;
 mod google_live;
 mod openai_chat;
+mod openai_completions;
+mod openai_embeddings;
 mod openai_realtime;
 mod openai_responses;
 
@@ -20,6 +22,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
+    &openai_completions::OpenAiCompletions,
+    &openai_embeddings::OpenAiEmbeddings,
     &openai_realtime::OpenAiRealtime,
     &google_live::GoogleLive,
 ];
@@ -104,6 +108,11 @@ pub(super) trait Fold: Send {
 
     /// Did the stream say that it is over?
     fn terminated(&self, call: &Call) -> bool;
+
+    /// Does the stream never say that it is over, so that it is with the end of its body?
+    fn ends_with_its_body(&self) -> bool {
+        false
+    }
 
     /// Nothing more comes. A stream puts its generations and its usage into the call now; `damaged` says that
     /// some of its events may be missing.

@@ -49,7 +49,7 @@ fn heads() {
         ("POST", "sms.example", "/v1/messages/batches", "not llm"),
         ("GET", "api.anthropic.com", "/v1/models", "not inference: models"),
         ("POST", "api.openai.com", "/v1/files", "not inference: files"),
-        ("POST", "api.openai.com", "/v1/embeddings", "unread: embeddings"),
+        ("POST", "api.openai.com", "/v1/embeddings", "call"),
         ("POST", "api.openai.com", "/v1/threads/t_1/messages", "not inference: threads"),
         ("POST", "generativelanguage.googleapis.com", "/v1beta/models/gemini-m:generateContent", "call"),
         ("POST", "gateway.example", "/google/v1beta/models/gemini-m:streamGenerateContent", "call"),

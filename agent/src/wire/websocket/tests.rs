@@ -153,6 +153,7 @@ impl Session {
                 EventKind::ResponseHead(head) => head.status.to_string(),
                 EventKind::RequestBody(body) => format!(">{}", body_shown(body)),
                 EventKind::ResponseBody(body) => format!("<{}", body_shown(body)),
+                EventKind::ResponseTrailers(_) => "trailers".to_owned(),
                 EventKind::End(how) => format!("={how:?}"),
             };
             let _ = writeln!(all, "{id} {text}");
