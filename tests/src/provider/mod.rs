@@ -1,4 +1,4 @@
-//! A local provider over TLS: OpenAI Chat Completions and Responses, Anthropic Messages and Google's
+//! A local provider over TLS: OpenAI Chat Completions, Responses and Realtime, Anthropic Messages and Google's
 //! generateContent, plain and streamed, over HTTP/1.1 and, where asked for, HTTP/2 and WebSockets, as the real APIs
 //! answer. The request's model steers it ([`script::Script`]); it records what it was sent and what it sent
 //! ([`record::Exchange`]), and counts the bytes of each connection ([`record::Connection`]).
@@ -23,6 +23,7 @@ mod body;
 mod counted;
 mod google;
 mod openai;
+mod realtime;
 pub mod record;
 mod responses;
 mod routes;

@@ -1,5 +1,5 @@
 //! A WebSocket's server side (RFC 6455) with permessage-deflate and context takeover in both directions (RFC 7692), for
-//! OpenAI Responses.
+//! OpenAI Responses and Realtime.
 
 use std::{
     io,
@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     answer::{Answer, Content},
     counted::Counted,
+    realtime,
     record::{Ending, Facts, Protocol},
     responses,
     routes::{begun, headers, holds},
@@ -48,11 +49,14 @@ pub struct Opening {
     headers: Vec<(String, String)>,
     authorized: bool,
     deflate: bool,
+    /// The model of a Realtime session.
+    realtime: Option<String>,
 }
 
 /// What a request to open one asks for, and the answer to it; `None` if it is no such request.
 pub fn opening(head: &Parts) -> Option<(Opening, Answer)> {
-    if head.uri.path() != "/v1/responses" || !holds(head, "upgrade", "websocket") {
+    let realtime = head.uri.path() == "/v1/realtime";
+    if !(realtime || head.uri.path() == "/v1/responses") || !holds(head, "upgrade", "websocket") {
         return None;
     }
     let key = head.headers.get("sec-websocket-key")?.to_str().ok()?;
@@ -61,6 +65,7 @@ pub fn opening(head: &Parts) -> Option<(Opening, Answer)> {
         headers: headers(head),
         authorized: holds(head, "authorization", "Bearer "),
         deflate: holds(head, "sec-websocket-extensions", "permessage-deflate"),
+        realtime: realtime.then(|| realtime::model(head.uri.query().unwrap_or_default())),
     };
     let mut answer = Answer {
         status: 101,
@@ -86,10 +91,15 @@ fn accept(key: &str) -> String {
     BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes()))
 }
 
-/// Answers every `response.create` until the client closes; `read` is what it sent before this began.
+/// Answers every message that asks until the client closes; `read` is what it sent before this began.
 pub async fn serve(io: Counted, read: Bytes, opening: Opening, link: &Link) -> Counted {
     let mut socket =
         Socket { io, read: BytesMut::from(&read[..]), deflate: opening.deflate.then(Deflate::new) };
+    if let Some(model) = &opening.realtime
+        && socket.send(TEXT, realtime::created(model).to_string().as_bytes()).await.is_err()
+    {
+        return socket.io;
+    }
     // An error is a client that went away or that broke the protocol; either way the connection ends.
     while let Ok(Some(message)) = socket.receive().await {
         if exchange(&mut socket, &message, &opening, link).await.is_err() {
@@ -101,6 +111,15 @@ pub async fn serve(io: Counted, read: Bytes, opening: Opening, link: &Link) -> C
 
 async fn exchange(socket: &mut Socket, message: &[u8], opening: &Opening, link: &Link) -> io::Result<()> {
     let request: Value = serde_json::from_slice(message).unwrap_or_default();
+    if opening.realtime.is_some() {
+        let (first, asks) = realtime::heard(&request);
+        for event in first {
+            socket.send(TEXT, event.to_string().as_bytes()).await?;
+        }
+        if !asks {
+            return Ok(());
+        }
+    }
     let mut begun = begun(link, "GET", SystemTime::now());
     begun.protocol = Protocol::WebSocket;
     begun.path.clone_from(&opening.path);
@@ -109,7 +128,10 @@ async fn exchange(socket: &mut Socket, message: &[u8], opening: &Opening, link: 
     begun.status = 101;
     begun.streamed = true;
     let number = link.shared.open(begun);
-    let answer = responses::answer_message(number, opening.authorized, &request);
+    let answer = match &opening.realtime {
+        Some(model) => realtime::answer(number, opening.authorized, model),
+        None => responses::answer_message(number, opening.authorized, &request),
+    };
     link.shared.update(number, |e| e.facts = answer.facts.clone());
     sleep(answer.script.late).await;
     let messages = responses::messages(&answer);

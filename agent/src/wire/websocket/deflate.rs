@@ -143,7 +143,8 @@ fn run(stream: &mut Decompress, mut input: &[u8], to: &mut BytesMut, limit: usiz
             if input.is_empty() {
                 return Ok(());
             }
-        } else if written < RUN && (input.is_empty() || read == 0) {
+        } else if (read, written) == (0, 0) {
+            // Less than a run may be written though more is there: where the window begins anew.
             return if input.is_empty() { Ok(()) } else { Err(Stop::Malformed) };
         }
     }

@@ -303,6 +303,24 @@ fn compressed_messages() {
     }
 }
 
+/// Each is many windows long, and compressed to next to nothing.
+#[test]
+fn compressed_messages_of_any_length() {
+    for takeover in [true, false] {
+        let parameters = if takeover { "" } else { "; server_no_context_takeover" };
+        let mut session = Session::open(&format!("permessage-deflate{parameters}"));
+        let mut answers = Deflate::new();
+        session.sent(&ask(&create("a")));
+        for length in (0..60).map(|n| n * 7919) {
+            let text =
+                event("delta", "a").replace('}', &format!(r#","t":"{}"}}"#, "lorem ".repeat(length / 6)));
+            session.received(&frame(12, 1, false, &answers.message(text.as_bytes(), takeover)));
+        }
+        assert_eq!(session.shown().matches("1 <delta:a").count(), 60, "{takeover}");
+        assert_eq!(session.counts(), [61, 0, 0, 0], "{takeover}");
+    }
+}
+
 #[test]
 fn ends_of_sessions() {
     use CloseReason::{CaptureEnd, Freed, FreedAfterFailedRead, ProcessExit, Shutdown};
