@@ -88,7 +88,7 @@ pub static CONNECTIONS: LruHashMap<ConnKey, Connection> = LruHashMap::with_max_e
 #[map]
 pub static SOCKETS: LruHashMap<u64, Socket> = LruHashMap::with_max_entries(32768, 0);
 
-/// Which socket a key's context belongs to.
+/// Which socket a key's context belongs to, in one direction (`reserved`, from 1).
 #[map]
 pub static LINKS: LruHashMap<ConnKey, u64> = LruHashMap::with_max_entries(65536, 0);
 

@@ -49,10 +49,16 @@ pub fn of_context(id: u64, context: u64, direction: u8, now: u64) -> ConnKey {
         }
     }
     // SAFETY: copied out at once.
-    match unsafe { LINKS.get(own) }.copied() {
+    match unsafe { LINKS.get(way_of(own, direction)) }.copied() {
         Some(socket) => key(id, socket),
         None => own,
     }
+}
+
+/// A context as a key of [`LINKS`]: one direction's may lie where the other direction's was until its key changed.
+#[inline(always)]
+fn way_of(context: ConnKey, direction: u8) -> ConnKey {
+    ConnKey { reserved: 1 + (direction & 1) as u32, ..context }
 }
 
 /// The thread has encrypted something under a context: the socket that it writes next is that of the context.
@@ -64,11 +70,12 @@ pub fn sealed(id: u64, context: u64) {
 #[inline(always)]
 fn link(id: u64, context: u64, socket: u64, direction: u8, now: u64) {
     let own = key(id, context);
+    let linked = way_of(own, direction);
     // SAFETY: copied out at once.
-    if unsafe { LINKS.get(own) }.copied() == Some(socket) {
+    if unsafe { LINKS.get(linked) }.copied() == Some(socket) {
         return;
     }
-    if LINKS.insert(own, socket, 0).is_err() {
+    if LINKS.insert(linked, socket, 0).is_err() {
         return;
     }
     let way = (direction & 1) as usize;
@@ -78,7 +85,7 @@ fn link(id: u64, context: u64, socket: u64, direction: u8, now: u64) {
             let before = (*known).contexts[way];
             (*known).contexts[way] = context;
             if before != context {
-                unlink(&key(id, before), socket); // the handshake's key, or the one before an update
+                unlink(key(id, before), direction, socket); // the handshake's key, or the one before an update
             }
         },
         None => {
@@ -128,10 +135,11 @@ fn link(id: u64, context: u64, socket: u64, direction: u8, now: u64) {
 
 /// The context is no longer known to be one of the socket's.
 #[inline(always)]
-fn unlink(context: &ConnKey, socket: u64) {
+fn unlink(context: ConnKey, direction: u8, socket: u64) {
+    let linked = way_of(context, direction);
     // SAFETY: copied out at once.
-    if unsafe { LINKS.get(context) }.copied() == Some(socket) {
-        let _ = LINKS.remove(context);
+    if unsafe { LINKS.get(linked) }.copied() == Some(socket) {
+        let _ = LINKS.remove(linked);
     }
 }
 
@@ -143,7 +151,7 @@ pub fn socket_sent(ctx: RawTracePointContext) -> i32 {
     let Some(context) = (unsafe { UNSENT.get(id) }).copied() else { return 0 };
     let (socket, moved) = socket_and_length(&ctx);
     // SAFETY: only presence is asked for.
-    let known = unsafe { LINKS.get(key(id, context)) }.is_some();
+    let known = unsafe { LINKS.get(way_of(key(id, context), SENT)) }.is_some();
     if moved <= 0 && !known {
         return 0; // it will try again
     }
@@ -197,9 +205,9 @@ pub fn socket_state(ctx: RawTracePointContext) -> i32 {
     let Some(known) = (unsafe { SOCKETS.get(socket) }).copied() else { return 0 };
     let of = |conn| ConnKey { conn, tgid: known.tgid, reserved: 0 };
     // The process is done with its key for writing: the next one may lie at the same address.
-    unlink(&of(known.contexts[SENT as usize]), socket);
+    unlink(of(known.contexts[SENT as usize]), SENT, socket);
     if !shutdown {
-        unlink(&of(known.contexts[RECEIVED as usize]), socket);
+        unlink(of(known.contexts[RECEIVED as usize]), RECEIVED, socket);
         let _ = SOCKETS.remove(socket);
     }
     // SAFETY: copied out at once.

@@ -96,7 +96,7 @@ struct Open {
     builder: Box<CallBuilder>,
     ids: SpanIds,
     cause: Option<Link>,
-    /// The process that serves it, if it is served.
+    /// The process that serves it, if others can be linked to it.
     server: Option<u32>,
 }
 
@@ -123,6 +123,8 @@ impl Strangers {
         match recognition {
             // Whom and what it asks isn't known.
             Recognition::NotLlm if head.partial && (head.path.is_empty() || head.authority.is_none()) => {}
+            // Its answer tells what it is.
+            Recognition::Call(_) if head.partial && head.path.is_empty() => {}
             Recognition::NotLlm => self.requests += 1,
             _ => self.welcome = true,
         }
@@ -335,6 +337,7 @@ impl Connection {
             if let Some(pid) = server {
                 shared.causes.end(pid, id, exchange);
             }
+            self.strangers.welcome |= finished.is_some();
             outcome.calls.extend(finished.map(|call| Finished { call, process: self.process, ids, cause }));
         }
         if self.wire.is_http2() && self.strangers.are_enough() {
@@ -355,16 +358,18 @@ impl Connection {
         id: ConnectionId,
     ) {
         let exchange = head.exchange;
+        // Without its path it may turn out to be no call, which nothing can be linked to.
+        let named = matches!(&head.kind, EventKind::RequestHead(head) if !head.path.is_empty());
         builder.event(head);
         let mut ids = shared.ids.fresh();
         let trace = builder.trace_id();
         ids.trace_id = trace.unwrap_or(ids.trace_id);
         let cause = if served { None } else { shared.causes.of(self.process, trace) };
-        if served {
+        let linked = (served && named).then_some(self.process.pid);
+        if linked.is_some() {
             shared.causes.begin(self.process, id, exchange, ids, trace.is_some());
         }
-        let pid = self.process.pid;
-        self.calls.push(Open { exchange, builder, ids, cause, server: served.then_some(pid) });
+        self.calls.push(Open { exchange, builder, ids, cause, server: linked });
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use plainspan::{
     account::{Account, Counter},
     capture::Decoder,
-    pipeline::{Limits, Outcome, Pipeline},
+    pipeline::{Ids, Limits, Outcome, Pipeline},
 };
 use traffic::Traffic;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use plainspan_tests::{
-    harness::{AgentCommand, Command, Expected, Local, Report, assert_span},
+    harness::{AgentCommand, Client, Command, Expected, Local, Report, assert_late_span, assert_span},
     provider::{HTTP2, record::Exchange, record::Protocol},
 };
 use serde_json::{Value, json};
@@ -136,5 +136,67 @@ fn clients_that_leave_with_their_connection() {
         let report = AgentCommand::new().run(command).exited(status);
         assert_eq!(report.spans.len(), 1, "{report:#?}");
         assert_left(&report, provider.calls().last().expect("it was made"), ended);
+    }
+}
+
+/// What earlier heads of the connection tell: a client that refers to them says it once.
+const TOLD_BEFORE: [&str; 5] =
+    ["server.address", "server.port", "url.path", "user_agent.original", "plainspan.response.request_id"];
+
+/// Clients make two calls each, then the agent joins, then they make two more on the same connections. The model, the usage and
+/// all else that bodies tell is known, since every call has its own.
+#[test]
+fn connections_that_were_joined_late() {
+    let provider = provider();
+    let commands = [
+        Command::openai(&provider, "test-cached").args(["--http2"]),
+        Command::openai(&provider, "test-cached").args(["--http2", "--stream", "--usage"]),
+        Command::node_http2(&provider, "test-cached"),
+        Command::node_http2(&provider, "test-cached").args(["--stream"]),
+    ];
+    let commands = commands.map(|command| command.args(["--step", "--count", "4"]));
+    let mut clients = commands.clone().map(Command::start);
+    let twice = |client: &mut Client| {
+        [(); 2].map(|()| {
+            client.step();
+            client.expect("done")["id"].as_str().expect("it has an id").to_owned()
+        })
+    };
+    let mut args = Vec::new();
+    for client in &mut clients {
+        client.expect("ready");
+        twice(client);
+        args.extend(["--pid".to_owned(), client.pid().to_string()]);
+    }
+    let agent = AgentCommand::new().args(args).start();
+    let made = clients.each_mut().map(twice);
+    for client in clients {
+        client.wait().exited(0);
+    }
+    let report = agent.stop().exited(0);
+    assert_eq!(provider.connections().len(), commands.len());
+    assert_eq!(report.account.get("stream", "connections attached late"), commands.len() as u64);
+    assert_eq!(report.spans.len(), 2 * commands.len(), "{report:#?}");
+    let calls = provider.calls();
+    for (command, ids) in commands.iter().zip(&made) {
+        for id in ids {
+            let call = calls.iter().find(|c| c.facts.id.as_ref() == Some(id)).expect("it came from here");
+            assert_eq!(call.protocol, Protocol::Http2);
+            let mut expected = Expected::of(call, &provider, command, 0, 0);
+            // Without the authority nothing says who serves it: the model may be anybody's.
+            for key in ["gen_ai.provider.name", "gen_ai.system"] {
+                expected.set(key, "unknown");
+            }
+            let span = report.span(id);
+            assert_late_span(
+                span,
+                &expected,
+                &["request_bytes_unknown", "response_bytes_unknown"],
+                &TOLD_BEFORE,
+            );
+            // Node.js does not let later heads refer to a path, so that every one tells it.
+            let path = if command.program.ends_with("node") { json!(call.path) } else { Value::Null };
+            assert_eq!(span.get("url.path"), &path, "{span:#?}");
+        }
     }
 }

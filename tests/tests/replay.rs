@@ -41,13 +41,22 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 3] = ["/chat/completions", "/responses", "/v1/messages"];
+const CALLS: [&str; 6] = [
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/v1/messages",
+    ":generateContent",
+    ":streamGenerateContent",
+];
 
 /// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
+    // That of Ollama looks alike, and is another API.
+    let is_other = path.ends_with("/api/embeddings");
+    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end)) && !is_other
 }
 
 fn source(exchange: &Value) -> &str {

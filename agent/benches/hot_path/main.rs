@@ -9,7 +9,7 @@ use plainspan::{
     account::Account,
     capture::{Decoder, Record},
     contract::{self, SpanIds},
-    pipeline::{Limits, Outcome, Pipeline},
+    pipeline::{Ids, Limits, Outcome, Pipeline},
 };
 use traffic::Traffic;
 

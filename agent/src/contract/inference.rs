@@ -108,6 +108,9 @@ fn request(set: &mut Attributes, call: &Call) {
     set.set_some(names::GEN_AI_REQUEST_SEED, request.seed);
     let stop = Some(request.stop_sequences.clone()).filter(|stop| !stop.is_empty());
     set.set_some(names::GEN_AI_REQUEST_STOP_SEQUENCES, stop);
+    set.set_some(names::GEN_AI_EMBEDDINGS_DIMENSION_COUNT, request.dimensions);
+    let formats = Some(request.encoding_formats.clone()).filter(|formats| !formats.is_empty());
+    set.set_some(names::GEN_AI_REQUEST_ENCODING_FORMATS, formats);
     set.set_some(names::GEN_AI_REQUEST_REASONING_LEVEL, request.reasoning_level.clone());
 
     if is_openai_api(call) {

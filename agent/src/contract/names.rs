@@ -20,224 +20,230 @@ pub const ERROR_TYPE: Key<ErrorType> = Key::new(&ATTRIBUTES[1]);
 /// `gen_ai.conversation.id`: Id of the conversation, where the API itself carries one; never made up.
 pub const GEN_AI_CONVERSATION_ID: Key<String> = Key::new(&ATTRIBUTES[2]);
 
+/// `gen_ai.embeddings.dimension.count`: Dimensions that the embeddings are to have.
+pub const GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[3]);
+
 /// `gen_ai.input.messages`: The messages of the request.
-pub const GEN_AI_INPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[3]);
+pub const GEN_AI_INPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[4]);
 
 /// `gen_ai.operation.name`: What kind of operation the call is.
-pub const GEN_AI_OPERATION_NAME: Key<GenAiOperationName> = Key::new(&ATTRIBUTES[4]);
+pub const GEN_AI_OPERATION_NAME: Key<GenAiOperationName> = Key::new(&ATTRIBUTES[5]);
 
 /// `gen_ai.output.messages`: The messages of the answer, one per choice.
-pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[5]);
+pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[6]);
 
 /// `gen_ai.output.type`: Kind of output that the request asks for.
-pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[6]);
+pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[7]);
 
 /// `gen_ai.provider.name`: Who serves the call, or whose flavour of API it speaks.
-pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[7]);
+pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[8]);
 
 /// `gen_ai.request.choice.count`: Number of choices asked for, when it is not 1.
-pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[8]);
+pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[9]);
+
+/// `gen_ai.request.encoding_formats`: Formats that the embeddings are to come in.
+pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[10]);
 
 /// `gen_ai.request.frequency_penalty`: Frequency penalty.
-pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[9]);
+pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[11]);
 
 /// `gen_ai.request.max_tokens`: Most output tokens that the request allows.
-pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[10]);
+pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[12]);
 
 /// `gen_ai.request.model`: The model that the request names.
-pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[11]);
+pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[13]);
 
 /// `gen_ai.request.presence_penalty`: Presence penalty.
-pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[12]);
+pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[14]);
 
 /// `gen_ai.request.previous_response.id`: Id of the answer that this one is to follow, where the provider holds what was said before.
-pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[13]);
+pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[15]);
 
 /// `gen_ai.request.reasoning.level`: Reasoning effort that the request asks for, in the provider's words.
-pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[14]);
+pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[16]);
 
 /// `gen_ai.request.seed`: Seed of the sampling.
-pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[15]);
+pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[17]);
 
 /// `gen_ai.request.stop_sequences`: Texts at which the model stops.
-pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[16]);
+pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[18]);
 
 /// `gen_ai.request.stream`: True when the answer is asked for as a stream; absent otherwise.
-pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[17]);
+pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[19]);
 
 /// `gen_ai.request.temperature`: Sampling temperature.
-pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[18]);
+pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[20]);
 
 /// `gen_ai.request.top_k`: Number of most likely tokens that are sampled from.
-pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[19]);
+pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[21]);
 
 /// `gen_ai.request.top_p`: Share of the probability mass that is sampled from.
-pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[20]);
+pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[22]);
 
 /// `gen_ai.response.finish_reasons`: Why the model stopped, one word per choice in the order of the choices, the same words for every provider.
-pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[21]);
+pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[23]);
 
 /// `gen_ai.response.id`: Id of the answer, as its body has it.
-pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[22]);
+pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[24]);
 
 /// `gen_ai.response.model`: The model that answered, as the answer names it.
-pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[23]);
+pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[25]);
 
 /// `gen_ai.response.time_to_first_chunk`: Seconds from the first byte of the request to the first chunk of a streamed answer, by the kernel's clock.
-pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[24]);
+pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[26]);
 
 /// `gen_ai.system`: The older name of `gen_ai.provider.name`, with the same value.
-pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[25]);
+pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[27]);
 
 /// `gen_ai.system_instructions`: System instructions that stand apart from the messages.
-pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[26]);
+pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[28]);
 
 /// `gen_ai.tool.definitions`: Tools that the model may call.
-pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[27]);
+pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[29]);
 
 /// `gen_ai.usage.audio.input_tokens`: Input tokens that were audio; part of the input tokens.
-pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[28]);
+pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[30]);
 
 /// `gen_ai.usage.audio.output_tokens`: Output tokens that were audio; part of the output tokens.
-pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[29]);
+pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[31]);
 
 /// `gen_ai.usage.cache_creation.input_tokens`: The older name of `gen_ai.usage.cache_write.input_tokens`, with the same value.
-pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[30]);
+pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[32]);
 
 /// `gen_ai.usage.cache_read.input_tokens`: Input tokens that were read from the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[31]);
+pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[33]);
 
 /// `gen_ai.usage.cache_write.input_tokens`: Input tokens that were written to the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[32]);
+pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[34]);
 
 /// `gen_ai.usage.input_tokens`: Input tokens as the provider counted them, cached ones included.
-pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[33]);
+pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[35]);
 
 /// `gen_ai.usage.output_tokens`: Output tokens as the provider counted them, reasoning included.
-pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[34]);
+pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[36]);
 
 /// `gen_ai.usage.reasoning.output_tokens`: Output tokens spent on reasoning; part of the output tokens.
-pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[35]);
+pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[37]);
 
 /// `host.name`: Name of the machine.
-pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[36]);
+pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[38]);
 
 /// `http.request.method`: HTTP method.
-pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[37]);
+pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[39]);
 
 /// `http.response.status_code`: HTTP status of the answer.
-pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[38]);
+pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[40]);
 
 /// `network.protocol.version`: HTTP version that carried the call.
-pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[39]);
+pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[41]);
 
 /// `openai.api.type`: Which of OpenAI's APIs is spoken.
-pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[40]);
+pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[42]);
 
 /// `openai.request.service_tier`: Service tier that the request asks for, when it is not `auto`.
-pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[41]);
+pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[43]);
 
 /// `openai.response.service_tier`: Service tier that served the answer.
-pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[42]);
+pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[44]);
 
 /// `openai.response.system_fingerprint`: Fingerprint of the configuration that answered.
-pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[43]);
+pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[45]);
 
 /// `plainspan.api`: API dialect that was understood.
-pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[44]);
+pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[46]);
 
 /// `plainspan.call.ended`: How the call ended.
-pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[45]);
+pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[47]);
 
 /// `plainspan.capture.degraded`: What of the call was not captured whole; absent when everything was.
-pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[46]);
+pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[48]);
 
 /// `plainspan.capture.request.bytes_cut`: Bytes of the request that a limit left out.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[47]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[49]);
 
 /// `plainspan.capture.request.bytes_lost`: Bytes of the request that are known to be lost.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[48]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[50]);
 
 /// `plainspan.capture.response.bytes_cut`: Bytes of the response that a limit left out.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[49]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[51]);
 
 /// `plainspan.capture.response.bytes_lost`: Bytes of the response that are known to be lost.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[50]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[52]);
 
 /// `plainspan.content.cut`: Bytes of content that were left out of the content attributes of this span.
-pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[51]);
+pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[53]);
 
 /// `plainspan.contract.version`: Version of the contract that the span was built under.
-pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
+pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[54]);
 
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
-pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[53]);
+pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[55]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[54]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[56]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[55]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[57]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[56]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[58]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[57]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[59]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[58]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[60]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[59]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[61]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[60]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[62]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[61]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[63]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[62]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[64]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[63]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[65]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[64]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[66]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[65]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[67]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[66]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[68]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[67]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[69]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[68]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[70]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[69]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[71]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[70]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[72]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[71]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[73]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[72]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[74]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[73]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[75]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[74]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[76]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[75]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[77]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -558,7 +564,7 @@ impl Text for PlainspanLinkReason {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 76] = [
+pub static ATTRIBUTES: [AttributeDef; 78] = [
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -589,6 +595,17 @@ pub static ATTRIBUTES: [AttributeDef; 76] = [
         privacy: Privacy::Identifying,
         cardinality: Cardinality::Unbounded,
         max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.embeddings.dimension.count",
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
         max_items: None,
         since: "0.1.0",
     },
@@ -656,6 +673,17 @@ pub static ATTRIBUTES: [AttributeDef; 76] = [
         cardinality: Cardinality::Unbounded,
         max_bytes: None,
         max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.request.encoding_formats",
+        kind: ValueKind::Strings,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: Some(8),
         since: "0.1.0",
     },
     AttributeDef {
@@ -1418,6 +1446,8 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "gen_ai.request.max_tokens", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.stop_sequences", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.reasoning.level", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.embeddings.dimension.count", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.request.encoding_formats", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.previous_response.id", requirement: Requirement::Recommended },
         Use { name: "openai.api.type", requirement: Requirement::Recommended },
         Use { name: "openai.request.service_tier", requirement: Requirement::Conditional },

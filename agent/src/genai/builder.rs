@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    answer,
     budget::{Budget, Gather},
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
@@ -37,9 +38,21 @@ impl Candidate {
     }
 }
 
+/// How it is known of which dialect the exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// By the path, if need be by the bodies as well.
+    ByPath,
+    /// By the answer, which has not come yet: until then nothing is read.
+    NotYet,
+    /// By the answer.
+    ByAnswer,
+}
+
 /// Rebuilds one call. It is fed every event of its exchange, in order.
 pub struct CallBuilder {
     candidates: Vec<Candidate>,
+    told: Told,
     budget: Budget,
     account: Arc<Account>,
     role: Role,
@@ -47,6 +60,7 @@ pub struct CallBuilder {
     transport: Transport,
     trace: Option<TraceContext>,
     request: Gather,
+    request_over: bool,
     request_read: bool,
     response: Gather,
     /// Takes a response apart that may be an array of events.
@@ -70,6 +84,7 @@ impl CallBuilder {
     pub(super) fn new(candidates: Vec<Candidate>, budget: Budget, account: Arc<Account>) -> Self {
         Self {
             candidates,
+            told: Told::ByPath,
             budget,
             account,
             role: Role::Client,
@@ -77,6 +92,7 @@ impl CallBuilder {
             transport: Transport::default(),
             trace: None,
             request: Gather::default(),
+            request_over: false,
             request_read: false,
             response: Gather::default(),
             elements: None,
@@ -85,6 +101,11 @@ impl CallBuilder {
             streaming: Streaming::default(),
             damage: Damage::default(),
         }
+    }
+
+    /// The path is unknown: the answer has to tell which of the candidates it is, if any.
+    pub(super) fn told_by_answer(self) -> Self {
+        Self { told: Told::NotYet, ..self }
     }
 
     /// Takes the next event, the head of the request being the first; gives the call at the end of the
@@ -99,12 +120,18 @@ impl CallBuilder {
                     self.damage.request.add(missing);
                     self.request.spoil(&mut self.budget);
                 }
-                // No request of these APIs is an event stream or a form: that one was not read can't go unsaid.
-                Body::Sse(_) | Body::Part(_) => self.damage.request_malformed = true,
+                Body::Sse(event) => self.asked(&event),
+                // No request of these APIs is a form: that one was not read can't go unsaid.
+                Body::Part(_) => self.damage.request_malformed = true,
             },
-            EventKind::RequestEnd => self.read_request(true),
+            EventKind::RequestEnd => {
+                self.request_over = true;
+                self.read_request(true);
+            }
             EventKind::ResponseHead(head) => self.response_head(&head),
             EventKind::ResponseBody(body) => self.response_body(body, time),
+            // No API that is read says anything there.
+            EventKind::ResponseTrailers(_) => {}
             EventKind::End(end) => return self.end(end, time),
         }
         None
@@ -118,6 +145,17 @@ impl CallBuilder {
         self.damage.request.unknown |= head.partial;
     }
 
+    /// A message of a session that the call is asked with.
+    fn asked(&mut self, event: &SseEvent) {
+        self.request_read = true;
+        for candidate in &mut self.candidates {
+            match candidate.fold.asked(event, &mut candidate.call, &mut self.budget) {
+                Ok(fits) => candidate.sure |= fits,
+                Err(_) => self.damage.request_malformed = true,
+            }
+        }
+    }
+
     /// The trace that the request named.
     pub fn trace_id(&self) -> Option<[u8; 16]> {
         self.trace.as_ref().map(|trace| trace.trace_id)
@@ -125,17 +163,22 @@ impl CallBuilder {
 
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
     fn read_request(&mut self, complete: bool) {
-        if std::mem::replace(&mut self.request_read, true) {
+        if self.told == Told::NotYet || std::mem::replace(&mut self.request_read, true) {
             return;
         }
         let Some(body) = self.request.take(&mut self.budget) else { return };
+        let by_answer = self.told == Told::ByAnswer;
         let (budget, malformed) = (&mut self.budget, &mut self.damage.request_malformed);
         self.candidates.retain_mut(|candidate| {
             let Ok(fits) = candidate.fold.request(&body, &mut candidate.call, budget) else {
                 // Half a body is no JSON, but that is not the client's fault.
-                *malformed |= complete;
-                return true;
+                *malformed |= complete && !by_answer;
+                return !(complete && by_answer);
             };
+            // What is stored can be asked for, too, and looks like an answer then.
+            if by_answer {
+                return candidate.call.request.model.is_some();
+            }
             candidate.sure |= fits;
             candidate.sure
         });
@@ -194,8 +237,27 @@ impl CallBuilder {
         self.ends_in_gap = false;
     }
 
+    /// Looks which of the candidates an answer is of.
+    fn identify(&mut self, answer: &[u8]) {
+        if self.told == Told::NotYet
+            && let Some(name) = answer::dialect(answer, &mut self.budget)
+        {
+            self.told = Told::ByAnswer;
+            self.candidates.retain(|candidate| candidate.call.dialect == name);
+            self.candidates.iter_mut().for_each(|candidate| candidate.sure = true);
+            if self.request_over {
+                self.read_request(true);
+            }
+        }
+    }
+
     fn sse(&mut self, event: &SseEvent, time: Timestamp) {
         self.streaming.streamed = true;
+        self.identify(&event.data);
+        if self.told == Told::NotYet {
+            self.streaming.chunks += 1;
+            return;
+        }
         let mut carried = Carried::Nothing;
         for candidate in &mut self.candidates {
             match candidate.fold.event(event, &mut candidate.call, &mut self.budget) {
@@ -216,11 +278,15 @@ impl CallBuilder {
     }
 
     fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Option<Call> {
+        let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
+        self.identify(body.as_deref().unwrap_or_default());
+        if self.told == Told::NotYet {
+            self.candidates.clear();
+        }
         self.read_request(false);
         // Its head may be what is missing, so that nobody said so yet.
         self.damage.response.unknown |= end == ExchangeEnd::Unreadable;
         let status = self.transport.status;
-        let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
         let mut read = false;
         if let (Some(body), Some(status)) = (body, status) {
             for candidate in &mut self.candidates {
@@ -237,7 +303,11 @@ impl CallBuilder {
             return None;
         };
         let Candidate { mut fold, mut call, .. } = self.candidates.swap_remove(at);
-        let terminated = if self.streaming.streamed { fold.terminated(&call) } else { read };
+        let terminated = if self.streaming.streamed {
+            fold.terminated(&call) || end == ExchangeEnd::Complete && fold.ends_with_its_body()
+        } else {
+            read
+        };
         let ending = self.ending(end, terminated);
         let damaged = self.damage.response.any();
         if self.streaming.streamed {

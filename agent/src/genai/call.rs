@@ -156,6 +156,10 @@ pub struct Request {
     pub seed: Option<i64>,
     /// Stop sequences.
     pub stop_sequences: Vec<String>,
+    /// Dimensions that embeddings are to have.
+    pub dimensions: Option<i64>,
+    /// Formats that embeddings are to come in.
+    pub encoding_formats: Vec<String>,
     /// Kind of output asked for.
     pub output_type: Option<OutputType>,
     /// Reasoning effort or budget level, in the provider's words.
@@ -218,6 +222,18 @@ pub struct Content {
     pub text: String,
     /// Bytes that were left out at the end.
     pub cut: u64,
+}
+
+impl Content {
+    /// What follows, each within its limits: text after a cut would read as if nothing were missing before it.
+    pub(super) fn join(&mut self, more: &Self) {
+        if self.cut == 0 {
+            self.text.push_str(&more.text);
+            self.cut = more.cut;
+        } else {
+            self.cut += more.text.len() as u64 + more.cut;
+        }
+    }
 }
 
 impl From<String> for Content {

@@ -3,6 +3,7 @@
 //! A [`Recognizer`] is shown the head of every request. What is an LLM call gets a [`CallBuilder`], which is
 //! fed the events of its exchange and gives the [`Call`] when the exchange ends.
 
+mod answer;
 mod api;
 mod budget;
 mod builder;

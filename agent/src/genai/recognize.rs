@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    answer,
     api::{self, Purpose},
     budget::{Budget, Limits, Pool},
     builder::{CallBuilder, Candidate},
@@ -60,6 +61,11 @@ impl Recognizer {
 
     /// What is the exchange that begins with this head? Each exchange is to be shown once: it is counted.
     pub fn recognize(&self, head: &RequestHead) -> Recognition {
+        if answer::may_tell(head) {
+            let telling = self.dialects.iter().filter(|dialect| answer::TELLING.contains(&dialect.name()));
+            let candidates = telling.map(|dialect| Candidate::open(*dialect, head, false)).collect();
+            return Recognition::Call(Box::new(self.builder(candidates).told_by_answer()));
+        }
         let mut maybe = Vec::new();
         for dialect in self.dialects {
             match dialect.claim(head) {
@@ -99,8 +105,12 @@ impl Recognizer {
     }
 
     fn call(&self, candidates: Vec<Candidate>) -> Recognition {
+        Recognition::Call(Box::new(self.builder(candidates)))
+    }
+
+    fn builder(&self, candidates: Vec<Candidate>) -> CallBuilder {
         let budget = Budget::new(self.limits, Arc::clone(&self.pool));
-        Recognition::Call(Box::new(CallBuilder::new(candidates, budget, Arc::clone(&self.account))))
+        CallBuilder::new(candidates, budget, Arc::clone(&self.account))
     }
 }
 

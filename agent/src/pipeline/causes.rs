@@ -80,6 +80,8 @@ mod tests {
 
     #[test]
     fn causes() {
+        use LinkReason::{SameThread, TraceContext};
+
         let at = |tid| Process { pid: 1, tid };
         let mut causes = Causes::default();
         causes.begin(at(1), ConnectionId(1), ExchangeId(0), ids(1), true);
@@ -91,7 +93,6 @@ mod tests {
         let of = |causes: &Causes, process, trace: Option<u8>| {
             causes.of(process, trace.map(|n| [n; 16])).map(|link| (link.span_id[0], link.reason))
         };
-        use LinkReason::{SameThread, TraceContext};
         let table = [
             ("nothing but the thread", at(1), None, Some((1, SameThread))),
             ("a trace of its own", at(2), Some(9), Some((2, SameThread))),

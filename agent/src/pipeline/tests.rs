@@ -73,11 +73,12 @@ fn gateway(
 
 #[test]
 fn a_gateway_serves_one_call_by_making_another() {
+    use LinkReason::{SameThread, TraceContext};
+
     const TRACE: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
     const OTHER: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-01\r\n";
     let thread = Process { pid: 1, tid: 2 };
     let process = Process { pid: 2, tid: 1 };
-    use LinkReason::{SameThread, TraceContext};
     let table = [
         ("on its thread", "", "", PROCESS, Some(SameThread)),
         ("with a trace that begins here", "", TRACE, PROCESS, Some(SameThread)),

@@ -7,10 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::{
     Body, Event, EventKind, ExchangeId, Headers, Limits, Missing,
     encoding::{Decoder, Stop},
-    eventstream::Messages,
-    multipart::Multipart,
-    ndjson::Lines,
-    sse::{Found, Sse},
+    records::{LeftOut, Records, hand_on},
+    sse::Sse,
 };
 use crate::{
     account::{Account, Counter},
@@ -30,12 +28,12 @@ pub(super) struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    fn put(&mut self, body: Body) {
+    pub fn put(&mut self, body: Body) {
         let kind = if self.request { EventKind::RequestBody(body) } else { EventKind::ResponseBody(body) };
         self.out.push(Event { exchange: self.exchange, time: self.time, kind });
     }
 
-    fn missing(&mut self, len: Option<u64>, cut: bool) {
+    pub fn missing(&mut self, len: Option<u64>, cut: bool) {
         self.put(Body::Missing(Missing { len, cut }));
     }
 }
@@ -67,9 +65,11 @@ impl BodyReader {
         limits: &Limits,
         account: &Arc<Account>,
     ) -> Self {
+        let records = Records::of(headers, request, limits);
+        let may_be_encoded = partial && records.as_ref().is_none_or(Records::may_be_encoded);
         let codings = headers.0.iter().filter(|h| &*h.name == "content-encoding").map(|h| &*h.value);
         let coded = match Decoder::new(codings) {
-            Ok(None) if partial && headers.get("content-encoding").is_none() => {
+            Ok(None) if may_be_encoded && headers.get("content-encoding").is_none() => {
                 Coded::Untold(BytesMut::new())
             }
             Ok(None) => Coded::Plain,
@@ -83,9 +83,13 @@ impl BodyReader {
         // Without a type the content tells, once it is known not to be encoded.
         let may_be_sse = !request && media_type.map_or(partial, is_sse);
         let sse = may_be_sse.then(|| Box::new(Sse::new(limits.event_bytes)));
-        let records = media_type.and_then(|v| Records::of(v, request, limits.event_bytes));
-        let content =
-            Content { sse, records, left: limits.body_bytes, collected: BytesMut::new(), too_long: false };
+        let content = Content {
+            sse,
+            records,
+            left: limits.body_bytes,
+            collected: BytesMut::new(),
+            left_out: LeftOut::default(),
+        };
         Self { account: account.clone(), coded, content, over: false }
     }
 
@@ -125,18 +129,7 @@ impl BodyReader {
             if let Some(sse) = &mut self.content.sse {
                 sse.gap();
             }
-            let lost = match &mut self.content.records {
-                Some(Records::Lines(lines)) => {
-                    lines.gap();
-                    false
-                }
-                Some(Records::Messages(messages)) => messages.gap(len).is_err(),
-                Some(Records::Parts(parts)) => {
-                    parts.gap(&mut |part| sink.put(Body::Part(part)));
-                    false
-                }
-                None => false,
-            };
+            let lost = self.content.records.as_mut().is_some_and(|records| records.gap(len, sink).is_err());
             if lost {
                 self.over = true;
                 self.account.add(Counter::BodiesUndecoded, 1);
@@ -160,7 +153,8 @@ impl BodyReader {
             self.settle(result, sink);
         }
         if !self.over {
-            self.content.end(sink);
+            let result = self.content.end(sink);
+            self.settle(result, sink);
         }
     }
 
@@ -185,9 +179,9 @@ impl BodyReader {
     }
 
     fn settle(&mut self, result: Result<(), Stop>, sink: &mut Sink<'_>) {
-        if std::mem::take(&mut self.content.too_long) {
-            self.account.add(Counter::BodiesCut, 1);
-        }
+        let left_out = std::mem::take(&mut self.content.left_out);
+        self.account.add(Counter::BodiesCut, u64::from(left_out.too_long));
+        self.account.add(Counter::BodiesUndecoded, u64::from(left_out.undecoded));
         let Err(stop) = result else { return };
         self.over = true;
         self.account.add(
@@ -234,41 +228,6 @@ impl Told {
     }
 }
 
-/// Streams of events other than server-sent ones, and forms.
-enum Records {
-    Lines(Lines),
-    Messages(Box<Messages>),
-    Parts(Box<Multipart>),
-}
-
-impl Records {
-    /// By the value of `content-type`.
-    fn of(content_type: &str, request: bool, limit: usize) -> Option<Self> {
-        if request {
-            return Multipart::of(content_type).map(|parts| Self::Parts(Box::new(parts)));
-        }
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        Some(match media_type.as_str() {
-            "application/x-ndjson"
-            | "application/ndjson"
-            | "application/jsonl"
-            | "application/x-jsonlines" => Self::Lines(Lines::new(limit)),
-            "application/vnd.amazon.eventstream" => Self::Messages(Box::new(Messages::new(limit))),
-            _ => return None,
-        })
-    }
-}
-
-fn hand_on(found: Found, too_long: &mut bool, sink: &mut Sink<'_>) {
-    match found {
-        Found::Event(event) => sink.put(Body::Sse(event)),
-        Found::TooLong => {
-            *too_long = true;
-            sink.missing(None, true);
-        }
-    }
-}
-
 /// The decoded side of a body.
 struct Content {
     sse: Option<Box<Sse>>,
@@ -276,18 +235,13 @@ struct Content {
     /// Decoded bytes that may still come.
     left: u64,
     collected: BytesMut,
-    /// An event was over its limit.
-    too_long: bool,
+    /// What could not be handed on since it was last counted.
+    left_out: LeftOut,
 }
 
 impl Content {
     fn held(&self) -> usize {
-        let records = match &self.records {
-            Some(Records::Lines(lines)) => lines.held(),
-            Some(Records::Messages(messages)) => messages.held(),
-            Some(Records::Parts(parts)) => parts.held(),
-            None => 0,
-        };
+        let records = self.records.as_ref().map_or(0, Records::held);
         self.sse.as_ref().map_or(0, |sse| sse.held()) + records + self.collected.len()
     }
 
@@ -310,28 +264,18 @@ impl Content {
             bytes.truncate(self.left as usize);
         }
         self.left -= bytes.len() as u64;
-        if let Some(Records::Parts(parts)) = &mut self.records {
-            parts.push(bytes, &mut |part| sink.put(Body::Part(part)));
-            return if full { Err(Stop::Full) } else { Ok(()) };
-        }
-        let too_long = &mut self.too_long;
-        let mut take = |found| hand_on(found, too_long, sink);
         match (&mut self.sse, &mut self.records) {
             _ if bytes.is_empty() => {}
-            (Some(sse), _) => sse.push(bytes, &mut take),
-            (None, Some(Records::Lines(lines))) => lines.push(bytes, &mut take),
-            (None, Some(Records::Messages(messages))) => {
-                messages.push(bytes, &mut take).map_err(|_| Stop::Malformed)?;
-            }
-            (None, Some(Records::Parts(_)) | None) => sink.put(Body::Bytes(bytes)),
+            (Some(sse), _) => sse.push(bytes, &mut |found| hand_on(found, &mut self.left_out, sink)),
+            (None, Some(records)) => records.push(bytes, &mut self.left_out, sink)?,
+            (None, None) => sink.put(Body::Bytes(bytes)),
         }
         if full { Err(Stop::Full) } else { Ok(()) }
     }
 
-    fn end(&mut self, sink: &mut Sink<'_>) {
-        if let Some(Records::Lines(lines)) = &mut self.records {
-            lines.end(&mut |found| hand_on(found, &mut self.too_long, sink));
-        }
+    fn end(&mut self, sink: &mut Sink<'_>) -> Result<(), Stop> {
+        let Some(records) = &mut self.records else { return Ok(()) };
+        records.end(&mut self.left_out, sink)
     }
 }
 
@@ -386,7 +330,10 @@ mod tests {
         const SSE: (&str, &str) = ("content-type", "Text/Event-Stream; charset=utf-8");
         const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
         const AWS: (&str, &str) = ("content-type", "application/vnd.amazon.eventstream");
+        const GRPC: (&str, &str) = ("content-type", "application/grpc");
         let aws = crate::wire::eventstream::tests::message(&[], b"");
+        let grpc = crate::wire::grpc::tests::message;
+        let deflated = encode("deflate", b"ab");
         let gzip = ("content-encoding", "gzip");
         let zipped = |text: &str| encode("gzip", text.as_bytes());
         let (short, bomb, event) = (zipped("hello"), zipped(&"x".repeat(5000)), zipped("data: a\n\n"));
@@ -418,6 +365,13 @@ mod tests {
             (&[AWS], &[&aws], "()", [0, 0]),
             (&[AWS], &[b"{\"message\":\"no\"}"], "-?", [0, 1]),
             (&[AWS], &[b"<gap>", &aws], "-3", [0, 1]),
+            (&[GRPC], &[&grpc(0, b"one"), &grpc(0, b"two")], "(one)(two)", [0, 0]),
+            (&[GRPC], &[&grpc(0, b"one")[..6]], "-?", [0, 1]),
+            (&[GRPC, ("grpc-encoding", "deflate")], &[&grpc(1, &deflated)], "(ab)", [0, 0]),
+            (&[GRPC], &[&grpc(1, b"ab"), &grpc(0, b"c")], "-?(c)", [0, 1]),
+            (&[GRPC], &[&grpc(0, b"one")[..5], b"<gap>", &grpc(0, b"two")], "-3(two)", [0, 0]),
+            (&[GRPC], &[&grpc(0, &[b'x'; 17])[..15], &[b'x'; 5]], "-?cut", [1, 0]),
+            (&[GRPC], &[b"{\"message\":\"no\"}"], "-?", [0, 1]),
         ];
         for (headers, pieces, shown, counted) in table {
             assert_eq!(

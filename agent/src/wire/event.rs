@@ -98,8 +98,9 @@ pub struct SseEvent {
 pub enum Body {
     /// Decoded bytes, of a body that is not an event stream.
     Bytes(Bytes),
-    /// One whole event of a `text/event-stream` body, one line of JSON lines, one message of an AWS event stream or
-    /// of a WebSocket session.
+    /// One whole event of a `text/event-stream` body, one line of JSON lines, one message of an AWS event stream, of
+    /// gRPC or of a WebSocket session. A request is so only in a session in which a call may be asked for with several
+    /// messages.
     Sse(SseEvent),
     /// One part of a `multipart/form-data` request.
     Part(Part),
@@ -165,6 +166,9 @@ pub enum EventKind {
     ResponseHead(Box<ResponseHead>),
     /// More of its body.
     ResponseBody(Body),
+    /// What follows the response's body (RFC 9110, section 6.5), over HTTP/2: `grpc-status` for one, unless it is in
+    /// the head of a response without a body. Fields that aren't known are left out.
+    ResponseTrailers(Box<Headers>),
     /// The exchange is over. Always the last event of its exchange, and always sent, unless the exchange was
     /// declined.
     End(ExchangeEnd),

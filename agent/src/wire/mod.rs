@@ -10,12 +10,14 @@ mod encoding;
 mod event;
 mod eventstream;
 mod fields;
+mod grpc;
 mod h1;
 mod h2;
 mod multipart;
 mod ndjson;
 #[cfg(test)]
 mod properties;
+mod records;
 mod sse;
 mod start;
 mod websocket;

@@ -99,12 +99,13 @@ fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
             EventKind::RequestHead(_) => heard.order.push("request"),
             EventKind::RequestEnd => heard.order.push("request end"),
             EventKind::ResponseHead(_) => heard.order.push("response"),
+            EventKind::ResponseTrailers(_) => heard.order.push("trailers"),
             EventKind::End(end) => heard.end = Some(end),
             EventKind::RequestBody(Body::Bytes(b)) => heard.request.extend_from_slice(&b),
             EventKind::ResponseBody(Body::Bytes(b)) => heard.response.extend_from_slice(&b),
             EventKind::ResponseBody(Body::Sse(e)) => heard.events.push(e),
             EventKind::RequestBody(_) | EventKind::ResponseBody(Body::Missing(_) | Body::Part(_)) => {
-                heard.missing += 1
+                heard.missing += 1;
             }
         }
         assert_eq!(heard.order[0], "request", "the request's head comes first");

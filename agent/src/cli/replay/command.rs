@@ -9,7 +9,7 @@ use super::{
         run::{OutputArgs, extra_attributes},
         say,
     },
-    Encoding, Entry, Exchanges, Framing, ReplayOptions, Split, parse_drop, records,
+    Encoding, Entry, Exchanges, Framing, ReplayOptions, Split, parse_drop, records, records_of_session,
 };
 use crate::{
     account::Account,
@@ -28,7 +28,8 @@ pub(in crate::cli) struct Args {
     /// Protocol that the exchanges are replayed over.
     #[arg(long, value_enum, default_value = "h1")]
     framing: Framing,
-    /// Content encoding of the responses: identity, gzip, br or zstd.
+    /// Content encoding of the responses: identity, gzip, br or zstd. The messages of WebSocket sessions are compressed with any
+    /// but identity.
     #[arg(long, default_value = "identity", value_name = "ENCODING")]
     encoding: Encoding,
     /// How the streams are cut into records: into N bytes each, or random:SEED
@@ -40,7 +41,7 @@ pub(in crate::cli) struct Args {
     drop: f64,
     #[command(flatten)]
     output: OutputArgs,
-    /// Recorded exchanges, one JSON object a line.
+    /// Recorded exchanges and WebSocket sessions, one JSON object a line.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -85,24 +86,35 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let mut outcome = Outcome::default();
     let (mut connection, mut sessions, mut bad, mut first_bad) = (0, 0u64, 0u64, None);
     for entry in inputs.into_iter().flatten() {
-        match entry {
+        let (source, records) = match entry {
             Ok(Entry::Exchange(exchange)) => {
                 connection += 1;
-                spans.set_source(Some(exchange.source.clone()));
-                for record in records(&exchange, ConnectionId(connection), &options) {
-                    pipeline.record(record, &mut outcome);
-                }
-                outcome.verdicts.clear();
-                for call in outcome.calls.drain(..) {
-                    outputs.send_waiting(spans.deliver(&call)).await;
-                }
+                let records = records(&exchange, ConnectionId(connection), &options);
+                (exchange.source, records)
             }
-            Ok(Entry::Session(_)) => sessions += 1,
+            Ok(Entry::Session(session)) if session.url.is_empty() => {
+                sessions += 1;
+                continue;
+            }
+            Ok(Entry::Session(session)) => {
+                connection += 1;
+                let records = records_of_session(&session, ConnectionId(connection), &options);
+                (session.source, records)
+            }
             // The rest of the file may be whole.
             Err(error) => {
                 bad += 1;
                 first_bad.get_or_insert(error);
+                continue;
             }
+        };
+        spans.set_source(Some(source));
+        for record in records {
+            pipeline.record(record, &mut outcome);
+        }
+        outcome.verdicts.clear();
+        for call in outcome.calls.drain(..) {
+            outputs.send_waiting(spans.deliver(&call)).await;
         }
     }
     let mut complete = true;
@@ -114,7 +126,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     }
     if sessions > 0 {
         say(&format!(
-            "plainspan: {sessions} WebSocket sessions were left out: replay reads HTTP exchanges only\n"
+            "plainspan: {sessions} WebSocket sessions were left out: neither a request nor a message says of which API they are\n"
         ));
     }
     if let Some(error) = first_bad {

@@ -6,10 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use thiserror::Error;
 
-use super::base64;
+use super::{
+    base64,
+    session::{RawSession, Session},
+};
 
 /// Longest line that is read, in bytes: far over any recorded exchange.
 const MAX_LINE: u64 = 256 << 20;
@@ -47,15 +50,6 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// Body, as it was stored: decoded or not.
     pub body: Vec<u8>,
-}
-
-/// A recorded WebSocket session, which can't be replayed yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// Where it was recorded.
-    pub source: String,
-    /// How many messages it has.
-    pub messages: usize,
 }
 
 /// What a line holds.
@@ -111,13 +105,6 @@ struct RawResponse {
     status: u16,
     headers: Vec<(String, String)>,
     body_b64: String,
-}
-
-/// The messages are only counted: what they hold matters to nobody before they can be replayed.
-#[derive(Deserialize)]
-struct RawSession {
-    source: String,
-    messages: Vec<IgnoredAny>,
 }
 
 /// Which of the two a line is.
@@ -201,8 +188,8 @@ fn parse(text: &[u8]) -> Result<Entry, String> {
     };
     let kind: Kind<'_> = serde_json::from_slice(text).map_err(wrong("not a recorded exchange"))?;
     if kind.messages.is_some() {
-        let raw: RawSession = serde_json::from_slice(text).map_err(wrong("not a recorded session"))?;
-        return Ok(Entry::Session(Session { source: raw.source, messages: raw.messages.len() }));
+        let raw: RawSession<'_> = serde_json::from_slice(text).map_err(wrong("not a recorded session"))?;
+        return raw.read().map(Entry::Session);
     }
     let raw: RawExchange = serde_json::from_slice(text).map_err(wrong("not a recorded exchange"))?;
     let body = |which: &str, text: &str| {
@@ -247,7 +234,8 @@ mod tests {
         let Ok(Entry::Exchange(first)) = &read[0] else { panic!("{:?}", read[0]) };
         assert_eq!(first.response.body, b"ok");
         assert_eq!(first.request.headers, [("a".to_owned(), "b".to_owned())]);
-        assert_eq!(read[1], Ok(Entry::Session(Session { source: "w".into(), messages: 1 })));
+        let Ok(Entry::Session(session)) = &read[1] else { panic!("{:?}", read[1]) };
+        assert_eq!((session.source.as_str(), session.messages.len()), ("w", 1));
         let errors = [
             (2, "some.jsonl:3: an empty line"),
             (3, "some.jsonl:4: not JSON"),

@@ -90,7 +90,7 @@ fn is_framing(name: &str) -> bool {
 }
 
 /// Authority without user information, and path with query.
-fn split_url(url: &str) -> (&str, String) {
+pub(super) fn split_url(url: &str) -> (&str, String) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('#').next().unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -9,13 +9,15 @@ mod exchanges;
 mod framing;
 mod message;
 mod random;
+mod session;
 mod synthesize;
 
 use std::str::FromStr;
 
 pub(super) use command::{Args, run};
-pub use exchanges::{Entry, Exchange, Exchanges, ReadError, Request, Response, Session};
-pub use synthesize::{records, records_of_all};
+pub use exchanges::{Entry, Exchange, Exchanges, ReadError, Request, Response};
+pub use session::{Message, Session};
+pub use synthesize::{records, records_of_all, records_of_session};
 
 /// Protocol that the exchanges are replayed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -99,9 +101,10 @@ impl FromStr for Split {
 /// How exchanges are made into records.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ReplayOptions {
-    /// Protocol.
+    /// Protocol. A WebSocket session is always opened over HTTP/1.1.
     pub framing: Framing,
-    /// Content encoding of the responses.
+    /// Content encoding of the responses. The messages of a WebSocket session are compressed (permessage-deflate) with any
+    /// but identity.
     pub encoding: Encoding,
     /// Where the streams are cut.
     pub split: Split,

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Exchange, Framing, ReplayOptions, Split,
-    framing::{h1, h2},
+    Encoding, Exchange, Framing, ReplayOptions, Session, Split,
+    framing::{h1, h2, websocket},
     message::{answered, asked},
     random::Random,
 };
@@ -34,12 +34,8 @@ pub fn records_of_all(
     connection: ConnectionId,
     options: &ReplayOptions,
 ) -> Vec<Record> {
-    let seed = if let Split::Random(seed) = options.split { seed } else { 0 };
-    let mut cuts = Random::new(seed, connection.0);
-    let mut drops = Random::new(!seed, connection.0);
-    let mut records = Vec::new();
-    let mut totals = [0, 0];
-    let mut time = BASE;
+    let mut tape = Tape::new(connection, options);
+    let seed = tape.seed;
     let all: Vec<_> = exchanges.iter().map(|e| (asked(e), answered(e, options.encoding))).collect();
     let [sent, received] = match options.framing {
         Framing::H1 => {
@@ -56,17 +52,71 @@ pub fn records_of_all(
             h2::calls(all, random.then(|| Random::new(seed.rotate_left(32), connection.0)))
         }
     };
-    let ways = [(Direction::Sent, sent), (Direction::Received, received)];
-    for ((direction, calls), total) in ways.into_iter().zip(&mut totals) {
-        for bytes in cut(calls, options.split, &mut cuts) {
+    tape.calls(Direction::Sent, sent);
+    tape.calls(Direction::Received, received);
+    tape.end()
+}
+
+/// The records that a capture of the session on a connection of its own would have made.
+pub fn records_of_session(
+    session: &Session,
+    connection: ConnectionId,
+    options: &ReplayOptions,
+) -> Vec<Record> {
+    let mut tape = Tape::new(connection, options);
+    let mut masks = Random::new(tape.seed.rotate_left(16), connection.0);
+    let random = matches!(options.split, Split::Random(_));
+    let fragments = random.then(|| Random::new(tape.seed.rotate_left(48), connection.0));
+    let compress = options.encoding != Encoding::Identity;
+    let calls = websocket::session(session, compress, &mut masks, fragments);
+    for run in calls.chunk_by(|(before, _), (after, _)| before == after) {
+        if let Some((direction, _)) = run.first() {
+            tape.calls(*direction, run.iter().map(|(_, bytes)| bytes.clone()).collect());
+        }
+    }
+    tape.end()
+}
+
+/// Records that are being made.
+struct Tape<'a> {
+    connection: ConnectionId,
+    options: &'a ReplayOptions,
+    seed: u64,
+    cuts: Random,
+    drops: Random,
+    records: Vec<Record>,
+    /// Bytes sent, and received.
+    totals: [u64; 2],
+    time: u64,
+}
+
+impl<'a> Tape<'a> {
+    fn new(connection: ConnectionId, options: &'a ReplayOptions) -> Self {
+        let seed = if let Split::Random(seed) = options.split { seed } else { 0 };
+        Self {
+            connection,
+            options,
+            seed,
+            cuts: Random::new(seed, connection.0),
+            drops: Random::new(!seed, connection.0),
+            records: Vec::new(),
+            totals: [0, 0],
+            time: BASE,
+        }
+    }
+
+    /// The next calls of one direction.
+    fn calls(&mut self, direction: Direction, calls: Vec<Bytes>) {
+        for bytes in cut(calls, self.options.split, &mut self.cuts) {
+            let total = &mut self.totals[usize::from(direction == Direction::Received)];
             let offset = *total;
             *total += bytes.len() as u64;
-            if !drops.chance(options.drop) {
-                records.push(Record::Data(Data {
-                    connection,
+            if !self.drops.chance(self.options.drop) {
+                self.records.push(Record::Data(Data {
+                    connection: self.connection,
                     process: Process { pid: 0, tid: 0 },
                     direction,
-                    time: Timestamp(time),
+                    time: Timestamp(self.time),
                     offset,
                     skipped: 0,
                     call_len: bytes.len() as u32,
@@ -75,20 +125,23 @@ pub fn records_of_all(
                     bytes,
                 }));
             }
-            time += STEP;
+            self.time += STEP;
         }
     }
-    let [sent, received] = totals.map(Some);
-    let time = Timestamp(time);
-    records.push(Record::Close(Close {
-        connection,
-        time,
-        reason: CloseReason::Freed,
-        sent,
-        received,
-        skipped: [0; 2],
-    }));
-    records
+
+    /// The connection is closed.
+    fn end(mut self) -> Vec<Record> {
+        let [sent, received] = self.totals.map(Some);
+        self.records.push(Record::Close(Close {
+            connection: self.connection,
+            time: Timestamp(self.time),
+            reason: CloseReason::Freed,
+            sent,
+            received,
+            skipped: [0; 2],
+        }));
+        self.records
+    }
 }
 
 /// Cuts the calls of one direction.

@@ -76,7 +76,7 @@ fn run(records: Vec<Record>) -> (Vec<Heard>, Account) {
             EventKind::ResponseBody(body) => {
                 add(&mut exchange.response_body, &mut exchange.missing, &mut exchange.events, body);
             }
-            EventKind::RequestEnd => {}
+            EventKind::RequestEnd | EventKind::ResponseTrailers(_) => {}
             EventKind::End(end) => exchange.end = Some(end),
         }
     }

@@ -2,7 +2,11 @@
 
 mod anthropic_messages;
 mod google_generate_content;
+mod google_live;
 mod openai_chat;
+mod openai_completions;
+mod openai_embeddings;
+mod openai_realtime;
 mod openai_responses;
 
 use super::{
@@ -18,6 +22,10 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
+    &openai_completions::OpenAiCompletions,
+    &openai_embeddings::OpenAiEmbeddings,
+    &openai_realtime::OpenAiRealtime,
+    &google_live::GoogleLive,
 ];
 
 /// What a dialect says of a request, by its head alone.
@@ -75,6 +83,11 @@ pub(super) trait Fold: Send {
     /// The whole request body. `Ok(false)`: it is no call of this dialect after all.
     fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed>;
 
+    /// The next message that it is asked with, in a session in which that is more than one. `Ok(false)`: as above.
+    fn asked(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+        Err(Malformed)
+    }
+
     /// May its answer be a JSON array whose elements are the events of a stream?
     fn streams_array(&self) -> bool {
         false
@@ -95,6 +108,11 @@ pub(super) trait Fold: Send {
 
     /// Did the stream say that it is over?
     fn terminated(&self, call: &Call) -> bool;
+
+    /// Does the stream never say that it is over, so that it is with the end of its body?
+    fn ends_with_its_body(&self) -> bool {
+        false
+    }
 
     /// Nothing more comes. A stream puts its generations and its usage into the call now; `damaged` says that
     /// some of its events may be missing.

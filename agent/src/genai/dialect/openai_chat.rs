@@ -12,10 +12,12 @@ use crate::{
         call::{Call, Generation, Provider},
         field::Field,
         finish::Ending,
-        openai::{error, message, usage},
+        openai::{error, message, path, usage},
     },
     wire::{RequestHead, SseEvent},
 };
+
+const PATH: &str = "/chat/completions";
 
 /// The dialect.
 pub(super) struct OpenAiChat;
@@ -30,7 +32,6 @@ impl Dialect for OpenAiChat {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        const PATH: &str = "/chat/completions";
         let path = head.path.strip_suffix('/').unwrap_or(&head.path);
         if path.ends_with(PATH) {
             match &*head.method {
@@ -47,7 +48,7 @@ impl Dialect for OpenAiChat {
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
-        Box::new(Chat { deployment: request::deployment(&head.path), stream: stream::Stream::default() })
+        Box::new(Chat { deployment: path::deployment(&head.path, PATH), stream: stream::Stream::default() })
     }
 }
 

@@ -1,8 +1,8 @@
 //! OpenAI Responses (<https://platform.openai.com/docs/api-reference/responses>), over HTTP and as messages of a WebSocket.
 
-mod item;
+pub(super) mod item;
 mod request;
-mod stream;
+pub(super) mod stream;
 
 use serde::Deserialize;
 
@@ -82,6 +82,11 @@ struct Answer<'a> {
     service_tier: Field<'a>,
     #[serde(borrow)]
     conversation: Field<'a>,
+    /// Realtime's: why it is incomplete, or what failed.
+    #[serde(borrow)]
+    status_details: Field<'a>,
+    #[serde(borrow)]
+    conversation_id: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,6 +94,8 @@ struct Answer<'a> {
 struct Incomplete<'a> {
     #[serde(borrow)]
     reason: Field<'a>,
+    #[serde(borrow)]
+    error: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -98,9 +105,10 @@ struct Counts<'a> {
     input_tokens: Field<'a>,
     #[serde(borrow)]
     output_tokens: Field<'a>,
-    #[serde(borrow)]
+    /// Without the plural in Realtime.
+    #[serde(alias = "input_token_details", borrow)]
     input_tokens_details: Field<'a>,
-    #[serde(borrow)]
+    #[serde(alias = "output_token_details", borrow)]
     output_tokens_details: Field<'a>,
 }
 
@@ -162,13 +170,18 @@ impl Answer<'_> {
             }
         }
         if call.request.conversation_id.is_none() {
-            call.request.conversation_id = request::conversation(self.conversation, budget);
+            call.request.conversation_id =
+                request::conversation(self.conversation.or(self.conversation_id), budget);
         }
         if let Some(usage) = usage(self.usage, budget) {
             call.usage = usage;
         }
-        if self.error.kind() == Kind::Object {
-            call.error = error::detail_of(self.error, budget);
+        let mut failure = self.error;
+        if failure.kind() != Kind::Object && self.status_details.kind() == Kind::Object {
+            failure = self.status_details.object::<Incomplete<'_>>(budget).unwrap_or_default().error;
+        }
+        if failure.kind() == Kind::Object {
+            call.error = error::detail_of(failure, budget);
         }
     }
 
@@ -177,7 +190,8 @@ impl Answer<'_> {
         Some(match status.as_str() {
             "completed" => Status::Completed,
             "incomplete" => {
-                let details: Incomplete<'_> = self.incomplete_details.object(budget).unwrap_or_default();
+                let details = self.incomplete_details.or(self.status_details);
+                let details: Incomplete<'_> = details.object(budget).unwrap_or_default();
                 Status::Incomplete(details.reason.label(budget))
             }
             "failed" | "cancelled" => Status::Failed(status),

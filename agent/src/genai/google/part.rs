@@ -138,6 +138,36 @@ pub(in crate::genai) fn part(field: Field<'_>, budget: &mut Budget, out: &mut Ve
     }
 }
 
+/// A `FunctionCall` by itself, as Live has it.
+pub(in crate::genai) fn called(field: Field<'_>, budget: &mut Budget, out: &mut Vec<Part>) {
+    if let Some(call) = field.object::<Call<'_>>(budget)
+        && budget.item()
+    {
+        out.push(call.called(budget));
+    }
+}
+
+/// The same of a `FunctionResponse`.
+pub(in crate::genai) fn answered(field: Field<'_>, budget: &mut Budget, out: &mut Vec<Part>) {
+    if let Some(call) = field.object::<Call<'_>>(budget)
+        && budget.item()
+    {
+        out.push(call.answered(budget));
+    }
+}
+
+impl Call<'_> {
+    fn called(&self, budget: &mut Budget) -> Part {
+        let arguments = if self.args.is_some() { self.args.json_content(budget) } else { Content::default() };
+        let name = self.name.label(budget).unwrap_or_default();
+        Part::ToolCall { id: self.id.label(budget), name, arguments }
+    }
+
+    fn answered(&self, budget: &mut Budget) -> Part {
+        Part::ToolCallResponse { id: self.id.label(budget), response: self.response.json_content(budget) }
+    }
+}
+
 impl Wire<'_> {
     fn read(&self, field: Field<'_>, budget: &mut Budget) -> Option<Part> {
         if self.text.is_some() {
@@ -149,21 +179,10 @@ impl Wire<'_> {
             return Some(part);
         }
         if self.function_call.is_some() {
-            let call: Call<'_> = self.function_call.object(budget)?;
-            let arguments =
-                if call.args.is_some() { call.args.json_content(budget) } else { Content::default() };
-            return Some(Part::ToolCall {
-                id: call.id.label(budget),
-                name: call.name.label(budget).unwrap_or_default(),
-                arguments,
-            });
+            return self.function_call.object::<Call<'_>>(budget).map(|call| call.called(budget));
         }
         if self.function_response.is_some() {
-            let call: Call<'_> = self.function_response.object(budget)?;
-            return Some(Part::ToolCallResponse {
-                id: call.id.label(budget),
-                response: call.response.json_content(budget),
-            });
+            return self.function_response.object::<Call<'_>>(budget).map(|call| call.answered(budget));
         }
         let asked = self.executable_code.or(self.tool_call);
         if asked.is_some() {

@@ -2,5 +2,6 @@
 
 pub(super) mod error;
 pub(super) mod message;
+pub(super) mod path;
 pub(super) mod tool;
 pub(super) mod usage;

@@ -49,7 +49,7 @@ fn heads() {
         ("POST", "sms.example", "/v1/messages/batches", "not llm"),
         ("GET", "api.anthropic.com", "/v1/models", "not inference: models"),
         ("POST", "api.openai.com", "/v1/files", "not inference: files"),
-        ("POST", "api.openai.com", "/v1/embeddings", "unread: embeddings"),
+        ("POST", "api.openai.com", "/v1/embeddings", "call"),
         ("POST", "api.openai.com", "/v1/threads/t_1/messages", "not inference: threads"),
         ("POST", "generativelanguage.googleapis.com", "/v1beta/models/gemini-m:generateContent", "call"),
         ("POST", "gateway.example", "/google/v1beta/models/gemini-m:streamGenerateContent", "call"),
@@ -85,7 +85,10 @@ fn heads() {
 fn sessions() {
     for (path, expected, message) in [
         ("/v1/responses", "session", "call"),
-        ("/v1/realtime", "unread: realtime", "unread: realtime"),
+        ("/v1/realtime", "session", "call"),
+        ("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent", "session", "call"),
+        ("/ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent", "session", "call"),
+        ("/v1/realtime/sessions", "unread: realtime", "unread: realtime"),
         ("/v1/chat/completions", "not inference: stored_completions", "not inference: stored_completions"),
     ] {
         let mut head = head("GET", "api.openai.com", path);

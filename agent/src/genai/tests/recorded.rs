@@ -15,7 +15,7 @@ use self::naive::{Said, filled};
 use super::harness::{Exchange, head, headers, sse};
 use crate::{
     account::Counter,
-    genai::{Call, FinishReason, Limits, Part, Recognition, Recognizer},
+    genai::{Call, FinishReason, Part},
     wire::{Body, EventKind, ExchangeEnd, SseEvent},
 };
 
@@ -37,6 +37,8 @@ enum Api {
     Messages,
     Responses,
     GenerateContent,
+    Completions,
+    Embeddings,
 }
 
 impl Recorded {
@@ -48,6 +50,9 @@ impl Recorded {
             path if path.ends_with("/v1/messages") => Some(Api::Messages),
             path if path.ends_with("/responses") => Some(Api::Responses),
             path if path.ends_with("enerateContent") => Some(Api::GenerateContent),
+            path if path.ends_with("/completions") => Some(Api::Completions),
+            // Ollama has an API of its own below /api.
+            path if path.ends_with("/embeddings") && !path.starts_with("/api/") => Some(Api::Embeddings),
             _ => None,
         }
     }
@@ -193,9 +198,7 @@ fn recorded_calls_say_what_the_wire_says() {
     for recorded in recorded() {
         let source = &recorded.source;
         let Some(api) = recorded.api() else {
-            let head = head(&recorded.method, &recorded.authority, &recorded.path);
-            let recognition = Recognizer::new(Limits::default(), Arc::default()).recognize(&head);
-            assert!(!matches!(recognition, Recognition::Call(_)), "{source}");
+            assert!(recorded.exchange().run(ExchangeEnd::Complete).is_none(), "{source}");
             continue;
         };
         let exchange = recorded.exchange();
@@ -221,6 +224,8 @@ fn recorded_calls_say_what_the_wire_says() {
             Api::Messages => naive::messages(&recorded),
             Api::Responses => naive::responses(&recorded),
             Api::GenerateContent => naive::generate_content(&recorded),
+            Api::Completions => naive::completions(&recorded),
+            Api::Embeddings => naive::embeddings(&recorded),
         };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
@@ -272,6 +277,18 @@ fn same_request(recorded: &Recorded, call: &Call) {
         assert_eq!(request.messages.len(), count, "{source}");
         return;
     }
+    if recorded.api() == Some(Api::Embeddings) {
+        assert_eq!(request.dimensions, body["dimensions"].as_i64(), "{source}");
+        let format = body["encoding_format"].as_str();
+        assert_eq!(request.encoding_formats.first().map(String::as_str), format, "{source}");
+        return;
+    }
+    if recorded.api() == Some(Api::Completions) {
+        assert_eq!(request.max_tokens, body["max_tokens"].as_i64(), "{source}");
+        let prompts = body["prompt"].as_array().map_or(1, Vec::len);
+        assert_eq!(request.messages.len(), prompts, "{source}");
+        return;
+    }
     let max = body["max_completion_tokens"].as_i64().or(body["max_tokens"].as_i64());
     assert_eq!(request.max_tokens, max, "{source}");
     let roles = |m: &Value| m["role"].as_str().unwrap().to_owned();
@@ -305,7 +322,7 @@ fn same_contents(recorded: &Recorded, body: &Value, call: &Call) {
 /// A call of the first events of a stream, its client gone.
 fn cut(recorded: &Recorded, events: &[SseEvent]) -> Call {
     Exchange::new(head(&recorded.method, &recorded.authority, &recorded.path))
-        .request(r#"{"model":"m","max_tokens":1,"messages":[]}"#)
+        .request(r#"{"model":"m","max_tokens":1,"messages":[],"prompt":""}"#)
         .status(recorded.status, &pairs(&recorded.response_headers))
         .more(events.to_vec())
         .run(ExchangeEnd::ClosedLocally)

@@ -64,7 +64,8 @@ impl Fields {
         self.cut || self.list.iter().any(|field| field.name.is_none() || field.value.is_none())
     }
 
-    fn headers(&self) -> Headers {
+    /// Those that are known, without the credentials.
+    pub fn headers(&self) -> Headers {
         let clean = self.list.iter().filter_map(|field| match field {
             Field { name: Some(name), value: Some(value) } if !name.starts_with(b":") => {
                 clean_header(std::str::from_utf8(name).ok()?, value)

@@ -376,6 +376,7 @@ impl Http2 {
         stream.heard(false);
         let begins = stream.response.phase == Phase::Awaited;
         let status = fields.as_ref().and_then(Fields::status);
+        let mut trailers = None;
         match (fields, status) {
             // What comes before the final response (RFC 9110, section 15.2).
             (Some(_), Some(100..200)) if begins && !block.ends_stream => return,
@@ -403,13 +404,15 @@ impl Http2 {
                 Self::headless(stream, time, out);
                 self.account.add(Counter::HeadsUnknown, 1);
             }
-            // Trailers.
-            _ => {}
+            (fields, _) => trailers = fields.map(|fields| fields.headers()),
         }
         if block.ends_stream
             && let Some(stream) = self.streams.get(number)
         {
             stream.end(false, time, out);
+            if let Some(trailers) = trailers.filter(|trailers| !trailers.0.is_empty()) {
+                stream.emit(time, EventKind::ResponseTrailers(Box::new(trailers)), out);
+            }
             self.streams.finish(number, time, out);
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct WebSocket {
     requests: Direction,
     client: Incoming,
     server: Incoming,
-    turns: Turns,
+    turns: Box<dyn Turns>,
     /// Who said first that the session is over.
     closing: Option<Direction>,
 }
@@ -57,12 +57,11 @@ impl WebSocket {
             }
         };
         let requests = if request.role == Role::Client { Direction::Sent } else { Direction::Received };
-        let most = limits.outstanding;
         Some(Self {
             requests,
             client: Incoming::new(client, true, limits.event_bytes.saturating_mul(REQUEST_EVENTS)),
             server: Incoming::new(server, false, limits.event_bytes),
-            turns: Turns::new(session, request, response.clone(), most, Arc::clone(account)),
+            turns: turns::of(session, request, response.clone(), limits, Arc::clone(account)),
             closing: None,
             account: Arc::clone(account),
         })
@@ -70,7 +69,7 @@ impl WebSocket {
 
     /// About how many bytes it holds.
     pub fn held(&self) -> usize {
-        self.client.held() + self.server.held()
+        self.client.held() + self.server.held() + self.turns.held()
     }
 
     /// The caller does not want this exchange.
@@ -104,7 +103,7 @@ impl WebSocket {
                     stop = Some("too many requests without response");
                 }
             }
-            Found::Lost(_) if asks => turns.question_lost(),
+            Found::Lost(missing) if asks => turns.question_lost(missing),
             Found::Lost(missing) => turns.answers_lost(missing, time, out),
             Found::Close => _ = closing.get_or_insert(direction),
         };

@@ -13,8 +13,10 @@ use crate::{
 
 use super::*;
 
+mod live;
 mod losses;
 mod properties;
+mod realtime;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -102,8 +104,13 @@ impl Session {
     }
 
     fn open_within(limits: Limits, extensions: &str) -> Self {
+        Self::open_at("/v1/responses", limits, extensions)
+    }
+
+    /// A session of the API that the path names.
+    fn open_at(path: &str, limits: Limits, extensions: &str) -> Self {
         let mut session = Self::silent(limits);
-        session.sent(OPEN.as_bytes()).received(granted(extensions).as_bytes());
+        session.sent(OPEN.replace("/v1/responses", path).as_bytes()).received(granted(extensions).as_bytes());
         assert_eq!(session.shown(), "0 GET\n0 >.\n0 101\n0 =Complete\n");
         session
     }
@@ -146,6 +153,7 @@ impl Session {
                 EventKind::ResponseHead(head) => head.status.to_string(),
                 EventKind::RequestBody(body) => format!(">{}", body_shown(body)),
                 EventKind::ResponseBody(body) => format!("<{}", body_shown(body)),
+                EventKind::ResponseTrailers(_) => "trailers".to_owned(),
                 EventKind::End(how) => format!("={how:?}"),
             };
             let _ = writeln!(all, "{id} {text}");
@@ -170,8 +178,8 @@ fn body_shown(body: &Body) -> String {
         }
     };
     let json: serde_json::Value = serde_json::from_slice(json).unwrap();
-    let kind = json["type"].as_str().unwrap().trim_start_matches("response.").to_owned();
-    format!("{kind}:{}", json["m"].as_str().unwrap())
+    let Some(kind) = json["type"].as_str() else { return json.to_string() };
+    format!("{}:{}", kind.trim_start_matches("response."), json["m"].as_str().unwrap_or_default())
 }
 
 fn lines(text: &[&str]) -> String {

@@ -3,3 +3,4 @@
 pub(super) mod h1;
 pub(super) mod h2;
 mod hpack;
+pub(super) mod websocket;

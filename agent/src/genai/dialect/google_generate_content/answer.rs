@@ -147,14 +147,7 @@ impl Answer {
         // A stream cuts texts anywhere.
         match (candidate.parts.last_mut(), parts.next()) {
             (Some(Part::Text(before)), Some(Part::Text(more)))
-            | (Some(Part::Reasoning(before)), Some(Part::Reasoning(more))) => {
-                if before.cut == 0 {
-                    before.text.push_str(&more.text);
-                    before.cut = more.cut;
-                } else {
-                    before.cut += more.text.len() as u64 + more.cut;
-                }
-            }
+            | (Some(Part::Reasoning(before)), Some(Part::Reasoning(more))) => before.join(&more),
             (_, Some(part)) => candidate.parts.push(part),
             (_, None) => {}
         }

@@ -142,10 +142,3 @@ fn output_type(body: &Body<'_>, budget: &mut Budget) -> Option<OutputType> {
         None => asked,
     }
 }
-
-/// The deployment in a path like `/openai/deployments/NAME/chat/completions`, percent-decoded.
-pub(super) fn deployment(path: &str) -> Option<String> {
-    let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/chat/completions")?;
-    let (_, name) = path.rsplit_once("/deployments/")?;
-    text::percent_decode(name).filter(|name| !name.is_empty())
-}

@@ -74,6 +74,12 @@ struct ContentPart<'a> {
     file_data: Field<'a>,
     #[serde(borrow)]
     input_audio: Field<'a>,
+    /// Realtime's, as base64.
+    #[serde(borrow)]
+    audio: Field<'a>,
+    /// What is said in it.
+    #[serde(borrow)]
+    transcript: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -113,7 +119,7 @@ const OTHERS: [&str; 6] = [
 ];
 
 /// Reads an item as a message; `None` if there is nothing to show of it, or no room.
-pub(super) fn read(field: Field<'_>, budget: &mut Budget) -> Option<Message> {
+pub(in crate::genai::dialect) fn read(field: Field<'_>, budget: &mut Budget) -> Option<Message> {
     let item: Item<'_> = field.object(budget)?;
     if !budget.item() {
         return None;
@@ -259,6 +265,7 @@ fn content_part(field: Field<'_>, budget: &mut Budget) -> Option<Part> {
         "refusal" => return part.refusal.content(budget).map(Part::Refusal),
         "input_image" | "computer_screenshot" => part.media("image", budget),
         "input_file" => part.media("document", budget),
+        "output_audio" | "audio" | "input_audio" if !part.input_audio.is_some() => Some(part.spoken(budget)),
         "input_audio" => part.input_audio.object::<Audio<'_>>(budget).and_then(|audio| {
             let encoded_len = audio.data.text(budget)?.len() as u64;
             let mime_type = audio.format.label(budget).map(|format| format!("audio/{format}"));
@@ -273,6 +280,15 @@ fn content_part(field: Field<'_>, budget: &mut Budget) -> Option<Part> {
 }
 
 impl ContentPart<'_> {
+    /// The words, where they are told.
+    fn spoken(&self, budget: &mut Budget) -> Part {
+        if let Some(words) = self.transcript.content(budget) {
+            return Part::Text(words);
+        }
+        let encoded_len = self.audio.text(budget).map_or(0, |audio| audio.len() as u64);
+        Part::Blob { modality: "audio", mime_type: None, encoded_len }
+    }
+
     /// By a provider's id, by URL, or sent along.
     fn media(&self, modality: &'static str, budget: &mut Budget) -> Option<Part> {
         if let Some(file_id) = self.file_id.label(budget) {

@@ -36,10 +36,13 @@ struct Event<'a> {
     delta: Field<'a>,
     #[serde(borrow)]
     error: Field<'a>,
+    /// Of the response, beside it (xAI's Realtime).
+    #[serde(borrow)]
+    usage: Field<'a>,
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(in crate::genai::dialect) struct Stream {
     /// Items of the output, by their index.
     items: BTreeMap<i64, Slot>,
     status: Option<Status>,
@@ -71,7 +74,7 @@ enum Spoken {
 }
 
 impl Stream {
-    pub(super) fn event(
+    pub(in crate::genai::dialect) fn event(
         &mut self,
         event: &SseEvent,
         call: &mut Call,
@@ -89,9 +92,18 @@ impl Stream {
                 self.response(wire.response, call, budget);
                 return Ok(Carried::Data);
             }
-            "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+            "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "response.cancelled"
+            | "response.done" => {
                 (self.begun, self.done) = (true, true);
                 self.response(wire.response, call, budget);
+                if wire.usage.is_some()
+                    && let Some(usage) = super::usage(wire.usage, budget)
+                {
+                    call.usage = usage;
+                }
                 return Ok(Carried::Data);
             }
             "error" => {
@@ -117,7 +129,12 @@ impl Stream {
                 }
                 return Ok(Carried::Data);
             }
-            "response.output_text.delta" => Some(Spoken::Text),
+            "response.output_text.delta" | "response.text.delta" => Some(Spoken::Text),
+            // What is spoken, in words.
+            "response.output_audio_transcript.delta" | "response.audio_transcript.delta" => {
+                Some(Spoken::Text)
+            }
+            "response.output_audio.delta" | "response.audio.delta" => return Ok(Carried::Content),
             "response.refusal.delta" => Some(Spoken::Refusal),
             "response.reasoning_text.delta" | "response.reasoning.delta" => Some(Spoken::Reasoning),
             "response.reasoning_summary_text.delta" => Some(Spoken::Summary),
@@ -175,11 +192,11 @@ impl Stream {
         Carried::Content
     }
 
-    pub(super) fn terminated(&self) -> bool {
+    pub(in crate::genai::dialect) fn terminated(&self) -> bool {
         self.done
     }
 
-    pub(super) fn finish(&mut self, ending: Ending, call: &mut Call, budget: &mut Budget) {
+    pub(in crate::genai::dialect) fn finish(&mut self, ending: Ending, call: &mut Call, budget: &mut Budget) {
         let items = std::mem::take(&mut self.items);
         let output = self.whole.take().unwrap_or_else(|| {
             let mut output = Output::default();

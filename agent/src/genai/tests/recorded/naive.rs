@@ -218,3 +218,36 @@ pub(super) fn generate_content(recorded: &Recorded) -> Said {
     said.choices = choices.into_values().collect();
     said
 }
+
+pub(super) fn completions(recorded: &Recorded) -> Said {
+    let chunks: Vec<Value> = if recorded.streamed() {
+        let events = sse(recorded.text()).into_iter().filter(|event| event.data.as_ref() != b"[DONE]");
+        events.map(|event| serde_json::from_slice(&event.data).unwrap()).collect()
+    } else {
+        vec![serde_json::from_slice(&recorded.response).unwrap()]
+    };
+    let mut said = Said::default();
+    let mut choices = BTreeMap::<u64, Choice>::new();
+    for chunk in &chunks {
+        said.id = said.id.or_else(|| filled(&chunk["id"]));
+        said.model = said.model.or_else(|| filled(&chunk["model"]));
+        said.input = chunk["usage"]["prompt_tokens"].as_i64().or(said.input);
+        said.output = chunk["usage"]["completion_tokens"].as_i64().or(said.output);
+        if let Some(words) = chunk["value"].as_str() {
+            choices.entry(0).or_default().0 += words;
+        }
+        for choice in chunk["choices"].as_array().into_iter().flatten() {
+            let entry = choices.entry(choice["index"].as_u64().unwrap_or(0)).or_default();
+            entry.0 += choice["text"].as_str().unwrap_or_default();
+            entry.1 = entry.1.take().or_else(|| filled(&choice["finish_reason"]));
+        }
+    }
+    said.choices = choices.into_values().collect();
+    said
+}
+
+pub(super) fn embeddings(recorded: &Recorded) -> Said {
+    let body: Value = serde_json::from_slice(&recorded.response).unwrap();
+    let (id, model) = (filled(&body["id"]), filled(&body["model"]));
+    Said { id, model, input: body["usage"]["prompt_tokens"].as_i64(), ..Said::default() }
+}

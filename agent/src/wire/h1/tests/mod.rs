@@ -62,6 +62,7 @@ fn shown(events: &[Event]) -> String {
             EventKind::RequestHead(head) => (None, format!("{id} {} {}", head.method, head.path)),
             EventKind::RequestEnd => (None, format!("{id} >.")),
             EventKind::ResponseHead(head) => (None, format!("{id} {}", head.status)),
+            EventKind::ResponseTrailers(_) => (None, format!("{id} trailers")),
             EventKind::End(how) => (None, format!("{id} ={how:?}")),
             EventKind::RequestBody(body) => body_shown(id, '>', body),
             EventKind::ResponseBody(body) => body_shown(id, '<', body),

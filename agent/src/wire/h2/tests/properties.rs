@@ -138,7 +138,7 @@ fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
             EventKind::RequestBody(Body::Bytes(bytes)) => heard.request.extend_from_slice(&bytes),
             EventKind::ResponseBody(Body::Bytes(bytes)) => heard.response.extend_from_slice(&bytes),
             EventKind::RequestBody(_) | EventKind::ResponseBody(_) => heard.missing = true,
-            EventKind::RequestEnd => {}
+            EventKind::RequestEnd | EventKind::ResponseTrailers(_) => {}
             EventKind::End(end) => heard.end = Some(end),
         }
     }

@@ -53,13 +53,16 @@ fn how() -> impl Strategy<Value = How> {
 struct Sender {
     peer: Peer<Wire>,
     deflate: Deflate,
+    /// Compressed messages refer to those before.
+    takeover: bool,
     masked: bool,
 }
 
 impl Sender {
-    fn new(role: PeerRole) -> Self {
+    fn new(role: PeerRole, takeover: bool) -> Self {
         let masked = role == PeerRole::Client;
-        Self { peer: Peer::from_raw_socket(Wire::default(), role, None), deflate: Deflate::new(), masked }
+        let peer = Peer::from_raw_socket(Wire::default(), role, None);
+        Self { peer, deflate: Deflate::new(), takeover, masked }
     }
 
     fn bytes(&mut self, text: &str, how: &How) -> Vec<u8> {
@@ -76,11 +79,23 @@ impl Sender {
                 }
             }
             How::Compressed => {
-                return frame(12, 1, self.masked, &self.deflate.message(text.as_bytes(), true));
+                return frame(12, 1, self.masked, &self.deflate.message(text.as_bytes(), self.takeover));
             }
         }
         std::mem::take(&mut self.peer.get_mut().0)
     }
+}
+
+/// The two sides of a compressed session, whose messages refer to those before or stand alone, and what is read of it.
+fn senders([client, server]: [bool; 2]) -> (Sender, Sender, Session) {
+    let mut extension = "permessage-deflate".to_owned();
+    for (takeover, parameter) in
+        [(client, "; client_no_context_takeover"), (server, "; server_no_context_takeover")]
+    {
+        extension += if takeover { "" } else { parameter };
+    }
+    let session = Session::open(&extension);
+    (Sender::new(PeerRole::Client, client), Sender::new(PeerRole::Server, server), session)
 }
 
 proptest! {
@@ -88,9 +103,9 @@ proptest! {
     fn any_cut_gives_the_same_turns(
         turns in prop::collection::vec((how(), prop::collection::vec(("[a-z]{1,90}", how()), 0..5)), 1..5),
         cuts in prop::collection::vec(1usize..60, 1..30),
+        takeover in any::<[bool; 2]>(),
     ) {
-        let (mut client, mut server) = (Sender::new(PeerRole::Client), Sender::new(PeerRole::Server));
-        let mut session = Session::open("permessage-deflate");
+        let (mut client, mut server, mut session) = senders(takeover);
         let (mut expected, mut cuts) = (Vec::new(), cuts.into_iter().cycle());
         for (i, (asked, events)) in turns.into_iter().enumerate() {
             let (id, mark) = (i + 1, format!("q{i}"));
@@ -124,9 +139,9 @@ proptest! {
     fn losses_never_mix_turns(
         turns in prop::collection::vec((how(), prop::collection::vec(how(), 0..4)), 1..8),
         pieces in prop::collection::vec((1usize..200, prop::bool::weighted(0.2)), 1..60),
+        takeover in any::<[bool; 2]>(),
     ) {
-        let (mut client, mut server) = (Sender::new(PeerRole::Client), Sender::new(PeerRole::Server));
-        let mut session = Session::open("permessage-deflate");
+        let (mut client, mut server, mut session) = senders(takeover);
         let mut pieces = pieces.into_iter().cycle();
         let mut lost = [0usize; 2];
         for (i, (asked, events)) in turns.iter().enumerate() {
