@@ -73,7 +73,7 @@ pub fn measure(names: &[&str]) -> BTreeMap<String, Counts> {
     let agent = || AgentCommand::new().args(["--cache".as_ref(), directory.path().join("cache").as_os_str()]);
     let running = agent().start();
     let unseen: Vec<_> =
-        starts.iter().map(|start| start.from_unseen_files(count, directory.path())).collect();
+        starts.iter().map(|start| start.unseen_files(count, directory.path())).collect();
     // Extensions wait in this run between their loading and the first call, so that the agent learns of them.
     for start in &starts {
         start.first(start.command());
@@ -115,7 +115,7 @@ impl Start {
         Self { client, install: Shop::new(dir, newest).place(client.install), provider }
     }
 
-    fn from_unseen_files(&self, count: usize, directory: &Path) -> Vec<String> {
+    fn unseen_files(&self, count: usize, directory: &Path) -> Vec<String> {
         let firsts = (0..count).map(|n| {
             let copies = directory.join(format!("{}-{n}", self.client.name));
             fs::create_dir(&copies).expect("a directory can be made");
