@@ -72,8 +72,7 @@ pub fn measure(names: &[&str]) -> BTreeMap<String, Counts> {
     let directory = directory();
     let agent = || AgentCommand::new().args(["--cache".as_ref(), directory.path().join("cache").as_os_str()]);
     let running = agent().start();
-    let unseen: Vec<_> =
-        starts.iter().map(|start| start.unseen_files(count, directory.path())).collect();
+    let unseen: Vec<_> = starts.iter().map(|start| start.unseen_files(count, directory.path())).collect();
     // Extensions wait in this run between their loading and the first call, so that the agent learns of them.
     for start in &starts {
         start.first(start.command());
