@@ -79,10 +79,20 @@ fn only(events: Vec<Event>) -> Heard {
 
 /// A stream of events of this media type.
 pub fn events(media_type: &str, data: &[u8]) {
-    let headers = format!("Content-Type: {media_type}\r\n");
-    let whole = read(&headers, data, Cut::Whole);
+    alike(&format!("Content-Type: {media_type}\r\n"), data);
+}
+
+/// Messages of gRPC, compressed ones among them.
+pub fn grpc(data: &[u8]) {
+    for coding in ["gzip", "deflate"] {
+        alike(&format!("Content-Type: application/grpc\r\nGrpc-Encoding: {coding}\r\n"), data);
+    }
+}
+
+fn alike(headers: &str, data: &[u8]) {
+    let whole = read(headers, data, Cut::Whole);
     for cut in Cut::ALL {
-        assert_eq!(read(&headers, data, cut), whole, "{cut:?}");
+        assert_eq!(read(headers, data, cut), whole, "{cut:?}");
     }
 }
 

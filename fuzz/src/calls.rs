@@ -14,12 +14,14 @@ use plainspan::{
     },
 };
 
+use crate::conversations::SESSIONS;
+
 /// Limits that are reached.
 pub const LIMITS: Limits =
     Limits { body: 16 * 1024, content: 256, call_content: 1024, items: 32, choices: 4, in_flight: 32 * 1024 };
 
 /// A host and a path of each dialect.
-const DIALECTS: [(&str, &str); 7] = [
+const DIALECTS: [(&str, &str); 9] = [
     ("api.openai.com", "/v1/chat/completions"),
     ("api.openai.com", "/v1/responses"),
     ("api.anthropic.com", "/v1/messages"),
@@ -27,6 +29,8 @@ const DIALECTS: [(&str, &str); 7] = [
     ("generativelanguage.googleapis.com", "/v1beta/models/m:generateContent"),
     ("generativelanguage.googleapis.com", "/v1beta/models/m:streamGenerateContent"),
     ("cloudcode-pa.googleapis.com", "/v1internal:generateContent"),
+    ("api.openai.com", "/v1/completions"),
+    ("api.openai.com", "/v1/embeddings"),
 ];
 
 /// A request and, behind a line of three hyphens, its response: as one body, and each line of it as an event.
@@ -34,22 +38,27 @@ pub fn calls(data: &[u8]) {
     const LINE: &[u8] = b"\n---\n";
     let at = data.windows(LINE.len()).position(|window| window == LINE);
     let (request, response) = at.map_or((data, &[][..]), |at| (&data[..at], &data[at + LINE.len()..]));
+    let whole = |data: &[u8]| vec![Body::Bytes(Bytes::copy_from_slice(data))];
     for (host, path) in DIALECTS {
         for status in [200, 429] {
-            let body = Body::Bytes(Bytes::copy_from_slice(response));
-            run(host, path, request, "application/json", status, vec![body]);
+            run(head(host, path), whole(request), "application/json", status, whole(response));
         }
-        let lines = response.split(|byte| *byte == b'\n').map(|line| {
-            let event = SseEvent { event: "".into(), data: Bytes::copy_from_slice(line) };
-            Body::Sse(event)
-        });
-        run(host, path, request, "text/event-stream", 200, lines.collect());
+        run(head(host, path), whole(request), "text/event-stream", 200, lines(response));
+    }
+    for (host, path) in SESSIONS {
+        let asked = || RequestHead { session: Some(ExchangeId(1)), ..head(host, path) };
+        run(asked(), whole(request), "application/json", 101, lines(response));
+        run(asked(), lines(request), "application/json", 101, lines(response));
     }
 }
 
-fn run(host: &str, path: &str, request: &[u8], media_type: &str, status: u16, response: Vec<Body>) {
-    let account = Arc::new(Account::default());
-    let head = RequestHead {
+fn lines(data: &[u8]) -> Vec<Body> {
+    let event = |line: &[u8]| SseEvent { event: "".into(), data: Bytes::copy_from_slice(line) };
+    data.split(|byte| *byte == b'\n').map(|line| Body::Sse(event(line))).collect()
+}
+
+fn head(host: &str, path: &str) -> RequestHead {
+    RequestHead {
         method: "POST".into(),
         path: path.into(),
         query: "".into(),
@@ -59,19 +68,21 @@ fn run(host: &str, path: &str, request: &[u8], media_type: &str, status: u16, re
         role: Role::Client,
         headers: Headers::default(),
         session: None,
-    };
+    }
+}
+
+fn run(head: RequestHead, request: Vec<Body>, media_type: &str, status: u16, response: Vec<Body>) {
+    let account = Arc::new(Account::default());
     let Recognition::Call(mut builder) = Recognizer::new(LIMITS, Arc::clone(&account)).recognize(&head)
     else {
-        panic!("{host}{path} is no call");
+        panic!("{head:?} is no call");
     };
     let kind = Header { name: "content-type".into(), value: media_type.into() };
     let headers = Headers(vec![kind]);
-    let mut kinds = vec![
-        EventKind::RequestHead(Box::new(head)),
-        EventKind::RequestBody(Body::Bytes(Bytes::copy_from_slice(request))),
-        EventKind::RequestEnd,
-        EventKind::ResponseHead(Box::new(ResponseHead { status, headers, partial: false })),
-    ];
+    let mut kinds = vec![EventKind::RequestHead(Box::new(head))];
+    kinds.extend(request.into_iter().map(EventKind::RequestBody));
+    kinds.push(EventKind::RequestEnd);
+    kinds.push(EventKind::ResponseHead(Box::new(ResponseHead { status, headers, partial: false })));
     kinds.extend(response.into_iter().map(EventKind::ResponseBody));
     kinds.push(EventKind::End(ExchangeEnd::Complete));
     let count = kinds.len();

@@ -19,6 +19,16 @@ use crate::{
 /// The first bytes of a client that speaks HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A host and a path of each kind of session.
+pub const SESSIONS: [(&str, &str); 3] = [
+    ("api.openai.com", "/v1/responses"),
+    ("api.openai.com", "/v1/realtime"),
+    (
+        "generativelanguage.googleapis.com",
+        "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+    ),
+];
+
 /// A connection, and what was heard of it.
 struct Conversation {
     connection: Connection,
@@ -80,12 +90,12 @@ pub fn http2(script: &[u8]) {
     conversation.run(script, |_, head, payload| frame(head, payload));
 }
 
-/// After a session was opened; its first byte says with which extension.
+/// After a session was opened; its first byte says where, and with which extension.
 pub fn websocket(script: &[u8]) {
-    let Some((extension, script)) = script.split_first() else { return };
+    let Some((kind, script)) = script.split_first() else { return };
     let mut conversation = Conversation::new(LIMITS);
-    conversation.bytes(Direction::Sent, OPEN.as_bytes());
-    conversation.bytes(Direction::Received, granted(*extension).as_bytes());
+    conversation.bytes(Direction::Sent, open(kind / 3).as_bytes());
+    conversation.bytes(Direction::Received, granted(*kind).as_bytes());
     conversation.run(script, |direction, [first, ..], payload| message(direction, first, payload));
 }
 
@@ -134,11 +144,13 @@ pub fn frame([kind, flags, stream]: [u8; 3], payload: &[u8]) -> Vec<u8> {
 }
 
 /// What opens a session.
-pub const OPEN: &str =
-    "GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+fn open(session: u8) -> String {
+    let (host, path) = SESSIONS[usize::from(session) % SESSIONS.len()];
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+}
 
 /// The answer to it.
-pub fn granted(extension: u8) -> String {
+fn granted(extension: u8) -> String {
     let extension = match extension % 3 {
         0 => "",
         1 => "Sec-WebSocket-Extensions: permessage-deflate\r\n",

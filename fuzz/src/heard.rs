@@ -91,6 +91,10 @@ pub fn hear(events: Vec<Event>) -> BTreeMap<u64, Heard> {
                 fit(&head.headers);
                 heard.heads.push(format!("{head:?}"));
             }
+            EventKind::ResponseTrailers(trailers) => {
+                fit(&trailers);
+                heard.heads.push(format!("{trailers:?}"));
+            }
             EventKind::RequestEnd => heard.heads.push("end".to_owned()),
             EventKind::RequestBody(body) => heard.request.put(body),
             EventKind::ResponseBody(body) => heard.response.put(body),

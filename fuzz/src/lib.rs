@@ -8,7 +8,7 @@ mod offline;
 mod programs;
 pub mod script;
 
-pub use bodies::{encodings, events, form};
+pub use bodies::{encodings, events, form, grpc};
 pub use calls::calls;
 pub use conversations::{header_block, http1, http2, websocket};
 pub use offline::offline;

@@ -15,8 +15,11 @@ use std::{
 };
 
 /// The test programs whose tests are rows: the quick ones, and those that take long.
-const PROGRAMS: [&str; 2] = ["matrix", SLOW];
-const SLOW: &str = "matrix_full";
+const ROWS: [&str; 2] = ["matrix", "matrix_full"];
+/// Those whose tests are named after the clients that they need.
+const PROGRAMS: [&str; 4] = ["matrix", "matrix_full", "first_request", "first_request_full"];
+/// Those that take long.
+const SLOW: [&str; 2] = ["matrix_full", "first_request_full"];
 /// The test that is no row.
 const NO_ROW: &str = "every_client_has_its_test";
 /// The page, below the workspace.
@@ -27,9 +30,9 @@ pub fn dir(workspace: &Workspace) -> PathBuf {
     workspace.target.join("matrix")
 }
 
-/// Whether the rows of this test program take long.
+/// Whether the clients of this test program take long.
 pub fn is_slow(test: &Executable) -> bool {
-    test.name == SLOW
+    SLOW.contains(&test.name.as_str())
 }
 
 /// The verb: `matrix [--newest] [--check]`.
@@ -55,7 +58,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let fetched = test::Fetched::get(workspace)?;
     let all = workspace.executables(&["test", "--no-run", "--package", "plainspan-tests"], &[])?;
     let mut failed = false;
-    for test in all.iter().filter(|test| test.is_test && PROGRAMS.contains(&test.name.as_str())) {
+    for test in all.iter().filter(|test| test.is_test && ROWS.contains(&test.name.as_str())) {
         prepare(workspace, test, &[], newest)?;
         failed |= !test::end_to_end(workspace, test, &[], &agent, &fetched, newest)?;
     }
@@ -71,7 +74,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Installs what the rows of a test program need, if it has any that the filters pick.
+/// Installs what the tests of a test program need, if it has any that are of clients and that the filters pick.
 pub fn prepare(workspace: &Workspace, test: &Executable, filters: &[&String], newest: bool) -> Result<()> {
     if !PROGRAMS.contains(&test.name.as_str()) {
         return Ok(());

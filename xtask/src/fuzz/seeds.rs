@@ -80,6 +80,26 @@ const MESSAGES_EVENTS: [&str; 6] = [
 ];
 const GEMINI: &str = r#"{"model":"m","systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"user","parts":[{"text":"u"},{"inlineData":{"mimeType":"image/png","data":""}}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{}}}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}],"generationConfig":{"temperature":0.5,"maxOutputTokens":9,"stopSequences":["x"]}}"#;
 const GEMINI_ANSWER: &str = r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"r","thought":true},{"text":"a"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"totalTokenCount":3},"modelVersion":"m","responseId":"i"}"#;
+const REALTIME: [&str; 3] = [
+    r#"{"type":"session.update","session":{"type":"realtime","instructions":"s"}}"#,
+    r#"{"type":"conversation.item.create","item":{"type":"message","role":"user","content":[{"type":"input_text","text":"u"}]}}"#,
+    r#"{"type":"response.create","response":{"output_modalities":["text"]}}"#,
+];
+const REALTIME_EVENTS: [&str; 4] = [
+    r#"{"type":"session.created","session":{"model":"m"}}"#,
+    r#"{"type":"response.created","response":{"id":"i","object":"realtime.response","status":"in_progress","output":[]}}"#,
+    r#"{"type":"response.output_text.delta","response_id":"i","item_id":"x","output_index":0,"content_index":0,"delta":"a"}"#,
+    r#"{"type":"response.done","response":{"id":"i","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"a"}]}],"usage":{"input_tokens":1,"output_tokens":2}}}"#,
+];
+const LIVE: [&str; 2] = [
+    r#"{"setup":{"model":"models/m","generationConfig":{"responseModalities":["TEXT"]}}}"#,
+    r#"{"clientContent":{"turns":[{"role":"user","parts":[{"text":"u"}]}],"turnComplete":true}}"#,
+];
+const LIVE_ANSWERS: [&str; 3] = [
+    r#"{"setupComplete":{}}"#,
+    r#"{"serverContent":{"modelTurn":{"parts":[{"text":"a"}]}}}"#,
+    r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":1,"responseTokenCount":2}}"#,
+];
 const ERROR: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"m","code":"c"}}"#;
 
 /// Bodies as they are, or as their encoding makes them.
@@ -119,6 +139,25 @@ fn bodies() -> Vec<Seed> {
             "form",
             "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b \r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n\r\n--\r\n--bb\r\n--b--\r\nrest",
         ),
+        seed("genai", "realtime", call(&REALTIME.join("\n"), &REALTIME_EVENTS.join("\n"))),
+        seed("genai", "live", call(&LIVE.join("\n"), &LIVE_ANSWERS.join("\n"))),
+        seed(
+            "genai",
+            "completions",
+            call(
+                r#"{"model":"m","prompt":["a","b"],"max_tokens":9,"suffix":"s"}"#,
+                r#"{"id":"i","object":"text_completion","model":"m","choices":[{"index":0,"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            ),
+        ),
+        seed(
+            "genai",
+            "embeddings",
+            call(
+                r#"{"model":"m","input":["a","b"],"dimensions":2,"encoding_format":"float"}"#,
+                r#"{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5,1]}],"usage":{"prompt_tokens":1,"total_tokens":1}}"#,
+            ),
+        ),
+        seed("grpc", "messages", [&b"\0\0\0\0\x03abc\x01\0\0\0\x30"[..], deflated[0].1].concat()),
         seed("genai", "error", call(MESSAGES, ERROR)),
         seed(
             "sse",
@@ -210,6 +249,8 @@ fn conversations() -> Vec<Seed> {
             http2(Script::default()).gap(20).received_frame([0, 1, 1], b"data: y\n\n").bytes(),
         ),
         seed("websocket", "plain", session(0)),
+        seed("websocket", "realtime", [vec![3], messages(&REALTIME, &REALTIME_EVENTS)].concat()),
+        seed("websocket", "live", [vec![6], messages(&LIVE, &LIVE_ANSWERS)].concat()),
         seed("websocket", "deflate", [vec![1], deflated.clone().bytes()].concat()),
         seed("websocket", "no-takeover", [vec![2], deflated.bytes()].concat()),
         seed("offline", "all", {
@@ -295,6 +336,14 @@ fn http2(script: Script) -> Script {
 const OPEN: &str =
     "GET /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 const GRANTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+
+/// All that is said in a session, each in a frame.
+fn messages(asks: &[&str], answers: &[&str]) -> Vec<u8> {
+    const TEXT: [u8; 3] = [0x81, 0, 0];
+    let script = asks.iter().fold(Script::default(), |script, ask| script.sent_frame(TEXT, ask.as_bytes()));
+    let script = answers.iter().fold(script, |script, answer| script.received_frame(TEXT, answer.as_bytes()));
+    script.close().bytes()
+}
 
 /// Frames of a session that is open.
 fn websocket(script: Script) -> Script {
