@@ -1,17 +1,18 @@
 """Sessions over WebSockets with the `websockets` package: OpenAI Responses, or Realtime."""
 
 import argparse
+import asyncio
 import json
 import os
 import sys
 
 from common import tell
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
 
 ENDS = ("response.completed", "response.failed", "response.incomplete", "response.done", "error")
 
 
-def main():
+async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True, help="the provider's, without a path")
     parser.add_argument("--model", required=True)
@@ -26,44 +27,44 @@ def main():
         url += "?model=" + args.model
     options = {"additional_headers": {"Authorization": "Bearer " + args.key}, "max_size": None}
     options["compression"] = None if args.plain else "deflate"
-    with connect(url, **options) as socket:
+    async with connect(url, **options) as socket:
         session = responses(socket, args) if args.api == "responses" else realtime(socket, args)
-        for answered in session:
+        async for answered in session:
             tell(event="done", **answered)
 
 
-def answer(socket):
+async def answer(socket):
     """The last event of the response that comes next."""
     while True:
-        event = json.loads(socket.recv())
+        event = json.loads(await socket.recv())
         if event["type"] in ENDS:
             return {"type": event["type"], "id": event.get("response", {}).get("id")}
 
 
-def responses(socket, args):
+async def responses(socket, args):
     before = None
     for turn in range(args.count):
         request = {"type": "response.create", "model": args.model, "input": f"turn {turn}", "previous_response_id": before}
-        socket.send(json.dumps(request))
-        told = answer(socket)
+        await socket.send(json.dumps(request))
+        told = await answer(socket)
         before = told["id"]
         yield told
 
 
-def realtime(socket, args):
+async def realtime(socket, args):
     """By turns spoken, which the server answers by itself, and written, which asks for an answer."""
-    if json.loads(socket.recv())["type"] != "session.created":
+    if json.loads(await socket.recv())["type"] != "session.created":
         sys.exit("no session was created")
-    socket.send(json.dumps({"type": "session.update", "session": {"instructions": "Be brief.", "output_modalities": ["audio"]}}))
+    await socket.send(json.dumps({"type": "session.update", "session": {"instructions": "Be brief.", "output_modalities": ["audio"]}}))
     for turn in range(args.count):
         if turn % 2 == 0:
-            socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA" * 1000}))
+            await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA" * 1000}))
         else:
             content = [{"type": "input_text", "text": f"turn {turn}"}]
             item = {"type": "message", "role": "user", "content": content}
-            socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
-            socket.send(json.dumps({"type": "response.create"}))
-        yield answer(socket)
+            await socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+            await socket.send(json.dumps({"type": "response.create"}))
+        yield await answer(socket)
 
 
-main()
+asyncio.run(main())

@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{Http1, side::State};
-use crate::{capture::Direction, time::Timestamp, wire::Event};
+use crate::{capture::Direction, stream::Piece, time::Timestamp, wire::Event};
 
 /// What came of a response for which no request was seen. The connection is read without loss up to here, so either the
 /// request comes next, or nobody asked for it.
@@ -12,6 +12,8 @@ use crate::{capture::Direction, time::Timestamp, wire::Event};
 pub(super) struct Early {
     bytes: BytesMut,
     last: Timestamp,
+    /// The first that was seen of the connection is this direction's answer to an upgrade.
+    upgrade: Option<Direction>,
 }
 
 impl Early {
@@ -37,7 +39,16 @@ impl Early {
 
 impl Http1 {
     /// Is this a response to a request that wasn't seen yet?
-    pub(super) fn is_early(&mut self, direction: Direction) -> bool {
+    pub(super) fn is_early(&mut self, direction: Direction, piece: &Piece) -> bool {
+        // It is the last of HTTP on a connection: a request that comes behind it can only be its own.
+        if self.requests.is_none() {
+            let answer = matches!(piece, Piece::Bytes(bytes) if bytes.starts_with(b"HTTP/1.1 101 "));
+            let silent = [&self.sent, &self.received].iter().all(|side| side.head.is_empty());
+            if answer && silent && !self.saw_bytes() && self.early.held() == 0 {
+                self.early.upgrade = Some(direction);
+            }
+            return self.early.upgrade == Some(direction);
+        }
         if self.requests != Some(direction.opposite()) {
             return false;
         }
@@ -54,8 +65,10 @@ impl Http1 {
 
     /// Reads what was held: its request has come, or won't.
     pub(super) fn settle_early(&mut self, time: Timestamp, out: &mut Vec<Event>) {
-        if let (Some(requests), Some((last, bytes))) = (self.requests, self.early.take()) {
-            self.bytes(requests.opposite(), time.max(last), bytes, out);
+        let upgrade = self.early.upgrade.take();
+        let responses = self.requests.map(Direction::opposite).or(upgrade);
+        if let (Some(responses), Some((last, bytes))) = (responses, self.early.take()) {
+            self.bytes(responses, time.max(last), bytes, out);
         }
     }
 }

@@ -123,7 +123,7 @@ impl Http1 {
         if let Some(websocket) = &mut self.websocket {
             return websocket.push(direction, time, piece, out);
         }
-        if self.is_early(direction) {
+        if self.is_early(direction, &piece) {
             match piece {
                 Piece::Bytes(bytes) if self.early.hold(time, &bytes, self.limits.head_bytes) => return None,
                 piece => {
@@ -137,7 +137,8 @@ impl Http1 {
                 self.settle_early(time, out);
             }
             self.piece(direction, time, piece, out);
-            if self.exchanges.unanswered() > 0 {
+            // What comes behind the answer to an upgrade is its request, or the connection was joined late.
+            if self.exchanges.unanswered() > 0 || self.requests.is_none() {
                 self.settle_early(time, out);
             }
         }

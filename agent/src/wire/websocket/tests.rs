@@ -257,6 +257,36 @@ fn the_server_may_be_watched() {
     assert_eq!(session.shown(), lines(&["0 GET", "0 >.", "0 101", "0 =Complete"]) + &lines(&TURN));
 }
 
+/// A client that reads in a thread of its own may have read the answer before its write has returned.
+#[test]
+fn the_request_may_be_seen_last() {
+    let first = answer(&event("x", "y"));
+    for (pieces, unread) in [
+        (vec![[granted("").as_bytes(), &first].concat()], false),
+        (vec![granted("").into_bytes(), first.clone()], false),
+        (vec![granted("").into_bytes(), vec![0; 70_000]], true),
+    ] {
+        let mut session = Session::silent(Limits::default());
+        for piece in &pieces {
+            session.received(piece);
+        }
+        session.sent(OPEN.as_bytes());
+        if unread {
+            assert!(matches!(session.connection.interest(), Interest::Unread(_)));
+            continue;
+        }
+        session.sent(&ask(&create("a"))).received(&answer(&event("created", "a")));
+        session.received(&answer(&event("completed", "a")));
+        assert_eq!(session.shown(), lines(&["0 GET", "0 >.", "0 101", "0 =Complete"]) + &lines(&TURN));
+        assert_eq!(session.account.get(Counter::BytesUnparsed), 0);
+    }
+    // Nobody asked for it since the connection is seen.
+    let mut session = Session::silent(Limits::default());
+    session.received(granted("").as_bytes()).sent(&ask(&create("a")));
+    assert!(session.account.get(Counter::BytesUnparsed) > 0);
+    assert_eq!(session.shown(), "");
+}
+
 #[test]
 fn messages_in_fragments_with_control_frames_between() {
     let mut session = Session::open("");
