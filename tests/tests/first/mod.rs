@@ -85,9 +85,9 @@ pub fn measure(names: &[&str]) -> BTreeMap<String, Counts> {
     let second_day = running.stop().exited(0).spans;
 
     let rows = starts.iter().zip(known.iter().zip(&unseen)).map(|(start, (known, unseen))| {
-        let counts =
-            Counts { known: seen(&second_day, known), unseen: seen(&first_day, unseen), of_unseen: count };
-        let Counts { known, unseen, .. } = counts;
+        let (known, unseen) =
+            (seen(&second_day, &start.provider, known), seen(&first_day, &start.provider, unseen));
+        let counts = Counts { known, unseen, of_unseen: count };
         let Client { name, stack, link, .. } = start.client;
         eprintln!("| {name} | {stack}, {} | {known} of {KNOWN} | {unseen} of {count} |", link.name());
         (start.client.test(), counts)
@@ -171,9 +171,13 @@ impl Start {
     }
 }
 
-/// How many of these answers have a span of who asked. The provider, a process like others, has some too.
-fn seen(spans: &[Span], firsts: &[String]) -> usize {
-    let asked = |span: &&Span, id: &String| span.is_client() && span.response_id() == Some(id);
+/// How many of these answers of a provider have a span of who asked. Providers are processes like others and have some,
+/// too, and each counts its answers for itself.
+fn seen(spans: &[Span], provider: &Local, firsts: &[String]) -> usize {
+    let port = serde_json::json!(provider.port());
+    let asked = |span: &&Span, id: &String| {
+        span.is_client() && *span.get("server.port") == port && span.response_id() == Some(id)
+    };
     firsts.iter().filter(|id| spans.iter().any(|span| asked(&span, id))).count()
 }
 
