@@ -11,8 +11,8 @@
 mod first;
 
 first::tests! {
-    curl 1
-    wget 1
-    python_httpx_http2 1
-    node_http2 1
+    curl 0
+    wget 0
+    python_httpx_http2 0
+    node_http2 0
 }
