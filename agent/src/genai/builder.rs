@@ -8,6 +8,7 @@ use super::{
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
     elements::{self, Elements},
+    field::Field,
     finish::Ending,
     provider, trace, transport,
 };
@@ -291,9 +292,15 @@ impl CallBuilder {
         let mut read = false;
         if let (Some(body), Some(status)) = (body, status) {
             for candidate in &mut self.candidates {
-                let outcome = candidate.fold.response(status, &body, &mut candidate.call, &mut self.budget);
-                candidate.sure |= outcome.is_ok() && status < 400;
-                read |= outcome.is_ok();
+                let Candidate { fold, call, sure } = candidate;
+                if status < 400 {
+                    let fits = fold.response(&body, call, &mut self.budget).is_ok();
+                    *sure |= fits;
+                    read |= fits;
+                } else if let Some(root) = Field::root(&body) {
+                    call.error = fold.error(root, &mut self.budget);
+                    read = true;
+                }
             }
             // A proxy's error page and an answer that broke off are not the API's.
             let promised = status < 300 && end == ExchangeEnd::Complete;

@@ -46,6 +46,11 @@ impl Headers {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|h| &*h.name == name).map(|h| &*h.value)
     }
+
+    /// Do they ask for a WebSocket, or grant it (RFC 6455, sections 4.1 and 4.2.2)?
+    pub fn upgrade_to_websocket(&self) -> bool {
+        self.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+    }
 }
 
 /// The head of a request, which may be a message of a WebSocket session.

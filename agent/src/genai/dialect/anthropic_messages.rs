@@ -179,18 +179,12 @@ impl Fold for Messages {
         request::read(body, call, budget)
     }
 
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed> {
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error(body, budget)
+    }
+
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         let root = Field::root(body).ok_or(Malformed)?;
-        if status >= 400 {
-            call.error = error(root, budget);
-            return Ok(());
-        }
         let answer: Answer<'_> = root.object(budget).ok_or(Malformed)?;
         match answer.kind.text(budget).as_deref() {
             Some("message") => {}

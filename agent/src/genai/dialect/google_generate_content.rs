@@ -9,7 +9,7 @@ use super::{Carried, Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
-        call::{Call, OperationName, Provider},
+        call::{Call, CallError, OperationName, Provider},
         field::Field,
         finish::Ending,
         google::error,
@@ -90,17 +90,11 @@ impl Fold for GenerateContent {
         self.streamed
     }
 
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed> {
-        if status >= 400 {
-            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
-            return Ok(());
-        }
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         self.answer.take(body, call, budget)?;
         if self.answer.is_some() { Ok(()) } else { Err(Malformed) }
     }

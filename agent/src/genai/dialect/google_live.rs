@@ -31,17 +31,8 @@ impl Dialect for GoogleLive {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let upgrade = || head.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
         // `.BidiGenerateContent`, also with `Constrained` behind; after a slash on Vertex AI.
-        if !head.path.contains("BidiGenerateContent") {
-            Claim::No
-        } else if head.session.is_some() {
-            Claim::Yes
-        } else if &*head.method == "GET" && upgrade() {
-            Claim::Session
-        } else {
-            Claim::No
-        }
+        if head.path.contains("BidiGenerateContent") { Claim::in_sessions(head) } else { Claim::No }
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
@@ -248,8 +239,12 @@ impl Fold for Live {
         Ok(true)
     }
 
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
     /// All of an answer is events.
-    fn response(&mut self, _: u16, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
 

@@ -11,7 +11,8 @@ mod openai_responses;
 
 use super::{
     budget::Budget,
-    call::{Call, OperationName, Provider},
+    call::{Call, CallError, OperationName, Provider},
+    field::Field,
     finish::Ending,
 };
 use crate::wire::{RequestHead, SseEvent};
@@ -41,6 +42,24 @@ pub(super) enum Claim {
     Session,
     /// A request to this API that is no inference, and of what kind.
     NotInference(&'static str),
+}
+
+impl Claim {
+    /// Of a dialect that is spoken in WebSocket sessions only, at whose path this request is.
+    fn in_sessions(head: &RequestHead) -> Self {
+        if head.session.is_some() {
+            Self::Yes
+        } else if opens_session(head) {
+            Self::Session
+        } else {
+            Self::No
+        }
+    }
+}
+
+/// Does it open a WebSocket session?
+fn opens_session(head: &RequestHead) -> bool {
+    &*head.method == "GET" && head.headers.upgrade_to_websocket()
 }
 
 /// An API dialect.
@@ -93,14 +112,11 @@ pub(super) trait Fold: Send {
         false
     }
 
-    /// The whole response body, where it is no event stream.
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed>;
+    /// The error that the body of a response with a status of 400 or more tells.
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError>;
+
+    /// The whole body of another response, where it is no event stream.
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed>;
 
     /// The next event of a streamed response.
     fn event(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget)

@@ -9,10 +9,10 @@ use super::{Carried, Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
-        call::{Call, Generation, Provider},
+        call::{Call, CallError, Generation, Provider},
         field::Field,
         finish::Ending,
-        openai::{error, message, path, usage},
+        openai::{answer, error, message, path, usage},
     },
     wire::{RequestHead, SseEvent},
 };
@@ -32,14 +32,13 @@ impl Dialect for OpenAiChat {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let path = head.path.strip_suffix('/').unwrap_or(&head.path);
-        if path.ends_with(PATH) {
+        if path::ends_with(&head.path, PATH) {
             match &*head.method {
                 "POST" => Claim::Yes,
                 "GET" => Claim::NotInference("stored_completions"),
                 _ => Claim::No,
             }
-        } else if path.contains("/v1/chat/completions/") {
+        } else if path::trimmed(&head.path).contains("/v1/chat/completions/") {
             // Reading back, changing and deleting what was stored.
             Claim::NotInference("stored_completions")
         } else {
@@ -95,21 +94,16 @@ struct Choice<'a> {
 }
 
 impl Answer<'_> {
-    /// What stands in whole responses and in chunks alike. The first value counts: Azure's first chunk has
-    /// empty ones.
+    /// What stands in whole responses and in chunks alike.
     fn identify(&self, call: &mut Call, budget: &mut Budget) {
         let response = &mut call.response;
-        let fields = [
+        let slots = [
             (&mut response.id, self.id),
             (&mut response.model, self.model),
             (&mut response.service_tier, self.service_tier),
             (&mut response.system_fingerprint, self.system_fingerprint),
         ];
-        for (slot, field) in fields {
-            if slot.is_none() {
-                *slot = field.label(budget);
-            }
-        }
+        answer::identify(slots, budget);
     }
 }
 
@@ -122,17 +116,11 @@ impl Fold for Chat {
         read.map(|()| true)
     }
 
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed> {
-        if status >= 400 {
-            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
-            return Ok(());
-        }
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
         answer.identify(call, budget);
         if answer.error.is_some() {
@@ -141,21 +129,18 @@ impl Fold for Chat {
         if let Some(usage) = usage::read(answer.usage, budget) {
             call.usage = usage;
         }
-        let mut generations = Vec::new();
-        answer.choices.each(budget, |item, budget| {
-            if !budget.item() {
-                return;
-            }
-            let Some(choice) = item.object::<Choice<'_>>(budget) else { return };
-            let index = choice.index.integer(budget).unwrap_or(generations.len() as i64);
-            let wire: message::Wire<'_> = choice.message.object(budget).unwrap_or_default();
-            let mut generation =
-                Generation { message: message::whole(&wire, "assistant", budget), ..Generation::default() };
-            generation.finish(choice.finish_reason.label(budget), Ending::Whole, budget);
-            generations.push((index, generation));
-        });
-        generations.sort_by_key(|(index, _)| *index);
-        call.response.generations = generations.into_iter().map(|(_, generation)| generation).collect();
+        call.response.generations = answer::choices(
+            answer.choices,
+            budget,
+            |choice: &Choice<'_>| choice.index,
+            |choice, budget| {
+                let wire: message::Wire<'_> = choice.message.object(budget).unwrap_or_default();
+                let message = message::whole(&wire, "assistant", budget);
+                let mut generation = Generation { message, ..Generation::default() };
+                generation.finish(choice.finish_reason.label(budget), Ending::Whole, budget);
+                generation
+            },
+        );
         Ok(())
     }
 

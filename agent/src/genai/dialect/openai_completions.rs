@@ -12,7 +12,10 @@ use crate::{
         call::{Call, CallError, Content, Generation, Message, OperationName, Part, Provider, Usage},
         field::{Field, Kind},
         finish::Ending,
-        openai::{error, path, usage},
+        openai::{
+            answer::{self, Chunk},
+            error, path, usage,
+        },
         text,
     },
     wire::{RequestHead, SseEvent},
@@ -132,16 +135,12 @@ struct Choice<'a> {
 impl Answer<'_> {
     fn identify(&self, call: &mut Call, budget: &mut Budget) {
         let response = &mut call.response;
-        let fields = [
+        let slots = [
             (&mut response.id, self.id),
             (&mut response.model, self.model),
             (&mut response.system_fingerprint, self.system_fingerprint),
         ];
-        for (slot, field) in fields {
-            if slot.is_none() {
-                *slot = field.label(budget);
-            }
-        }
+        answer::identify(slots, budget);
     }
 }
 
@@ -190,17 +189,11 @@ impl Fold for Completions {
         Ok(request.model.is_some() && body.prompt.is_some())
     }
 
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed> {
-        if status >= 400 {
-            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
-            return Ok(());
-        }
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
         answer.identify(call, budget);
         if answer.error.is_some() {
@@ -211,19 +204,16 @@ impl Fold for Completions {
         if let Some(usage) = usage::read(answer.usage, budget) {
             call.usage = usage;
         }
-        let mut generations = Vec::new();
-        answer.choices.each(budget, |item, budget| {
-            if !budget.item() {
-                return;
-            }
-            let Some(choice) = item.object::<Choice<'_>>(budget) else { return };
-            let index = choice.index.integer(budget).unwrap_or(generations.len() as i64);
-            let text = choice.text.content(budget).unwrap_or_default();
-            let reason = choice.finish_reason.label(budget);
-            generations.push((index, generation(text, reason, Ending::Whole, budget)));
-        });
-        generations.sort_by_key(|(index, _)| *index);
-        call.response.generations = generations.into_iter().map(|(_, generation)| generation).collect();
+        call.response.generations = answer::choices(
+            answer.choices,
+            budget,
+            |choice: &Choice<'_>| choice.index,
+            |choice, budget| {
+                let text = choice.text.content(budget).unwrap_or_default();
+                let reason = choice.finish_reason.label(budget);
+                generation(text, reason, Ending::Whole, budget)
+            },
+        );
         Ok(())
     }
 
@@ -233,20 +223,18 @@ impl Fold for Completions {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let data = event.data.trim_ascii();
-        if data == b"[DONE]" {
-            self.done = true;
-            return Ok(Carried::Nothing);
-        }
-        if data.is_empty() {
-            return Ok(Carried::Nothing);
-        }
+        let data = match Chunk::of(event) {
+            Chunk::Data(data) => data,
+            Chunk::Nothing => return Ok(Carried::Nothing),
+            Chunk::Done => {
+                self.done = true;
+                return Ok(Carried::Nothing);
+            }
+        };
         let chunk: Answer<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if chunk.error.is_some() || &*event.event == "error" {
+        if let Some(error) = answer::failure(event, data, chunk.error, budget) {
             self.failed = true;
-            call.error = Field::root(data)
-                .and_then(|root| error::read(root, budget))
-                .or_else(|| Some(CallError::default()));
+            call.error = Some(error);
         }
         chunk.identify(call, budget);
         let mut carried = Carried::Data;

@@ -7,7 +7,7 @@ use super::{Carried, Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
-        call::{Call, OperationName, Provider},
+        call::{Call, CallError, OperationName, Provider},
         field::Field,
         finish::Ending,
         openai::{error, path, usage},
@@ -86,17 +86,11 @@ impl Fold for Embeddings {
         Ok(request.model.is_some() && body.input.is_some())
     }
 
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed> {
-        if status >= 400 {
-            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
-            return Ok(());
-        }
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
         if answer.error.is_some() {
             call.error = Field::root(body).and_then(|root| error::read(root, budget));

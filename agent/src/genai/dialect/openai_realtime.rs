@@ -7,8 +7,10 @@ use super::{Carried, Claim, Dialect, Fold, Malformed, openai_responses::stream::
 use crate::{
     genai::{
         budget::Budget,
-        call::{Call, Provider},
+        call::{Call, CallError, Provider},
+        field::Field,
         finish::Ending,
+        openai::{error, path},
         text,
     },
     wire::{RequestHead, SseEvent},
@@ -27,17 +29,7 @@ impl Dialect for OpenAiRealtime {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let path = head.path.strip_suffix('/').unwrap_or(&head.path);
-        let upgrade = || head.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
-        if !path.ends_with("/realtime") {
-            Claim::No
-        } else if head.session.is_some() {
-            Claim::Yes
-        } else if &*head.method == "GET" && upgrade() {
-            Claim::Session
-        } else {
-            Claim::No
-        }
+        if path::ends_with(&head.path, "/realtime") { Claim::in_sessions(head) } else { Claim::No }
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
@@ -81,8 +73,12 @@ impl Fold for Realtime {
         request::read(&event.data, call, budget).map(|()| true)
     }
 
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
     /// All of an answer is events.
-    fn response(&mut self, _: u16, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
 

@@ -6,14 +6,14 @@ pub(super) mod stream;
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Carried, Claim, Dialect, Fold, Malformed, opens_session};
 use crate::{
     genai::{
         budget::Budget,
-        call::{Call, FinishReason, Generation, Message, Part, Provider, Usage},
+        call::{Call, CallError, FinishReason, Generation, Message, Part, Provider, Usage},
         field::{Field, Kind},
         finish::{self, Ending},
-        openai::error,
+        openai::{error, path},
         provider,
     },
     wire::{RequestHead, SseEvent},
@@ -32,14 +32,12 @@ impl Dialect for OpenAiResponses {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let path = head.path.strip_suffix('/').unwrap_or(&head.path);
-        if !path.ends_with("/responses") {
+        if !path::ends_with(&head.path, "/responses") {
             return Claim::No;
         }
-        let upgrade = || head.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
         match &*head.method {
             _ if head.session.is_some() => Claim::Yes,
-            "GET" if upgrade() => Claim::Session,
+            _ if opens_session(head) => Claim::Session,
             // Other services have responses too, to surveys for one.
             "POST" if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
             "POST" => Claim::Maybe,
@@ -258,17 +256,11 @@ impl Fold for Responses {
         Ok(fits)
     }
 
-    fn response(
-        &mut self,
-        status: u16,
-        body: &[u8],
-        call: &mut Call,
-        budget: &mut Budget,
-    ) -> Result<(), Malformed> {
-        if status >= 400 {
-            call.error = error::read(Field::root(body).ok_or(Malformed)?, budget);
-            return Ok(());
-        }
+    fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
+        error::read(body, budget)
+    }
+
+    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
         if answer.object.label(budget).as_deref() != Some("response") && !answer.output.is_some() {
             return Err(Malformed);

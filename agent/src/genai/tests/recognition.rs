@@ -174,9 +174,10 @@ mod by_body {
     use super::*;
     use crate::{
         genai::{
-            Call,
+            Call, CallError,
             budget::Budget,
             dialect::{Carried, Claim, Dialect, Fold, Malformed},
+            field::Field,
             finish::Ending,
         },
         time::Timestamp,
@@ -210,7 +211,11 @@ mod by_body {
             if body == b"broken" { Err(Malformed) } else { Ok(body == self.0.as_bytes()) }
         }
 
-        fn response(&mut self, _: u16, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+        fn error(&self, _: Field<'_>, _: &mut Budget) -> Option<CallError> {
+            None
+        }
+
+        fn response(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
             if body == self.0.as_bytes() { Ok(()) } else { Err(Malformed) }
         }
 

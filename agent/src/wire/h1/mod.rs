@@ -23,7 +23,7 @@ use self::{
     side::{Lost, Side, State},
 };
 use super::{
-    Event, EventKind, ExchangeEnd, ExchangeId, Headers, Limits, RequestHead, Role,
+    Event, EventKind, ExchangeEnd, ExchangeId, Limits, RequestHead, Role,
     body::{BodyReader, Sink},
     websocket::WebSocket,
 };
@@ -355,7 +355,7 @@ impl Http1 {
         }
         let head::Request { head, method, framing } = request;
         let body = BodyReader::new(&head.headers, true, false, &self.limits, &self.account);
-        self.handshake = is_websocket(&head.headers).then(|| head.clone());
+        self.handshake = head.headers.upgrade_to_websocket().then(|| head.clone());
         let id = self.exchanges.begin(method, head, since, out);
         let side = self.side(direction);
         (side.current, side.body) = (Some(id), Some(body));
@@ -402,7 +402,7 @@ impl Http1 {
         let framing = response.framing(method);
         let tunnel = match (status, method) {
             (101, _) => {
-                let websocket = is_websocket(&response.head.headers);
+                let websocket = response.head.headers.upgrade_to_websocket();
                 if let Some(handshake) = self.handshake.take()
                     && websocket
                     && !declined
@@ -484,9 +484,4 @@ impl Http1 {
         }
         self.exchanges.finish(time, out);
     }
-}
-
-/// Does a head ask for a WebSocket, or grant it (RFC 6455, sections 4.1 and 4.2.2)?
-fn is_websocket(headers: &Headers) -> bool {
-    headers.get("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }

@@ -10,7 +10,10 @@ use crate::{
         dialect::{Carried, Malformed},
         field::Field,
         finish::Ending,
-        openai::{error, message, tool, usage},
+        openai::{
+            answer::{self, Chunk},
+            message, tool, usage,
+        },
     },
     wire::SseEvent,
 };
@@ -68,20 +71,18 @@ impl Stream {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let data = event.data.trim_ascii();
-        if data == b"[DONE]" {
-            self.done = true;
-            return Ok(Carried::Nothing);
-        }
-        if data.is_empty() {
-            return Ok(Carried::Nothing);
-        }
+        let data = match Chunk::of(event) {
+            Chunk::Data(data) => data,
+            Chunk::Nothing => return Ok(Carried::Nothing),
+            Chunk::Done => {
+                self.done = true;
+                return Ok(Carried::Nothing);
+            }
+        };
         let chunk: Answer<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if chunk.error.is_some() || &*event.event == "error" {
+        if let Some(error) = answer::failure(event, data, chunk.error, budget) {
             self.failed = true;
-            call.error = Field::root(data)
-                .and_then(|root| error::read(root, budget))
-                .or_else(|| Some(crate::genai::CallError::default()));
+            call.error = Some(error);
         }
         chunk.identify(call, budget);
         let mut carried = Carried::Data;
