@@ -153,7 +153,7 @@ fn spans(records: &[Record]) -> usize {
     let spans = outcome
         .calls
         .iter()
-        .map(|finished| contract::build(&finished.call, finished.ids, None, &options, &account));
+        .map(|finished| contract::build(&finished.call, finished.ids, contract::Relations::default(), &options, &account));
     spans.map(|span| span.attributes.len()).sum()
 }
 

@@ -200,50 +200,53 @@ pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[61
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
 pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[62]);
 
+/// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[63]);
+
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[63]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[64]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[64]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[65]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[65]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[66]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[66]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[67]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[67]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[68]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[68]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[69]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[69]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[70]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[70]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[71]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[71]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[72]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[72]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[73]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[73]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[74]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[74]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[75]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[75]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[76]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[76]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[77]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[77]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[78]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -564,7 +567,7 @@ impl Text for PlainspanLinkReason {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 78] = [
+pub static ATTRIBUTES: [AttributeDef; 79] = [
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -1259,6 +1262,17 @@ pub static ATTRIBUTES: [AttributeDef; 78] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.session.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "plainspan.stream.chunks",
         kind: ValueKind::Int,
         members: &[],
@@ -1492,6 +1506,7 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
         Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
         Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
+        Use { name: "plainspan.session.id", requirement: Requirement::Conditional },
         Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
         Use { name: "plainspan.contract.version", requirement: Requirement::Required },
         Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },
