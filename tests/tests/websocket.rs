@@ -98,7 +98,10 @@ fn responses_and_realtime_with_and_without_compression() {
             }
             let session = report.spans[0].get("plainspan.session.id");
             assert!(session.as_str().is_some_and(|id| id.len() == 16), "{session}");
-            assert!(report.spans.iter().all(|span| span.get("plainspan.session.id") == session), "{report:#?}");
+            assert!(
+                report.spans.iter().all(|span| span.get("plainspan.session.id") == session),
+                "{report:#?}"
+            );
             assert!(!sessions.contains(session), "sessions share no name");
             sessions.push(session.clone());
         }

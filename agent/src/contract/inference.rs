@@ -36,13 +36,7 @@ pub struct Options {
 const MAX_TRACE_STATE: usize = 1024;
 
 /// The span of a call. Never fails: what does not fit the contract is left out, named on the span and counted.
-pub fn build(
-    call: &Call,
-    ids: SpanIds,
-    relations: Relations,
-    options: &Options,
-    account: &Account,
-) -> Span {
+pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options, account: &Account) -> Span {
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
     request(&mut set, call);
