@@ -24,6 +24,10 @@ const HOSTS: &[(&str, Provider)] = &[
     ("api.moonshot.", Provider::MoonshotAi),
     ("api.perplexity.ai", Provider::Perplexity),
     ("api.x.ai", Provider::XAi),
+    ("api.cohere.com", Provider::Cohere),
+    ("api.cohere.ai", Provider::Cohere),
+    (".ml.cloud.ibm.com", Provider::IbmWatsonxAi),
+    ("api.replicate.com", Provider::Replicate),
 ];
 
 /// The provider of a host that the conventions name.
@@ -74,6 +78,9 @@ mod tests {
             (Some("api.moonshot.evil.example"), None),
             (Some("api.perplexity.ai"), Some(Provider::Perplexity)),
             (Some("api.x.ai"), Some(Provider::XAi)),
+            (Some("api.cohere.com"), Some(Provider::Cohere)),
+            (Some("us-south.ml.cloud.ibm.com"), Some(Provider::IbmWatsonxAi)),
+            (Some("api.replicate.com"), Some(Provider::Replicate)),
             (Some(".openai.azure.com"), None),
             (Some("notapi.openai.com"), None),
             (Some("api.openai.com.evil.example"), None),
