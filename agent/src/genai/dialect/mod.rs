@@ -1,8 +1,14 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod cohere_chat;
+mod cohere_chat_v1;
+mod cohere_embed;
+mod cohere_rerank;
 mod google_generate_content;
 mod google_live;
+mod ollama;
+mod ollama_embed;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
@@ -27,6 +33,13 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_embeddings::OpenAiEmbeddings,
     &openai_realtime::OpenAiRealtime,
     &google_live::GoogleLive,
+    &cohere_chat::CohereChat,
+    &cohere_chat_v1::CohereChatV1,
+    &cohere_embed::CohereEmbed,
+    &cohere_rerank::CohereRerank,
+    &ollama::OllamaChat,
+    &ollama::OllamaGenerate,
+    &ollama_embed::OllamaEmbed,
 ];
 
 /// What a dialect says of a request, by its head alone.

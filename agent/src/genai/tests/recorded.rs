@@ -1,6 +1,7 @@
 //! Every recorded exchange of the APIs that are read, against an independent, naive reading of the same bytes.
 
 mod naive;
+mod naive_others;
 
 use std::{
     fs,
@@ -39,6 +40,12 @@ enum Api {
     GenerateContent,
     Completions,
     Embeddings,
+    CohereChat,
+    CohereChatV1,
+    CohereEmbed,
+    Rerank,
+    Ollama,
+    OllamaEmbed,
 }
 
 impl Recorded {
@@ -53,12 +60,33 @@ impl Recorded {
             path if path.ends_with("/completions") => Some(Api::Completions),
             // Ollama has an API of its own below /api.
             path if path.ends_with("/embeddings") && !path.starts_with("/api/") => Some(Api::Embeddings),
+            path if path.ends_with("/v2/chat") => Some(Api::CohereChat),
+            path if path.ends_with("/v1/chat") && self.authority == "api.cohere.com" => {
+                Some(Api::CohereChatV1)
+            }
+            path if path.ends_with("/v2/embed") => Some(Api::CohereEmbed),
+            path if path.ends_with("/rerank") => Some(Api::Rerank),
+            "/api/chat" | "/api/generate" => Some(Api::Ollama),
+            "/api/embeddings" => Some(Api::OllamaEmbed),
             _ => None,
         }
     }
 
+    fn is_of_type(&self, start: &str) -> bool {
+        self.response_headers.iter().any(|(n, v)| n == "content-type" && v.starts_with(start))
+    }
+
     fn streamed(&self) -> bool {
-        self.response_headers.iter().any(|(n, v)| n == "content-type" && v.starts_with("text/event-stream"))
+        self.is_of_type("text/event-stream") || self.is_of_type("application/x-ndjson")
+    }
+
+    /// The events of a stream.
+    fn events(&self) -> Vec<SseEvent> {
+        if self.is_of_type("text/event-stream") {
+            return sse(self.text());
+        }
+        let lines = self.text().lines().filter(|line| !line.is_empty());
+        lines.map(|line| SseEvent { event: "".into(), data: line.to_owned().into() }).collect()
     }
 
     fn text(&self) -> &str {
@@ -72,7 +100,7 @@ impl Recorded {
             .request_bytes(&self.request)
             .status(self.status, &pairs(&self.response_headers));
         if self.streamed() {
-            return exchange.more(sse(self.text()));
+            return exchange.more(self.events());
         }
         exchange.then(EventKind::ResponseBody(Body::Bytes(self.response.clone().into())))
     }
@@ -214,6 +242,9 @@ fn recorded_calls_say_what_the_wire_says() {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
             let said = ["code", "type", "status"].into_iter().find_map(|key| body["error"][key].as_str());
+            // Cohere has no code but the status.
+            let status = recorded.status.to_string();
+            let said = said.or(body["error"].is_null().then_some(status.as_str()));
             assert_eq!(call.error.unwrap().kind, said.unwrap(), "{source}");
             continue;
         }
@@ -226,6 +257,11 @@ fn recorded_calls_say_what_the_wire_says() {
             Api::GenerateContent => naive::generate_content(&recorded),
             Api::Completions => naive::completions(&recorded),
             Api::Embeddings => naive::embeddings(&recorded),
+            Api::CohereChat => naive_others::cohere_chat(&recorded),
+            Api::CohereChatV1 => naive_others::cohere_chat_v1(&recorded),
+            Api::CohereEmbed | Api::Rerank => naive_others::judged(&recorded),
+            Api::Ollama => naive_others::ollama(&recorded),
+            Api::OllamaEmbed => Said::default(),
         };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
@@ -277,6 +313,16 @@ fn same_request(recorded: &Recorded, call: &Call) {
         assert_eq!(request.messages.len(), count, "{source}");
         return;
     }
+    if matches!(recorded.api(), Some(Api::Ollama | Api::OllamaEmbed)) {
+        return naive_others::same_ollama(&body, call, source);
+    }
+    if recorded.api() == Some(Api::CohereChatV1) {
+        return naive_others::same_history(&body, call, source);
+    }
+    if matches!(recorded.api(), Some(Api::CohereEmbed | Api::Rerank)) {
+        let types = body["embedding_types"].as_array().map_or(0, Vec::len);
+        return assert_eq!(request.encoding_formats.len(), types, "{source}");
+    }
     if recorded.api() == Some(Api::Embeddings) {
         assert_eq!(request.dimensions, body["dimensions"].as_i64(), "{source}");
         let format = body["encoding_format"].as_str();
@@ -322,7 +368,7 @@ fn same_contents(recorded: &Recorded, body: &Value, call: &Call) {
 /// A call of the first events of a stream, its client gone.
 fn cut(recorded: &Recorded, events: &[SseEvent]) -> Call {
     Exchange::new(head(&recorded.method, &recorded.authority, &recorded.path))
-        .request(r#"{"model":"m","max_tokens":1,"messages":[],"prompt":""}"#)
+        .request(r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"}],"prompt":"a"}"#)
         .status(recorded.status, &pairs(&recorded.response_headers))
         .more(events.to_vec())
         .run(ExchangeEnd::ClosedLocally)
@@ -333,7 +379,7 @@ fn cut(recorded: &Recorded, events: &[SseEvent]) -> Call {
 fn a_cut_stream_never_contradicts_the_whole_one() {
     let mut cuts = 0;
     for recorded in recorded().iter().filter(|r| r.api().is_some() && r.streamed()) {
-        let events = sse(recorded.text());
+        let events = recorded.events();
         let whole = cut(recorded, &events);
         let expected = of_call(&whole);
         for n in 0..events.len() {
