@@ -48,7 +48,7 @@ const CALLS: [&str; 12] = [
     "/v1/messages",
     ":generateContent",
     ":streamGenerateContent",
-    "api.cohere.com/v1/chat",
+    "/v1/chat",
     "/v2/chat",
     "/v2/embed",
     "/rerank",

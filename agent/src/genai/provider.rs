@@ -32,10 +32,19 @@ const HOSTS: &[(&str, Provider)] = &[
 
 /// The provider of a host that the conventions name.
 pub(super) fn of_authority(authority: Option<&str>) -> Option<Provider> {
+    let host = host(authority)?;
+    HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
+}
+
+/// Is it this host, or one that a pattern as in [`HOSTS`] fits?
+pub(super) fn is_at(authority: Option<&str>, pattern: &str) -> bool {
+    host(authority).is_some_and(|host| matches(pattern, &host))
+}
+
+fn host(authority: Option<&str>) -> Option<String> {
     let (host, _) = split_authority(authority?)?;
     // A final dot is the same name written in full (RFC 1034 section 3.1).
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
+    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
 fn matches(pattern: &str, host: &str) -> bool {

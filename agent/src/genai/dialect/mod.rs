@@ -14,6 +14,7 @@ mod openai_completions;
 mod openai_embeddings;
 mod openai_realtime;
 mod openai_responses;
+mod writer_chat;
 
 use super::{
     budget::Budget,
@@ -37,6 +38,7 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &cohere_chat_v1::CohereChatV1,
     &cohere_embed::CohereEmbed,
     &cohere_rerank::CohereRerank,
+    &writer_chat::WriterChat,
     &ollama::OllamaChat,
     &ollama::OllamaGenerate,
     &ollama_embed::OllamaEmbed,

@@ -47,14 +47,35 @@ impl Dialect for OpenAiChat {
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
-        Box::new(Chat { deployment: path::deployment(&head.path, PATH), stream: stream::Stream::default() })
+        Box::new(Chat::of(path::deployment(&head.path, PATH)))
     }
 }
 
-struct Chat {
-    /// Azure's deployment, which names the model where the body does not.
+/// The fold of this dialect and of those that share its answers.
+pub(super) struct Chat {
+    /// Azure's deployment, or the model of another path, which names the model where the body does not.
     deployment: Option<String>,
+    /// The path is no sign of this API: the bodies have to look like it.
+    unsure: bool,
+    /// Streams end with their body.
+    unmarked: bool,
     stream: stream::Stream,
+}
+
+impl Chat {
+    pub(super) fn of(deployment: Option<String>) -> Self {
+        Self { deployment, unsure: false, unmarked: false, stream: stream::Stream::default() }
+    }
+
+    /// For a path that others have too.
+    pub(super) fn unsure(self) -> Self {
+        Self { unsure: true, ..self }
+    }
+
+    /// For streams that don't say that they are over.
+    pub(super) fn unmarked(self) -> Self {
+        Self { unmarked: true, ..self }
+    }
 }
 
 /// A response, or one chunk of it.
@@ -113,7 +134,8 @@ impl Fold for Chat {
         if call.request.model.is_none() {
             call.request.model = self.deployment.take();
         }
-        read.map(|()| true)
+        let request = &call.request;
+        read.map(|()| !self.unsure || request.model.is_some() && !request.messages.is_empty())
     }
 
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
@@ -125,6 +147,8 @@ impl Fold for Chat {
         answer.identify(call, budget);
         if answer.error.is_some() {
             call.error = Field::root(body).and_then(|root| error::read(root, budget));
+        } else if self.unsure && !answer.choices.is_some() {
+            return Err(Malformed);
         }
         if let Some(usage) = usage::read(answer.usage, budget) {
             call.usage = usage;
@@ -155,6 +179,10 @@ impl Fold for Chat {
 
     fn terminated(&self, call: &Call) -> bool {
         self.stream.terminated(call)
+    }
+
+    fn ends_with_its_body(&self) -> bool {
+        self.unmarked
     }
 
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {

@@ -64,6 +64,8 @@ impl Recorded {
             path if path.ends_with("/v1/chat") && self.authority == "api.cohere.com" => {
                 Some(Api::CohereChatV1)
             }
+            // Writer's is in OpenAI's form.
+            path if path.ends_with("/v1/chat") => Some(Api::Chat),
             path if path.ends_with("/v2/embed") => Some(Api::CohereEmbed),
             path if path.ends_with("/rerank") => Some(Api::Rerank),
             "/api/chat" | "/api/generate" => Some(Api::Ollama),
@@ -235,9 +237,14 @@ fn recorded_calls_say_what_the_wire_says() {
         calls += 1;
         assert_eq!(account.get(Counter::UnknownValues), 0, "{source}");
         assert_eq!(call.ended, Some(ExchangeEnd::Complete), "{source}");
-        assert!(!call.damage.request_malformed && !call.damage.response_malformed, "{source}");
+        // One client's JSON has a comma too many.
+        let readable = serde_json::from_slice::<Value>(&recorded.request).is_ok();
+        assert_eq!(call.damage.request_malformed, !readable, "{source}");
+        assert!(!call.damage.response_malformed, "{source}");
         assert_eq!(call.omitted, 0, "{source}");
-        same_request(&recorded, &call);
+        if readable {
+            same_request(&recorded, &call);
+        }
         if recorded.status >= 400 {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
