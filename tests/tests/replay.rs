@@ -41,13 +41,15 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 14] = [
     "/completions",
     "/embeddings",
     "/responses",
     "/v1/messages",
     ":generateContent",
     ":streamGenerateContent",
+    ":embedContent",
+    ":batchEmbedContents",
     "/v1/chat",
     "/v2/chat",
     "/v2/embed",

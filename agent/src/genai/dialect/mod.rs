@@ -5,6 +5,7 @@ mod cohere_chat;
 mod cohere_chat_v1;
 mod cohere_embed;
 mod cohere_rerank;
+mod google_embed_content;
 mod google_generate_content;
 mod google_live;
 mod ollama;
@@ -14,6 +15,7 @@ mod openai_completions;
 mod openai_embeddings;
 mod openai_realtime;
 mod openai_responses;
+mod vertex_predict;
 mod writer_chat;
 
 use super::{
@@ -34,6 +36,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_embeddings::OpenAiEmbeddings,
     &openai_realtime::OpenAiRealtime,
     &google_live::GoogleLive,
+    &google_embed_content::GoogleEmbedContent,
+    &vertex_predict::VertexPredict,
     &cohere_chat::CohereChat,
     &cohere_chat_v1::CohereChatV1,
     &cohere_embed::CohereEmbed,

@@ -12,6 +12,7 @@ use crate::{
         call::{Call, CallError, Generation, Provider},
         field::Field,
         finish::Ending,
+        google::path as google,
         openai::{answer, error, message, path, usage},
     },
     wire::{RequestHead, SseEvent},
@@ -41,14 +42,25 @@ impl Dialect for OpenAiChat {
         } else if path::trimmed(&head.path).contains("/v1/chat/completions/") {
             // Reading back, changing and deleting what was stored.
             Claim::NotInference("stored_completions")
+        } else if published(head).is_some() && &*head.method == "POST" {
+            Claim::Yes
         } else {
             Claim::No
         }
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
-        Box::new(Chat::of(path::deployment(&head.path, PATH)))
+        match published(head) {
+            Some((model, streamed)) => Box::new(Chat { streamed, ..Chat::of(Some(model)) }),
+            None => Box::new(Chat::of(path::deployment(&head.path, PATH))),
+        }
     }
+}
+
+/// Vertex AI hands requests to Mistral's models on as they are: the model, and whether a stream is asked for.
+fn published(head: &RequestHead) -> Option<(String, bool)> {
+    let (model, method) = google::published(&head.path, "mistralai")?;
+    Some((model, google::raw(method)?))
 }
 
 /// The fold of this dialect and of those that share its answers.
@@ -57,6 +69,8 @@ pub(super) struct Chat {
     deployment: Option<String>,
     /// The path is no sign of this API: the bodies have to look like it.
     unsure: bool,
+    /// The path asks for a stream.
+    streamed: bool,
     /// Streams end with their body.
     unmarked: bool,
     stream: stream::Stream,
@@ -64,7 +78,8 @@ pub(super) struct Chat {
 
 impl Chat {
     pub(super) fn of(deployment: Option<String>) -> Self {
-        Self { deployment, unsure: false, unmarked: false, stream: stream::Stream::default() }
+        let stream = stream::Stream::default();
+        Self { deployment, unsure: false, streamed: false, unmarked: false, stream }
     }
 
     /// For a path that others have too.
@@ -134,7 +149,10 @@ impl Fold for Chat {
         if call.request.model.is_none() {
             call.request.model = self.deployment.take();
         }
-        let request = &call.request;
+        let request = &mut call.request;
+        if self.streamed {
+            request.stream = Some(true);
+        }
         read.map(|()| !self.unsure || request.model.is_some() && !request.messages.is_empty())
     }
 

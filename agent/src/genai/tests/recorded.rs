@@ -46,6 +46,7 @@ enum Api {
     Rerank,
     Ollama,
     OllamaEmbed,
+    EmbedContent,
 }
 
 impl Recorded {
@@ -57,6 +58,9 @@ impl Recorded {
             path if path.ends_with("/v1/messages") => Some(Api::Messages),
             path if path.ends_with("/responses") => Some(Api::Responses),
             path if path.ends_with("enerateContent") => Some(Api::GenerateContent),
+            path if path.ends_with("mbedContent") || path.ends_with("mbedContents") => {
+                Some(Api::EmbedContent)
+            }
             path if path.ends_with("/completions") => Some(Api::Completions),
             // Ollama has an API of its own below /api.
             path if path.ends_with("/embeddings") && !path.starts_with("/api/") => Some(Api::Embeddings),
@@ -269,6 +273,7 @@ fn recorded_calls_say_what_the_wire_says() {
             Api::CohereEmbed | Api::Rerank => naive_others::judged(&recorded),
             Api::Ollama => naive_others::ollama(&recorded),
             Api::OllamaEmbed => Said::default(),
+            Api::EmbedContent => naive_others::embed_content(&recorded),
         };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
@@ -297,6 +302,10 @@ fn same_request(recorded: &Recorded, call: &Call) {
     }
     let (source, request) = (&recorded.source, &call.request);
     let deployment = recorded.path.split("/deployments/").nth(1).and_then(|rest| rest.split('/').next());
+    if recorded.api() == Some(Api::EmbedContent) {
+        let model = recorded.path.rsplit(['/', ':']).nth(1);
+        return assert_eq!(request.model.as_deref(), model, "{source}");
+    }
     assert_eq!(request.model.as_deref(), body["model"].as_str().or(deployment), "{source}");
     assert_eq!(request.stream, body["stream"].as_bool(), "{source}");
     assert_eq!(request.temperature, body["temperature"].as_f64(), "{source}");

@@ -128,3 +128,7 @@ pub(super) fn same_ollama(body: &Value, call: &Call, source: &str) {
     }
     assert_eq!(roles, expected, "{source}");
 }
+
+pub(super) fn embed_content(recorded: &Recorded) -> Said {
+    Said { input: whole(recorded)["usageMetadata"]["promptTokenCount"].as_i64(), ..Said::default() }
+}
