@@ -41,22 +41,28 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 6] = [
+const CALLS: [&str; 14] = [
     "/completions",
     "/embeddings",
     "/responses",
     "/v1/messages",
     ":generateContent",
     ":streamGenerateContent",
+    ":embedContent",
+    ":batchEmbedContents",
+    "/v1/chat",
+    "/v2/chat",
+    "/v2/embed",
+    "/rerank",
+    "/api/chat",
+    "/api/generate",
 ];
 
 /// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    // That of Ollama looks alike, and is another API.
-    let is_other = path.ends_with("/api/embeddings");
-    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end)) && !is_other
+    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {

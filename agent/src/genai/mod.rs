@@ -8,6 +8,7 @@ mod api;
 mod budget;
 mod builder;
 mod call;
+mod cohere;
 mod dialect;
 mod elements;
 mod field;
