@@ -2,13 +2,15 @@
 //! fanotify(7); Linux 5.0), so that a program which nobody has ever seen is probed before its first instruction.
 //!
 //! To hold programs is to be in the way of everything. So one thread does nothing but answer, nobody waits longer than was
-//! agreed on whatever the rest of the agent does, and when the agent ends, however it does, the kernel lets all go.
+//! agreed on whatever the rest of the agent does, and when the agent ends, however it does, the kernel lets all go: it does when
+//! the last descriptor of the group is closed. A child has a copy of it until its own exec, for which it would wait for itself:
+//! see [`Starts::leave_out`].
 
 use std::{
     collections::{HashSet, VecDeque},
     fs::File,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
@@ -19,7 +21,10 @@ use nix::sys::fanotify::{
     EventFFlags, Fanotify, FanotifyEvent, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{
+    process::Command,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
 use tracing::debug;
 
 /// How often the threads see whether they are still wanted.
@@ -76,15 +81,16 @@ impl Drop for Held {
 }
 
 struct Waiting {
-    group: Arc<Fanotify>,
+    group: Weak<Fanotify>,
     event: Mutex<Option<FanotifyEvent>>,
 }
 
 impl Waiting {
     fn let_go(&self) {
         let event = self.event.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(event) = event {
-            allow(&self.group, &event);
+        // Where there is no group any more, the kernel has let go.
+        if let (Some(event), Some(group)) = (event, self.group.upgrade()) {
+            allow(&group, &event);
         }
     }
 }
@@ -100,6 +106,8 @@ fn allow(group: &Fanotify, event: &FanotifyEvent) {
 /// The programs that are about to start.
 pub struct Starts {
     asked: UnboundedReceiver<Start>,
+    group: Arc<Fanotify>,
+    /// While there is one, the threads work.
     _wanted: Arc<()>,
 }
 
@@ -111,17 +119,30 @@ impl Starts {
     pub fn hold(patience: Duration) -> io::Result<Self> {
         let flags = InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK;
         let group = Arc::new(Fanotify::init(flags, EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC)?);
-        let mut marks = Marks { group: Arc::clone(&group), marked: HashSet::new() };
+        let mut marks = Marks { group: Arc::downgrade(&group), marked: HashSet::new() };
         let tables: Vec<Table> = ["/proc/self", "/proc/1"].iter().filter_map(|p| Table::open(p)).collect();
         marks.add(&tables)?;
         let wanted = Arc::new(());
         let (tell, asked) = unbounded_channel();
+        let answering = Arc::clone(&group);
         let (alive, watched) = (Arc::downgrade(&wanted), Arc::downgrade(&wanted));
         thread::Builder::new()
             .name("starts".to_owned())
-            .spawn(move || answer(&group, patience, &tell, &alive))?;
+            .spawn(move || answer(&answering, patience, &tell, &alive))?;
         thread::Builder::new().name("mounts".to_owned()).spawn(move || follow(marks, &tables, &watched))?;
-        Ok(Self { asked, _wanted: wanted })
+        Ok(Self { asked, group, _wanted: wanted })
+    }
+
+    /// A child of the agent gives up its copy of the group before its exec.
+    pub fn leave_out(&self, command: &mut Command) {
+        let group = self.group.as_fd().as_raw_fd();
+        let close = move || {
+            // SAFETY: it is a copy that only the child has, which uses nothing that the agent has opened.
+            drop(unsafe { OwnedFd::from_raw_fd(group) });
+            Ok(())
+        };
+        // SAFETY: to close a descriptor is a system call, which may be made between fork and exec.
+        unsafe { command.pre_exec(close) };
     }
 
     /// The next program that is about to start; waits until there is one.
@@ -129,6 +150,15 @@ impl Starts {
         match self.asked.recv().await {
             Some(start) => start,
             None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Starts {
+    fn drop(&mut self) {
+        let flags = MarkFlags::FAN_MARK_FLUSH | MarkFlags::FAN_MARK_FILESYSTEM;
+        if let Err(error) = self.group.mark(flags, MaskFlags::empty(), rustix::fs::CWD, Some("/")) {
+            debug!(%error, "programs are asked for until the group is closed");
         }
     }
 }
@@ -151,6 +181,9 @@ fn answer(group: &Arc<Fanotify>, patience: Duration, tell: &UnboundedSender<Star
             waiting.extend(hand_on(group, event, tell).map(|start| (Instant::now() + patience, start)));
         }
     }
+    for event in group.read_events().unwrap_or_default() {
+        allow(group, &event);
+    }
 }
 
 /// Hands on who asks, but for the agent itself, which must not wait for itself.
@@ -165,7 +198,7 @@ fn hand_on(
         allow(group, &event);
         return None;
     };
-    let waiting = Arc::new(Waiting { group: Arc::clone(group), event: Mutex::new(Some(event)) });
+    let waiting = Arc::new(Waiting { group: Arc::downgrade(group), event: Mutex::new(Some(event)) });
     let weak = Arc::downgrade(&waiting);
     // Where nobody listens any more it comes back, and is dropped.
     let _ = tell.send(Start { pid, file: File::from(file), held: Held(waiting) });
@@ -191,7 +224,8 @@ impl Table {
 
 /// The filesystems of which the kernel asks.
 struct Marks {
-    group: Arc<Fanotify>,
+    /// Not its own: it would keep programs waiting for an answer that nobody gives any more.
+    group: Weak<Fanotify>,
     /// By device number; mounted again, one has another.
     marked: HashSet<String>,
 }
@@ -223,7 +257,8 @@ impl Marks {
 
     fn mark(&self, path: &Path) -> io::Result<()> {
         let flags = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
-        let mark = self.group.mark(flags, MaskFlags::FAN_OPEN_EXEC_PERM, rustix::fs::CWD, Some(path));
+        let Some(group) = self.group.upgrade() else { return Ok(()) };
+        let mark = group.mark(flags, MaskFlags::FAN_OPEN_EXEC_PERM, rustix::fs::CWD, Some(path));
         mark.inspect_err(|error| debug!(path = %path.display(), %error, "programs there are not held"))?;
         Ok(())
     }
@@ -270,8 +305,6 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd as _;
-
     use super::*;
 
     #[test]
@@ -303,40 +336,6 @@ mod tests {
             [("a\\040b\\134c", "a b\\c"), ("a\\", "a\\"), ("\\9", "\\9"), ("\\40", "\\40")]
         {
             assert_eq!(unescape(text), expected, "{text}");
-        }
-    }
-
-    /// What waits goes on when it is let go, and at the latest when it has waited long enough.
-    #[tokio::test]
-    async fn nobody_waits_for_ever() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut starts = Starts::hold(Duration::from_millis(300)).expect("tests run as root");
-        for keep in [false, true] {
-            let program = dir.path().join(format!("program-{keep}"));
-            std::fs::copy("/bin/true", &program).unwrap();
-            let command = program.clone();
-            let mut run = tokio::task::spawn_blocking(move || std::process::Command::new(command).status());
-            let start = loop {
-                tokio::select! {
-                    start = starts.next() => {
-                        let path = std::fs::read_link(format!("/proc/self/fd/{}", start.file.as_raw_fd())).unwrap();
-                        if path == program {
-                            break start;
-                        }
-                    }
-                    _ = &mut run => panic!("it was not asked for"),
-                }
-            };
-            let kept = keep.then_some(start);
-            // Others may start meanwhile.
-            let status = loop {
-                tokio::select! {
-                    start = starts.next() => drop(start),
-                    status = &mut run => break status.unwrap().unwrap(),
-                }
-            };
-            assert!(status.success());
-            drop(kept);
         }
     }
 }

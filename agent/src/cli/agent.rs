@@ -288,9 +288,12 @@ impl Agent {
         // What the agent forks while it is watched itself is watched before its first instruction.
         let own = std::process::id();
         self.kernel.watch(own);
-        let (files, words) = (self.files, command.to_vec());
+        let (files, mut child) = (self.files, child::command(command)?);
+        if let Some(starts) = &self.starts {
+            starts.leave_out(&mut child);
+        }
         // It is over when the command has started, which may have to wait for the agent.
-        let mut starting_it = spawn_blocking(move || child::spawn(&words, files));
+        let mut starting_it = spawn_blocking(move || child::start(child, files));
         let spawned = loop {
             tokio::select! {
                 spawned = &mut starting_it => break spawned.context("the command can't be started")?,

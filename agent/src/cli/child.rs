@@ -45,8 +45,8 @@ fn set(limit: Rlimit) {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// Starts the command, as the user who called sudo if somebody did.
-pub(super) fn spawn(command: &[OsString], files: FileLimit) -> anyhow::Result<Child> {
+/// The command, as the user who called sudo if somebody did.
+pub(super) fn command(command: &[OsString]) -> anyhow::Result<Command> {
     let (program, arguments) = command.split_first().context("no command is given after --")?;
     let mut child = Command::new(program);
     child.args(arguments);
@@ -63,8 +63,13 @@ pub(super) fn spawn(command: &[OsString], files: FileLimit) -> anyhow::Result<Ch
             child.env_remove(variable);
         }
     }
-    files.given(|| child.spawn()).map_err(|error| {
-        let program = program.to_string_lossy();
+    Ok(child)
+}
+
+/// Starts it.
+pub(super) fn start(mut command: Command, files: FileLimit) -> anyhow::Result<Child> {
+    files.given(|| command.spawn()).map_err(|error| {
+        let program = command.as_std().get_program().to_string_lossy();
         match error.kind() {
             std::io::ErrorKind::NotFound => NotStarted {
                 status: 127,
@@ -135,7 +140,7 @@ mod tests {
         let given = getrlimit(Resource::Nofile);
         let files = FileLimit(Rlimit { current: Some(100), ..given });
         let test = ["sh", "-c", "test $(ulimit -Sn) = 100"].map(OsString::from);
-        let status = spawn(&test, files).unwrap().wait().await.unwrap();
+        let status = start(command(&test).unwrap(), files).unwrap().wait().await.unwrap();
         assert!(status.success());
         assert_eq!(getrlimit(Resource::Nofile).current, given.current);
     }

@@ -61,7 +61,7 @@ pub(super) fn usage(field: Field<'_>, budget: &mut Budget) -> Option<Usage> {
 pub(super) fn error(body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
     let told: Told<'_> = body.object(budget)?;
     let message = message(told.message, budget)?;
-    Some(CallError { kind: String::new(), message: Some(message) })
+    Some(CallError { message: Some(message), ..CallError::default() })
 }
 
 /// Is this one of Cohere's own hosts, at which a path has one meaning?

@@ -176,7 +176,7 @@ impl Stream {
         self.usage = cohere::usage(delta.usage, budget);
         if delta.error.is_some() {
             self.failed = true;
-            call.error = Some(CallError { kind: String::new(), message: message(delta.error, budget) });
+            call.error = Some(CallError { message: message(delta.error, budget), ..CallError::default() });
         }
     }
 
