@@ -176,6 +176,30 @@ fn client_that_leaves_in_the_middle_of_a_stream() {
     let report = AgentCommand::new().run(Command::new("python3").args(["-c", script, &at])).exited(0);
     assert_eq!(report.spans.len(), 1, "{report:#?}");
     assert_cut(&report.spans[0], &["client_closed"]);
+    assert_eq!(report.spans[0].get("plainspan.stream.stopped_by"), "client", "{report:#?}");
+}
+
+#[test]
+fn streams_that_stall_or_loop() {
+    let provider = Local::new();
+    for (model, stalled, period) in [
+        ("test-slow-20", false, Value::Null),
+        ("test-slow-20-stall-2500", true, Value::Null),
+        ("test-loop-events-40", false, json!(29)),
+    ] {
+        for command in [Command::openai(&provider, model), Command::anthropic(&provider, model)] {
+            let report = AgentCommand::new().run(command.args(["--stream"])).exited(0);
+            assert_eq!(report.spans.len(), 1, "{report:#?}");
+            assert_nothing_missed(&report);
+            let span = &report.spans[0];
+            assert_eq!(span.get("plainspan.stream.stalled"), stalled, "{span:#?}");
+            let seconds = |key: &str| span.get(key).as_f64().expect(key);
+            let (mean, max) = (seconds("plainspan.stream.gap.mean"), seconds("plainspan.stream.gap.max"));
+            assert!((max >= 2.4) == stalled && mean <= max, "{mean} {max}: {span:#?}");
+            assert_eq!(span.get("plainspan.response.repetition.period"), &period, "{span:#?}");
+            assert_eq!(span.get("plainspan.stream.stopped_by"), &Value::Null, "{span:#?}");
+        }
+    }
 }
 
 #[test]

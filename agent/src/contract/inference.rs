@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     account::{Account, Counter},
-    genai::{Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Provider, Role},
+    genai::{
+        Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider, Role,
+    },
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
@@ -141,12 +143,35 @@ fn response(set: &mut Attributes, call: &Call) {
         set.set(names::PLAINSPAN_RESPONSE_FINISH_REASONS, own.collect());
     }
     set.set_some(names::PLAINSPAN_RESPONSE_REQUEST_ID, call.transport.request_id.clone());
-    if call.streaming.streamed {
-        let seconds = |at: Option<Timestamp>| at.map(|at| at.since(call.start).as_secs_f64());
-        set.set_some(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds(call.streaming.first_chunk));
-        set.set_some(names::PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT, seconds(call.streaming.first_content));
-        set.set(names::PLAINSPAN_STREAM_CHUNKS, i64::try_from(call.streaming.chunks).unwrap_or(i64::MAX));
+    if let Some(found) = response.repetition {
+        set.set(names::PLAINSPAN_RESPONSE_REPETITION_PERIOD, count(found.period));
+        set.set(names::PLAINSPAN_RESPONSE_REPETITION_COUNT, count(found.count));
     }
+    if call.streaming.streamed {
+        stream(set, call);
+    }
+}
+
+fn stream(set: &mut Attributes, call: &Call) {
+    let streaming = &call.streaming;
+    let seconds = |at: Option<Timestamp>| at.map(|at| at.since(call.start).as_secs_f64());
+    set.set_some(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds(streaming.first_chunk));
+    set.set_some(names::PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT, seconds(streaming.first_content));
+    // Those that were lost would have counted.
+    let chunks = Some(count(streaming.chunks)).filter(|_| !call.damage.response.any());
+    set.set_some(names::PLAINSPAN_STREAM_CHUNKS, chunks);
+    set.set_some(names::PLAINSPAN_STREAM_GAP_MEAN, streaming.mean_gap.map(|gap| gap.as_secs_f64()));
+    set.set_some(names::PLAINSPAN_STREAM_GAP_MAX, streaming.largest_gap.map(|gap| gap.as_secs_f64()));
+    set.set_some(names::PLAINSPAN_STREAM_STALLED, streaming.stalled);
+    let party = |party| match party {
+        Party::Client => names::PlainspanStreamStoppedBy::Client,
+        Party::Server => names::PlainspanStreamStoppedBy::Server,
+    };
+    set.set_some(names::PLAINSPAN_STREAM_STOPPED_BY, streaming.stopped_by.map(party));
+}
+
+fn count(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn usage(set: &mut Attributes, call: &Call) {

@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use serde_json::{Value as Parsed, json};
 
 use super::*;
 use crate::genai::{
-    Content, Damage, Message, Part, Request, Response, Streaming, ToolDefinition, TraceContext, Transport,
-    Usage,
+    Content, Damage, Message, Part, Repetition, Request, Response, Streaming, ToolDefinition, TraceContext,
+    Transport, Usage,
 };
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
@@ -90,6 +92,7 @@ fn full() -> Call {
             ],
             service_tier: Some("default".into()),
             system_fingerprint: Some("fp_1".into()),
+            repetition: Some(Repetition { period: 29, count: 120 }),
         },
         usage: Usage {
             input: Some(100),
@@ -107,6 +110,10 @@ fn full() -> Call {
             first_chunk: Some(Timestamp(1_250_000_000)),
             first_content: Some(Timestamp(1_500_000_000)),
             chunks: 9,
+            mean_gap: Some(Duration::from_millis(125)),
+            largest_gap: Some(Duration::from_millis(2500)),
+            stalled: Some(true),
+            stopped_by: Some(Party::Server),
         },
         ended: Some(ExchangeEnd::ClosedRemotely),
         transport: Transport {
@@ -196,7 +203,12 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("plainspan.response.finish_reasons", texts(&["stop", "NAP"])),
         ("plainspan.response.request_id", text("req_1")),
         ("plainspan.response.time_to_first_content", Some(Value::Double(0.5))),
-        ("plainspan.stream.chunks", Some(Value::Int(9))),
+        ("plainspan.response.repetition.period", Some(Value::Int(29))),
+        ("plainspan.response.repetition.count", Some(Value::Int(120))),
+        ("plainspan.stream.gap.mean", Some(Value::Double(0.125))),
+        ("plainspan.stream.gap.max", Some(Value::Double(2.5))),
+        ("plainspan.stream.stalled", Some(Value::Bool(true))),
+        ("plainspan.stream.stopped_by", text("server")),
         ("plainspan.call.ended", text("server_closed")),
         ("plainspan.capture.degraded", texts(&[
             "request_bytes_lost", "request_bytes_cut", "request_bytes_unknown", "request_malformed",
@@ -242,6 +254,15 @@ fn what_is_not_on_the_wire_is_absent() {
     assert_eq!(account.get(Counter::ContractViolations), 0);
     assert_eq!((span.trace_id, span.parent_span_id, span.flags), ([1; 16], None, 1));
     assert_eq!((span.name.as_str(), span.status, span.trace_state.as_str()), ("chat", Status::Unset, ""));
+}
+
+#[test]
+fn chunks_are_counted_where_none_is_missing() {
+    let damage = Damage { response: Missed { lost: 1, ..Default::default() }, ..Damage::default() };
+    for (damage, wanted) in [(Damage::default(), Some(Value::Int(9))), (damage, None)] {
+        let span = spanned(&Call { damage, ..full() });
+        assert_eq!(span.get("plainspan.stream.chunks"), wanted.as_ref());
+    }
 }
 
 #[test]

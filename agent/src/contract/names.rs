@@ -191,59 +191,77 @@ pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[58]
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
 pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[59]);
 
+/// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[60]);
+
+/// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[61]);
+
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[60]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[62]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[61]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[63]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[62]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[64]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[63]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[65]);
+
+/// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[66]);
+
+/// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[67]);
+
+/// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[68]);
+
+/// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[69]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[64]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[70]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[65]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[71]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[66]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[72]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[67]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[73]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[68]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[74]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[69]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[75]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[70]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[76]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[71]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[77]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[72]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[78]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[73]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[79]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[74]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[80]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[75]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[81]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[76]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[82]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[77]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[83]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -563,8 +581,26 @@ impl Text for PlainspanLinkReason {
     }
 }
 
+/// Values of `plainspan.stream.stopped_by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainspanStreamStoppedBy {
+    /// The client closed the connection, cancelled the call or ended.
+    Client,
+    /// The server did, or ended the answer without the event that ends its stream.
+    Server,
+}
+
+impl Text for PlainspanStreamStoppedBy {
+    fn into_text(self) -> String {
+        match self {
+            Self::Client => "client".to_owned(),
+            Self::Server => "server".to_owned(),
+        }
+    }
+}
+
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 78] = [
+pub static ATTRIBUTES: [AttributeDef; 84] = [
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -1226,6 +1262,28 @@ pub static ATTRIBUTES: [AttributeDef; 78] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.response.repetition.count",
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.repetition.period",
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "plainspan.response.request_id",
         kind: ValueKind::String,
         members: &[],
@@ -1265,6 +1323,50 @@ pub static ATTRIBUTES: [AttributeDef; 78] = [
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.max",
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.mean",
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.stalled",
+        kind: ValueKind::Bool,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.stopped_by",
+        kind: ValueKind::String,
+        members: &["client", "server"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
         max_bytes: None,
         max_items: None,
         since: "0.1.0",
@@ -1463,7 +1565,13 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "plainspan.response.finish_reasons", requirement: Requirement::Recommended },
         Use { name: "plainspan.response.request_id", requirement: Requirement::Recommended },
         Use { name: "plainspan.response.time_to_first_content", requirement: Requirement::Recommended },
+        Use { name: "plainspan.response.repetition.period", requirement: Requirement::Conditional },
+        Use { name: "plainspan.response.repetition.count", requirement: Requirement::With("plainspan.response.repetition.period") },
         Use { name: "plainspan.stream.chunks", requirement: Requirement::Recommended },
+        Use { name: "plainspan.stream.gap.mean", requirement: Requirement::Recommended },
+        Use { name: "plainspan.stream.gap.max", requirement: Requirement::Recommended },
+        Use { name: "plainspan.stream.stalled", requirement: Requirement::Recommended },
+        Use { name: "plainspan.stream.stopped_by", requirement: Requirement::Conditional },
         Use { name: "gen_ai.usage.input_tokens", requirement: Requirement::Recommended },
         Use { name: "gen_ai.usage.output_tokens", requirement: Requirement::Recommended },
         Use { name: "gen_ai.usage.cache_read.input_tokens", requirement: Requirement::Recommended },

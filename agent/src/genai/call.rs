@@ -2,6 +2,8 @@
 //!
 //! Everything here was on the wire. What was not is `None`: absent, never guessed.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use crate::{
@@ -191,6 +193,17 @@ pub struct Response {
     pub service_tier: Option<String>,
     /// OpenAI's `system_fingerprint`.
     pub system_fingerprint: Option<String>,
+    /// The longest loop in what the model wrote, if nothing of the answer is missing.
+    pub repetition: Option<Repetition>,
+}
+
+/// The same fragment over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// Length of the fragment in bytes.
+    pub period: u64,
+    /// How often it stands in a row, at least.
+    pub count: u64,
 }
 
 /// One choice of an answer.
@@ -375,6 +388,23 @@ pub struct Streaming {
     pub first_content: Option<Timestamp>,
     /// Events of the stream that carried data.
     pub chunks: u64,
+    /// Mean time between two of them, from the first with content on. This and what follows is only known of a stream of which nothing is missing.
+    pub mean_gap: Option<Duration>,
+    /// Largest time between two of them, or from the last to the moment at which the stream broke off.
+    pub largest_gap: Option<Duration>,
+    /// That was out of proportion to the others.
+    pub stalled: Option<bool>,
+    /// Who stopped the stream before it said that it was over.
+    pub stopped_by: Option<Party>,
+}
+
+/// A side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// Who asks.
+    Client,
+    /// Who answers.
+    Server,
 }
 
 /// The HTTP around a call.

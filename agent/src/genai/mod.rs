@@ -15,8 +15,10 @@ mod finish;
 mod google;
 mod media;
 mod openai;
+mod pace;
 mod provider;
 mod recognize;
+mod repetition;
 mod text;
 mod trace;
 mod transport;
@@ -25,7 +27,8 @@ pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
     Call, CallError, Content, Damage, FinishReason, Generation, Message, Missed, OperationName, OutputType,
-    Part, Provider, Request, Response, Role, Streaming, ToolDefinition, TraceContext, Transport, Usage,
+    Part, Party, Provider, Repetition, Request, Response, Role, Streaming, ToolDefinition, TraceContext,
+    Transport, Usage,
 };
 pub use recognize::{Recognition, Recognizer};
 
