@@ -9,7 +9,8 @@ use super::{
 use crate::{
     account::{Account, Counter},
     genai::{
-        Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider, Role,
+        Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
+        RateLimits, Role,
     },
     time::Timestamp,
     wire::{ExchangeEnd, Version},
@@ -192,6 +193,13 @@ fn transport(set: &mut Attributes, call: &Call) {
         set.set_some(names::SERVER_PORT, transport.server_port.map(i64::from));
     }
     set.set_some(names::ERROR_TYPE, call.error.as_ref().map(error_type));
+    if let Some(error) = &call.error {
+        set.set_some(names::PLAINSPAN_ERROR_CODE, error.code.clone());
+        set.set_some(names::PLAINSPAN_ERROR_TYPE, error.provider_type.clone());
+    }
+    let wait = transport.retry_after.map(|wait| wait.as_secs_f64());
+    set.set_some(names::PLAINSPAN_RESPONSE_RETRY_AFTER, wait);
+    rate_limits(set, &transport.rate_limits);
     set.set_some(names::HTTP_REQUEST_METHOD, method(&transport.method));
     set.set_some(names::HTTP_RESPONSE_STATUS_CODE, transport.status.map(i64::from));
     let version = transport.version.map(|version| match version {
@@ -202,6 +210,39 @@ fn transport(set: &mut Attributes, call: &Call) {
     set.set_some(names::NETWORK_PROTOCOL_VERSION, version.map(str::to_owned));
     set.set_some(names::URL_PATH, Some(transport.path.clone()).filter(|path| !path.is_empty()));
     set.set_some(names::USER_AGENT_ORIGINAL, transport.user_agent.clone());
+}
+
+fn rate_limits(set: &mut Attributes, limits: &RateLimits) {
+    for (quota, limit, remaining, reset) in [
+        (
+            &limits.requests,
+            names::PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_REQUESTS_RESET,
+        ),
+        (
+            &limits.tokens,
+            names::PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_TOKENS_RESET,
+        ),
+        (
+            &limits.input_tokens,
+            names::PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET,
+        ),
+        (
+            &limits.output_tokens,
+            names::PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET,
+        ),
+    ] {
+        set.set_some(limit, quota.limit);
+        set.set_some(remaining, quota.remaining);
+        set.set_some(reset, quota.reset.map(|reset| reset.as_secs_f64()));
+    }
 }
 
 fn capture(set: &mut Attributes, call: &Call) {

@@ -11,7 +11,7 @@ use super::{
     field::Field,
     finish::Ending,
     pace::{self, Pace},
-    provider, repetition, trace, transport,
+    provider, rate_limit, repetition, trace, transport,
 };
 use crate::{
     account::{Account, Counter},
@@ -202,6 +202,8 @@ impl CallBuilder {
         self.damage.response.unknown |= head.partial;
         self.transport.status = Some(head.status);
         self.transport.request_id = transport::request_id(head);
+        self.transport.retry_after = rate_limit::retry_after(head);
+        self.transport.rate_limits = rate_limit::read(head);
         let stream = "text/event-stream";
         self.streaming.streamed = head
             .headers
@@ -398,19 +400,11 @@ impl CallBuilder {
                 error.kind = status.map_or_else(|| "_OTHER".to_owned(), |status| status.to_string());
             }
         } else if ending == Ending::Broken {
-            let kind =
-                match (end, self.role) {
-                    (ExchangeEnd::ClosedLocally, Role::Client)
-                    | (ExchangeEnd::ClosedRemotely, Role::Server) => "client_closed",
-                    (ExchangeEnd::ClosedLocally, Role::Server)
-                    | (ExchangeEnd::ClosedRemotely, Role::Client) => "server_closed",
-                    (ExchangeEnd::Closed, _) => "connection_closed",
-                    (ExchangeEnd::ProcessExit, _) => "process_exit",
-                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable, _) => {
-                        "incomplete_stream"
-                    }
-                };
-            call.error = Some(CallError { kind: kind.to_owned(), message: None });
+            let silent = self.transport.status.is_none()
+                && self.streaming.first_chunk.is_none()
+                && !self.damage.response.any();
+            let kind = transport::failure(end, self.role, silent);
+            call.error = Some(CallError { kind: kind.to_owned(), ..CallError::default() });
         }
     }
 

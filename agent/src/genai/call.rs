@@ -373,6 +373,10 @@ pub struct Usage {
 pub struct CallError {
     /// `error.type`: the provider's code from the body, else the HTTP status as text.
     pub kind: String,
+    /// The provider's code, as the body tells it.
+    pub code: Option<String>,
+    /// The provider's type of error, as the body tells it.
+    pub provider_type: Option<String>,
     /// The provider's message, which may quote content.
     pub message: Option<String>,
 }
@@ -426,6 +430,34 @@ pub struct Transport {
     pub request_id: Option<String>,
     /// `User-Agent`.
     pub user_agent: Option<String>,
+    /// How long the server asks to wait before the next request.
+    pub retry_after: Option<Duration>,
+    /// What is left of the caller's quotas.
+    pub rate_limits: RateLimits,
+}
+
+/// Quotas, as headers of the answer tell them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Of requests.
+    pub requests: Quota,
+    /// Of tokens, whatever they are.
+    pub tokens: Quota,
+    /// Of input tokens.
+    pub input_tokens: Quota,
+    /// Of output tokens.
+    pub output_tokens: Quota,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// When it is full.
+    pub limit: Option<i64>,
+    /// What is left of it.
+    pub remaining: Option<i64>,
+    /// Time until it is full again.
+    pub reset: Option<Duration>,
 }
 
 /// Bytes of one direction that were not captured.

@@ -17,6 +17,7 @@ mod media;
 mod openai;
 mod pace;
 mod provider;
+mod rate_limit;
 mod recognize;
 mod repetition;
 mod text;
@@ -27,8 +28,8 @@ pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
     Call, CallError, Content, Damage, FinishReason, Generation, Message, Missed, OperationName, OutputType,
-    Part, Party, Provider, Repetition, Request, Response, Role, Streaming, ToolDefinition, TraceContext,
-    Transport, Usage,
+    Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming, ToolDefinition,
+    TraceContext, Transport, Usage,
 };
 pub use recognize::{Recognition, Recognizer};
 

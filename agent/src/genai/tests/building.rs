@@ -68,6 +68,19 @@ fn timing() {
     assert_eq!((call.end, call.streaming.chunks), (Timestamp(1006), 0));
 }
 
+#[test]
+fn what_headers_tell_of_limits() {
+    let call = Exchange::openai()
+        .request(REQUEST)
+        .status(429, &[("retry-after", "7"), ("x-ratelimit-remaining-tokens", "0")])
+        .then(EventKind::ResponseBody(Body::Bytes(r#"{"error":{"code":"c","type":"t"}}"#.into())))
+        .call();
+    assert_eq!(call.transport.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(call.transport.rate_limits.tokens.remaining, Some(0));
+    let error = call.error.unwrap();
+    assert_eq!((error.kind.as_str(), error.provider_type.as_deref()), ("c", Some("t")));
+}
+
 /// What came before, in or behind a gap is not known: neither when the first chunk came nor how far apart they were.
 #[test]
 fn the_pace_of_a_stream_with_gaps() {
@@ -170,12 +183,23 @@ fn the_server_side_closes_the_other_way_round() {
         (Role::Client, ExchangeEnd::ClosedRemotely, "server_closed"),
         (Role::Server, ExchangeEnd::ClosedLocally, "server_closed"),
         (Role::Server, ExchangeEnd::ClosedRemotely, "client_closed"),
+        (Role::Client, ExchangeEnd::Closed, "connection_closed"),
     ];
     for (role, end, kind) in cases {
-        let mut head = head("POST", "api.openai.com", "/v1/chat/completions");
-        head.role = role;
-        let call = Exchange::new(head).request(REQUEST).run(end).unwrap();
-        assert_eq!(call.error.unwrap().kind, kind, "{role:?} {end:?}");
+        let exchange = || {
+            let mut head = head("POST", "api.openai.com", "/v1/chat/completions");
+            head.role = role;
+            Exchange::new(head).request(REQUEST)
+        };
+        let case = format!("{role:?} {end:?}");
+        let before = exchange().run(end).unwrap();
+        assert_eq!(before.error.unwrap().kind, format!("{kind}_before_answer"), "{case}");
+        // The head, or all of the answer, may be what is missing.
+        let missed = exchange().gap(Some(100)).json(200, "{").run(end).unwrap();
+        assert_eq!(missed.error.unwrap().kind, kind, "{case}");
+        for begun in [exchange().status(200, &[]), exchange().json(200, &ANSWER[..20])] {
+            assert_eq!(begun.run(end).unwrap().error.unwrap().kind, kind, "{case}");
+        }
     }
 }
 
