@@ -16,7 +16,7 @@ pub use self::spans::{Ids, Spans, resource_attributes};
 use crate::{
     account::{Account, Counter},
     capture::{CloseReason, ConnectionId, ConnectionMap, Process, Record, Verdict},
-    contract::{Link, SpanIds},
+    contract::{Link, SessionId, SpanIds},
     genai::{self, Call, CallBuilder, Recognition, Recognizer},
     resource,
     stream::{self, Piece, Segment, StreamEvent, Streams},
@@ -65,6 +65,8 @@ pub struct Finished {
     pub ids: SpanIds,
     /// The call that the process served by making this one.
     pub cause: Option<Link>,
+    /// The session that the call was made in.
+    pub session: Option<SessionId>,
 }
 
 /// What came of records.
@@ -83,6 +85,8 @@ struct Connection {
     calls: Vec<Open>,
     /// Bytes that `wire` holds.
     held: usize,
+    /// The session that it was upgraded to.
+    session: Option<SessionId>,
     /// It has carried a call: all of it is captured from then on.
     carries_calls: bool,
     /// The kernel was told to leave out all but heads.
@@ -96,6 +100,7 @@ struct Open {
     builder: Box<CallBuilder>,
     ids: SpanIds,
     cause: Option<Link>,
+    session: Option<SessionId>,
     /// The process that serves it, if others can be linked to it.
     server: Option<u32>,
 }
@@ -218,6 +223,7 @@ impl Pipeline {
                     process,
                     calls: Vec::new(),
                     held: 0,
+                    session: None,
                     carries_calls: false,
                     heads_only: false,
                     strangers: Strangers::default(),
@@ -309,7 +315,10 @@ impl Connection {
                         self.open(event, builder, served, shared, id);
                         true
                     }
-                    Recognition::Session => true,
+                    Recognition::Session => {
+                        self.session = Some(SessionId(shared.ids.fresh().span_id));
+                        true
+                    }
                     Recognition::NotLlm | Recognition::NotInference(_) | Recognition::Unread(_) => false,
                 };
                 if wanted {
@@ -333,12 +342,13 @@ impl Connection {
             if !over {
                 continue;
             }
-            let Open { ids, cause, server, .. } = self.calls.swap_remove(at);
+            let Open { ids, cause, session, server, .. } = self.calls.swap_remove(at);
             if let Some(pid) = server {
                 shared.causes.end(pid, id, exchange);
             }
             self.strangers.welcome |= finished.is_some();
-            outcome.calls.extend(finished.map(|call| Finished { call, process: self.process, ids, cause }));
+            let process = self.process;
+            outcome.calls.extend(finished.map(|call| Finished { call, process, ids, cause, session }));
         }
         if self.wire.is_http2() && self.strangers.are_enough() {
             self.wire.leave();
@@ -359,7 +369,9 @@ impl Connection {
     ) {
         let exchange = head.exchange;
         // Without its path it may turn out to be no call, which nothing can be linked to.
-        let named = matches!(&head.kind, EventKind::RequestHead(head) if !head.path.is_empty());
+        let EventKind::RequestHead(request) = &head.kind else { return };
+        let named = !request.path.is_empty();
+        let session = self.session.filter(|_| request.session.is_some());
         builder.event(head);
         let mut ids = shared.ids.fresh();
         let trace = builder.trace_id();
@@ -369,7 +381,7 @@ impl Connection {
         if linked.is_some() {
             shared.causes.begin(self.process, id, exchange, ids, trace.is_some());
         }
-        self.calls.push(Open { exchange, builder, ids, cause, server: linked });
+        self.calls.push(Open { exchange, builder, ids, cause, session, server: linked });
     }
 }
 

@@ -81,6 +81,7 @@ fn report(provider: &Local, api: &str, model: &str, count: usize, plain: bool) -
 #[test]
 fn responses_and_realtime_with_and_without_compression() {
     let provider = Local::new();
+    let mut sessions = Vec::new();
     for (api, model) in
         [("responses", "test-cached"), ("realtime", "test-cached"), ("realtime", "test-length-events-40")]
     {
@@ -95,6 +96,14 @@ fn responses_and_realtime_with_and_without_compression() {
                 let asked = if written { format!("turn {turn}") } else { String::new() };
                 assert_eq!(said(span, "gen_ai.input.messages"), asked, "{api} {plain} {turn}");
             }
+            let session = report.spans[0].get("plainspan.session.id");
+            assert!(session.as_str().is_some_and(|id| id.len() == 16), "{session}");
+            assert!(
+                report.spans.iter().all(|span| span.get("plainspan.session.id") == session),
+                "{report:#?}"
+            );
+            assert!(!sessions.contains(session), "sessions share no name");
+            sessions.push(session.clone());
         }
     }
 }

@@ -150,10 +150,9 @@ fn spans(records: &[Record]) -> usize {
         pipeline.record(record.clone(), &mut outcome);
         outcome.verdicts.clear();
     }
-    let spans = outcome
-        .calls
-        .iter()
-        .map(|finished| contract::build(&finished.call, finished.ids, None, &options, &account));
+    let spans = outcome.calls.iter().map(|finished| {
+        contract::build(&finished.call, finished.ids, contract::Relations::default(), &options, &account)
+    });
     spans.map(|span| span.attributes.len()).sum()
 }
 

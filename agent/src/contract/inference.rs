@@ -4,7 +4,7 @@ use super::{
     attributes::Attributes,
     check::{self, Context},
     content, names,
-    span::{Attribute, Kind, Link, Span, SpanIds, Status, Value},
+    span::{Attribute, Kind, Relations, Span, SpanIds, Status, Value},
 };
 use crate::{
     account::{Account, Counter},
@@ -39,9 +39,8 @@ pub struct Options {
 const MAX_TRACE_STATE: usize = 1024;
 
 /// The span of a call. Never fails: what does not fit the contract is left out, named on the span and counted.
-///
-/// `link` names the call that this one was made for.
-pub fn build(call: &Call, ids: SpanIds, link: Option<Link>, options: &Options, account: &Account) -> Span {
+pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options, account: &Account) -> Span {
+    let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
     request(&mut set, call);
     response(&mut set, call);
@@ -53,6 +52,7 @@ pub fn build(call: &Call, ids: SpanIds, link: Option<Link>, options: &Options, a
         content::set(&mut set, call);
     }
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
+    set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
     set.set(names::PLAINSPAN_CONTRACT_VERSION, names::VERSION.to_owned());
 

@@ -13,7 +13,7 @@ const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 const CONTENT: Options = Options { content: ContentMode::Span, capture_source: None };
 
 fn spanned(call: &Call) -> Span {
-    build(call, IDS, None, &Options::default(), &Account::default())
+    build(call, IDS, Relations::default(), &Options::default(), &Account::default())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "rows say what a span has, which may be nothing")]
@@ -166,7 +166,7 @@ fn full() -> Call {
 fn everything_that_a_call_says_is_on_its_span() {
     let account = Account::default();
     let options = Options { content: ContentMode::Span, capture_source: Some("x.jsonl:3".into()) };
-    let span = build(&full(), IDS, None, &options, &account);
+    let span = build(&full(), IDS, Relations::default(), &options, &account);
     #[rustfmt::skip]
     let rows = [
         ("gen_ai.operation.name", text("chat")),
@@ -271,7 +271,7 @@ fn everything_that_a_call_says_is_on_its_span() {
 #[test]
 fn what_is_not_on_the_wire_is_absent() {
     let account = Account::default();
-    let span = build(&plain(), IDS, None, &CONTENT, &account);
+    let span = build(&plain(), IDS, Relations::default(), &CONTENT, &account);
     let mut keys: Vec<_> = span.attributes.iter().map(|a| a.key).collect();
     keys.sort_unstable();
     assert_eq!(
@@ -395,7 +395,7 @@ fn errors_are_described_without_quoting() {
         let span = spanned(&call);
         assert_eq!(span.status, Status::Error(wanted.into()));
         assert_eq!(span.get("error.type"), text(error_type).as_ref());
-        let with_content = build(&call, IDS, None, &CONTENT, &Account::default());
+        let with_content = build(&call, IDS, Relations::default(), &CONTENT, &Account::default());
         assert_eq!(with_content.status, Status::Error("you said: hello".into()));
     }
 }
@@ -444,7 +444,7 @@ fn without_content_no_content_leaves() {
     }
     assert_eq!(span.get("plainspan.content.cut"), None);
 
-    let with_content = build(&call, IDS, None, &CONTENT, &Account::default());
+    let with_content = build(&call, IDS, Relations::default(), &CONTENT, &Account::default());
     let shown = format!("{with_content:?}").matches(MARK).count();
     assert_eq!(
         shown,
@@ -460,7 +460,7 @@ fn a_span_that_does_not_fit_says_so_and_is_counted() {
     call.ended = None;
     call.request.temperature = Some(f64::INFINITY);
     call.transport.server_address = Some("h".into());
-    let span = build(&call, IDS, None, &Options::default(), &account);
+    let span = build(&call, IDS, Relations::default(), &Options::default(), &account);
     assert_eq!(
         span.get("plainspan.contract.violations"),
         texts(&["type: gen_ai.request.temperature", "missing: server.port", "missing: plainspan.call.ended"])
@@ -481,7 +481,7 @@ fn long_values_are_cut_and_counted() {
     call.error =
         Some(CallError { kind: "k".repeat(500), message: Some("é".repeat(1000)), ..CallError::default() });
     call.trace.as_mut().unwrap().state = Some(format!("a=1,b={},c=3", "2".repeat(1020)));
-    let span = build(&call, IDS, None, &CONTENT, &account);
+    let span = build(&call, IDS, Relations::default(), &CONTENT, &account);
     assert_eq!(span.name, format!("chat {}", "é".repeat(128)));
     assert_eq!(span.get("gen_ai.response.finish_reasons"), Some(&Value::Strings(vec!["x".repeat(64); 128])));
     assert_eq!(span.get("error.type"), text(&"k".repeat(128)).as_ref());
@@ -544,7 +544,7 @@ fn spans_fit_the_generated_schema() {
     };
     for call in [plain(), full()] {
         for options in [Options::default(), CONTENT] {
-            let span = build(&call, IDS, None, &options, &Account::default());
+            let span = build(&call, IDS, Relations::default(), &options, &Account::default());
             let errors: Vec<_> = validator.iter_errors(&object(&span)).map(|e| e.to_string()).collect();
             assert_eq!(errors, [""; 0]);
         }

@@ -21,4 +21,6 @@ pub use key::{
 };
 pub use names::{SCHEMA_URL, VERSION};
 pub use resource::resource;
-pub use span::{Attribute, Delivery, Kind, Link, LinkReason, Resource, Span, SpanIds, Status, Value};
+pub use span::{
+    Attribute, Delivery, Kind, Link, LinkReason, Relations, Resource, SessionId, Span, SpanIds, Status, Value,
+};

@@ -251,62 +251,65 @@ pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[78
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
 pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[79]);
 
+/// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[80]);
+
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[83]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[84]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[85]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[85]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[86]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[86]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[87]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[87]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[88]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[88]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[89]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[89]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[90]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[90]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[91]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[91]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[92]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[92]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[93]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[93]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[94]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[94]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[95]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[95]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[96]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[96]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[97]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[97]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[98]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[98]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[99]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -645,7 +648,7 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 99] = [
+pub static ATTRIBUTES: [AttributeDef; 100] = [
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -1527,6 +1530,17 @@ pub static ATTRIBUTES: [AttributeDef; 99] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.session.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "plainspan.stream.chunks",
         kind: ValueKind::Int,
         members: &[],
@@ -1825,6 +1839,7 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
         Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
         Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
+        Use { name: "plainspan.session.id", requirement: Requirement::Conditional },
         Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
         Use { name: "plainspan.contract.version", requirement: Requirement::Required },
         Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },

@@ -68,6 +68,19 @@ pub struct Link {
     pub reason: LinkReason,
 }
 
+/// Names a session: one connection on which many calls are made as messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionId(pub [u8; 8]);
+
+/// What a call has to do with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relations {
+    /// The call that it was made for.
+    pub cause: Option<Link>,
+    /// The session that it was made in.
+    pub session: Option<SessionId>,
+}
+
 /// A finished span under the contract.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {

@@ -8,7 +8,7 @@ use super::Finished;
 use crate::{
     account::Account,
     capture::Record,
-    contract::{self, Delivery, Resource, SpanIds},
+    contract::{self, Delivery, Relations, Resource, SpanIds},
     resource::{ProcessInfo, Processes},
 };
 
@@ -93,8 +93,9 @@ impl Spans {
 
     /// The span of a call, under its resource.
     pub fn deliver(&mut self, finished: &Finished) -> Delivery {
-        let span =
-            contract::build(&finished.call, finished.ids, finished.cause, &self.options, &self.account);
+        let Finished { call, ids, cause, session, .. } = finished;
+        let relations = Relations { cause: *cause, session: *session };
+        let span = contract::build(call, *ids, relations, &self.options, &self.account);
         Delivery { span, resource: self.resource(finished.process.pid) }
     }
 

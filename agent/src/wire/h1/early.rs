@@ -11,10 +11,16 @@ use crate::{capture::Direction, stream::Piece, time::Timestamp, wire::Event};
 #[derive(Default)]
 pub(super) struct Early {
     bytes: BytesMut,
+    first: Timestamp,
     last: Timestamp,
-    /// The first that was seen of the connection is this direction's answer to an upgrade.
-    upgrade: Option<Direction>,
+    /// The first that was seen of the connection is a response, in this direction.
+    opening: Option<Direction>,
 }
+
+/// The first line of a response begins with it (RFC 9112, section 4).
+const RESPONSE: &[u8] = b"HTTP/1.";
+/// The response to an upgrade.
+const UPGRADE: &[u8] = b"HTTP/1.1 101 ";
 
 impl Early {
     /// Bytes that are held.
@@ -26,6 +32,9 @@ impl Early {
     pub fn hold(&mut self, time: Timestamp, bytes: &[u8], limit: usize) -> bool {
         let fits = self.bytes.len() + bytes.len() <= limit;
         if fits {
+            if self.bytes.is_empty() {
+                self.first = time;
+            }
             self.bytes.extend_from_slice(bytes);
             self.last = time;
         }
@@ -40,14 +49,13 @@ impl Early {
 impl Http1 {
     /// Is this a response to a request that wasn't seen yet?
     pub(super) fn is_early(&mut self, direction: Direction, piece: &Piece) -> bool {
-        // It is the last of HTTP on a connection: a request that comes behind it can only be its own.
         if self.requests.is_none() {
-            let answer = matches!(piece, Piece::Bytes(bytes) if bytes.starts_with(b"HTTP/1.1 101 "));
+            let response = matches!(piece, Piece::Bytes(bytes) if bytes.starts_with(RESPONSE));
             let silent = [&self.sent, &self.received].iter().all(|side| side.head.is_empty());
-            if answer && silent && !self.saw_bytes() && self.early.held() == 0 {
-                self.early.upgrade = Some(direction);
+            if response && silent && !self.saw_bytes() && self.early.held() == 0 {
+                self.early.opening = Some(direction);
             }
-            return self.early.upgrade == Some(direction);
+            return self.early.opening == Some(direction);
         }
         if self.requests != Some(direction.opposite()) {
             return false;
@@ -63,10 +71,21 @@ impl Http1 {
         requests_in_order && is_first && self.exchanges.unanswered() == 0
     }
 
+    /// The first that was seen of the connection is a response, and now a request comes: can't it be the one that it answers?
+    /// A connection that was joined late begins like this, too.
+    pub(super) fn is_late(&mut self, direction: Direction, time: Timestamp) -> bool {
+        // A call that writes has the time at which it began, and one that reads that at which it was done.
+        self.early.opening == Some(direction.opposite())
+            && self.side(direction).head.is_empty()
+            && time >= self.early.first
+            // It is the last of HTTP on a connection: a request that comes behind it can only be its own.
+            && !self.early.bytes.starts_with(UPGRADE)
+    }
+
     /// Reads what was held: its request has come, or won't.
     pub(super) fn settle_early(&mut self, time: Timestamp, out: &mut Vec<Event>) {
-        let upgrade = self.early.upgrade.take();
-        let responses = self.requests.map(Direction::opposite).or(upgrade);
+        let opening = self.early.opening.take();
+        let responses = self.requests.map(Direction::opposite).or(opening);
         if let (Some(responses), Some((last, bytes))) = (responses, self.early.take()) {
             self.bytes(responses, time.max(last), bytes, out);
         }

@@ -133,12 +133,12 @@ impl Http1 {
             }
         } else {
             // What was lost may be the request.
-            if matches!(piece, Piece::Gap { .. }) {
+            if matches!(piece, Piece::Gap { .. }) || self.is_late(direction, time) {
                 self.settle_early(time, out);
             }
             self.piece(direction, time, piece, out);
-            // What comes behind the answer to an upgrade is its request, or the connection was joined late.
-            if self.exchanges.unanswered() > 0 || self.requests.is_none() {
+            let unknown = self.requests.is_none() && self.side(direction).head.is_empty();
+            if self.exchanges.unanswered() > 0 || unknown {
                 self.settle_early(time, out);
             }
         }

@@ -12,6 +12,8 @@ use crate::wire::{Body, Connection, Interest};
 #[derive(Clone, Debug)]
 enum Do {
     Sent(Vec<u8>),
+    /// By a call that had begun before everything else, and was done only now.
+    SentLong(Vec<u8>),
     Received(Vec<u8>),
     SentGap(u64),
     ReceivedGap(u64),
@@ -38,11 +40,12 @@ fn converse_within(limits: Limits, steps: &[Do]) -> (String, Connection, Arc<Acc
     let mut connection = Connection::new(limits, account.clone());
     let mut events = Vec::new();
     for (i, step) in steps.iter().enumerate() {
-        let time = Timestamp(i as u64);
+        let time = Timestamp(1 + i as u64);
         let gap = |len: &u64| Piece::Gap { len: *len, reason: GapReason::Lost };
         let bytes = |b: &[u8]| Piece::Bytes(Bytes::copy_from_slice(b));
         match step {
             Do::Sent(b) => connection.push(Direction::Sent, time, bytes(b), &mut events),
+            Do::SentLong(b) => connection.push(Direction::Sent, Timestamp(0), bytes(b), &mut events),
             Do::Received(b) => connection.push(Direction::Received, time, bytes(b), &mut events),
             Do::SentGap(n) => connection.push(Direction::Sent, time, gap(n), &mut events),
             Do::ReceivedGap(n) => connection.push(Direction::Received, time, gap(n), &mut events),
