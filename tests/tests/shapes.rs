@@ -180,6 +180,38 @@ fn client_that_leaves_in_the_middle_of_a_stream() {
 }
 
 #[test]
+fn calls_that_are_throttled() {
+    let provider = Local::new();
+    let body = json!({"model": "test-error-429", "messages": []});
+    let report = AgentCommand::new().run(Command::curl(&provider, "/v1/chat/completions", &body)).exited(0);
+    let span = &report.spans[0];
+    assert_eq!(span.get("error.type"), "rate_limit_exceeded", "{span:#?}");
+    assert_eq!(span.get("plainspan.error.code"), "rate_limit_exceeded");
+    assert_eq!(span.get("plainspan.error.type"), "requests");
+    for (key, wanted) in [
+        ("plainspan.response.retry_after", 7.0),
+        ("plainspan.rate_limit.requests.limit", 60.0),
+        ("plainspan.rate_limit.requests.remaining", 0.0),
+        ("plainspan.rate_limit.requests.reset", 60.5),
+    ] {
+        assert_eq!(span.get(key).as_f64(), Some(wanted), "{key}: {span:#?}");
+    }
+}
+
+#[test]
+fn client_that_gives_up_before_the_answer() {
+    let provider = Local::new();
+    let body = json!({"model": "test-late-5000", "messages": []});
+    let command = Command::curl(&provider, "/v1/chat/completions", &body).args(["--max-time", "1"]);
+    let report = AgentCommand::new().run(command).exited(28);
+    let span = &report.spans[0];
+    let (ended, kind) = (span.get("plainspan.call.ended"), span.get("error.type"));
+    assert!(["client_closed", "connection_closed"].iter().any(|end| ended == end), "{span:#?}");
+    assert_eq!(kind, &json!(format!("{}_before_answer", ended.as_str().unwrap_or_default())), "{span:#?}");
+    assert_eq!(span.get("http.response.status_code"), &Value::Null);
+}
+
+#[test]
 fn streams_that_stall_or_loop() {
     let provider = Local::new();
     for (model, stalled, period) in [
