@@ -41,22 +41,28 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 6] = [
+const CALLS: [&str; 14] = [
     "/completions",
     "/embeddings",
     "/responses",
     "/v1/messages",
     ":generateContent",
     ":streamGenerateContent",
+    ":embedContent",
+    ":batchEmbedContents",
+    "/v1/chat",
+    "/v2/chat",
+    "/v2/embed",
+    "/rerank",
+    "/api/chat",
+    "/api/generate",
 ];
 
 /// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    // That of Ollama looks alike, and is another API.
-    let is_other = path.ends_with("/api/embeddings");
-    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end)) && !is_other
+    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {
@@ -169,4 +175,39 @@ fn loss_is_told_and_makes_nothing_up() {
         }
     }
     assert!(damaged > 0, "something was dropped");
+}
+
+/// A gateway at a path of its own: no call, until a rule says of which API it is.
+#[test]
+fn rules_name_calls() {
+    let dir = directory();
+    let (input, output) = (dir.path().join("in.jsonl"), dir.path().join("out.jsonl"));
+    let exchange = serde_json::json!({
+        "source": "gateway#1",
+        "request": {"method": "POST", "url": "https://llm.example/ask/me", "headers": [["content-type", "application/json"]],
+                    // {"model":"m","max_tokens":1,"messages":[]}
+                    "body_b64": "eyJtb2RlbCI6Im0iLCJtYXhfdG9rZW5zIjoxLCJtZXNzYWdlcyI6W119"},
+        "response": {"status": 200, "headers": [["content-type", "application/json"]],
+                     // {"type":"message","id":"msg_1","model":"n","content":[]}
+                     "body_b64": "eyJ0eXBlIjoibWVzc2FnZSIsImlkIjoibXNnXzEiLCJtb2RlbCI6Im4iLCJjb250ZW50IjpbXX0="},
+    });
+    fs::write(&input, format!("{exchange}\n")).expect("the directory is ours");
+    for (rules, wanted) in [
+        (&[][..], None),
+        (&["--api-rule", "other.example/ask/**=anthropic.messages"], None),
+        (&["--api-rule", "llm.example/ask/**=anthropic.messages"], Some("anthropic.messages")),
+    ] {
+        let _ = fs::remove_file(&output);
+        let mut command = agent();
+        command.arg("replay").args(rules).args(["-o", &format!("file:{}", output.display())]).arg(&input);
+        let ended = Process::start(command).wait();
+        assert!(ended.status.success(), "{ended:#?}");
+        let spans =
+            parse_spans(&fs::read_to_string(&output).unwrap_or_default()).unwrap_or_else(|e| panic!("{e}"));
+        let found: Vec<_> = spans.iter().map(|span| span.get("plainspan.api").as_str()).collect();
+        assert_eq!(found, wanted.map(Some).into_iter().collect::<Vec<_>>(), "{rules:?}");
+        for span in &spans {
+            assert_eq!(span.get("gen_ai.response.model"), "n", "{span:#?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod api;
 mod budget;
 mod builder;
 mod call;
+mod cohere;
 mod dialect;
 mod elements;
 mod field;
@@ -20,6 +21,7 @@ mod provider;
 mod rate_limit;
 mod recognize;
 mod repetition;
+mod rule;
 mod text;
 mod trace;
 mod transport;
@@ -32,6 +34,7 @@ pub use call::{
     TraceContext, Transport, Usage,
 };
 pub use recognize::{Recognition, Recognizer};
+pub use rule::{Rule, RuleError};
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,22 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod cohere_chat;
+mod cohere_chat_v1;
+mod cohere_embed;
+mod cohere_rerank;
+mod google_embed_content;
 mod google_generate_content;
 mod google_live;
+mod ollama;
+mod ollama_embed;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
 mod openai_realtime;
 mod openai_responses;
+mod vertex_predict;
+mod writer_chat;
 
 use super::{
     budget::Budget,
@@ -27,6 +36,16 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_embeddings::OpenAiEmbeddings,
     &openai_realtime::OpenAiRealtime,
     &google_live::GoogleLive,
+    &google_embed_content::GoogleEmbedContent,
+    &vertex_predict::VertexPredict,
+    &cohere_chat::CohereChat,
+    &cohere_chat_v1::CohereChatV1,
+    &cohere_embed::CohereEmbed,
+    &cohere_rerank::CohereRerank,
+    &writer_chat::WriterChat,
+    &ollama::OllamaChat,
+    &ollama::OllamaGenerate,
+    &ollama_embed::OllamaEmbed,
 ];
 
 /// What a dialect says of a request, by its head alone.
@@ -58,7 +77,7 @@ impl Claim {
 }
 
 /// Does it open a WebSocket session?
-fn opens_session(head: &RequestHead) -> bool {
+pub(super) fn opens_session(head: &RequestHead) -> bool {
     &*head.method == "GET" && head.headers.upgrade_to_websocket()
 }
 
