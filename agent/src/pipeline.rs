@@ -180,6 +180,12 @@ impl Pipeline {
         }
     }
 
+    /// The same with these rules of which requests are calls.
+    pub fn with_rules(mut self, rules: Vec<genai::Rule>) -> Self {
+        self.shared.recognizer = self.shared.recognizer.with_rules(rules);
+        self
+    }
+
     /// Takes the next record.
     pub fn record(&mut self, record: Record, outcome: &mut Outcome) {
         let mut events = std::mem::take(&mut self.stream_events);

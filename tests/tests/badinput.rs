@@ -65,6 +65,12 @@ fn arguments_and_settings() {
             &["OTEL_EXPORTER_OTLP_TIMEOUT", "soon"],
         ),
         (&["replay", "/no/such/file.jsonl"], &[], &["/no/such/file.jsonl"]),
+        (
+            &["replay", "--api-rule", "/ask=openai.chat", "/dev/null"],
+            &[],
+            &["--api-rule", "openai.chat", "openai.chat_completions"],
+        ),
+        (&["run", "--api-rule", "ask"], &[], &["--api-rule", "HOST/PATH=DIALECT"]),
         (&["replay", "--split", "sometimes", "/dev/null"], &[], &["--split", "sometimes", "random:"]),
         (&["replay"], &[], &["FILE"]),
     ];

@@ -176,6 +176,62 @@ fn client_that_leaves_in_the_middle_of_a_stream() {
     let report = AgentCommand::new().run(Command::new("python3").args(["-c", script, &at])).exited(0);
     assert_eq!(report.spans.len(), 1, "{report:#?}");
     assert_cut(&report.spans[0], &["client_closed"]);
+    assert_eq!(report.spans[0].get("plainspan.stream.stopped_by"), "client", "{report:#?}");
+}
+
+#[test]
+fn calls_that_are_throttled() {
+    let provider = Local::new();
+    let body = json!({"model": "test-error-429", "messages": []});
+    let report = AgentCommand::new().run(Command::curl(&provider, "/v1/chat/completions", &body)).exited(0);
+    let span = &report.spans[0];
+    assert_eq!(span.get("error.type"), "rate_limit_exceeded", "{span:#?}");
+    assert_eq!(span.get("plainspan.error.code"), "rate_limit_exceeded");
+    assert_eq!(span.get("plainspan.error.type"), "requests");
+    for (key, wanted) in [
+        ("plainspan.response.retry_after", 7.0),
+        ("plainspan.rate_limit.requests.limit", 60.0),
+        ("plainspan.rate_limit.requests.remaining", 0.0),
+        ("plainspan.rate_limit.requests.reset", 60.5),
+    ] {
+        assert_eq!(span.get(key).as_f64(), Some(wanted), "{key}: {span:#?}");
+    }
+}
+
+#[test]
+fn client_that_gives_up_before_the_answer() {
+    let provider = Local::new();
+    let body = json!({"model": "test-late-5000", "messages": []});
+    let command = Command::curl(&provider, "/v1/chat/completions", &body).args(["--max-time", "1"]);
+    let report = AgentCommand::new().run(command).exited(28);
+    let span = &report.spans[0];
+    let (ended, kind) = (span.get("plainspan.call.ended"), span.get("error.type"));
+    assert!(["client_closed", "connection_closed"].iter().any(|end| ended == end), "{span:#?}");
+    assert_eq!(kind, &json!(format!("{}_before_answer", ended.as_str().unwrap_or_default())), "{span:#?}");
+    assert_eq!(span.get("http.response.status_code"), &Value::Null);
+}
+
+#[test]
+fn streams_that_stall_or_loop() {
+    let provider = Local::new();
+    for (model, stalled, period) in [
+        ("test-slow-20", false, Value::Null),
+        ("test-slow-20-stall-2500", true, Value::Null),
+        ("test-loop-events-40", false, json!(29)),
+    ] {
+        for command in [Command::openai(&provider, model), Command::anthropic(&provider, model)] {
+            let report = AgentCommand::new().run(command.args(["--stream"])).exited(0);
+            assert_eq!(report.spans.len(), 1, "{report:#?}");
+            assert_nothing_missed(&report);
+            let span = &report.spans[0];
+            assert_eq!(span.get("plainspan.stream.stalled"), stalled, "{span:#?}");
+            let seconds = |key: &str| span.get(key).as_f64().expect(key);
+            let (mean, max) = (seconds("plainspan.stream.gap.mean"), seconds("plainspan.stream.gap.max"));
+            assert!((max >= 2.4) == stalled && mean <= max, "{mean} {max}: {span:#?}");
+            assert_eq!(span.get("plainspan.response.repetition.period"), &period, "{span:#?}");
+            assert_eq!(span.get("plainspan.stream.stopped_by"), &Value::Null, "{span:#?}");
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::{
     capture::{self, Kernel},
     contract::{self, ContentMode},
     export::{self, Target},
+    genai::Rule,
     pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
     probe::{Cache, Prober},
     resource::Processes,
@@ -89,6 +90,10 @@ pub(super) struct OutputArgs {
     /// of the span.
     #[arg(long, value_enum, value_name = "MODE", default_value = "none")]
     pub(super) content: Content,
+    /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
+    /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
+    #[arg(long, value_name = "RULE")]
+    pub(super) api_rule: Vec<Rule>,
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
@@ -172,7 +177,8 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         &limits,
         Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),
         Arc::clone(&account),
-    );
+    )
+    .with_rules(args.output.api_rule.clone());
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
         args.output.contract(),

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     account::{Account, Counter},
-    genai::{Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Provider, Role},
+    genai::{
+        Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
+        RateLimits, Role,
+    },
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
@@ -141,12 +144,35 @@ fn response(set: &mut Attributes, call: &Call) {
         set.set(names::PLAINSPAN_RESPONSE_FINISH_REASONS, own.collect());
     }
     set.set_some(names::PLAINSPAN_RESPONSE_REQUEST_ID, call.transport.request_id.clone());
-    if call.streaming.streamed {
-        let seconds = |at: Option<Timestamp>| at.map(|at| at.since(call.start).as_secs_f64());
-        set.set_some(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds(call.streaming.first_chunk));
-        set.set_some(names::PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT, seconds(call.streaming.first_content));
-        set.set(names::PLAINSPAN_STREAM_CHUNKS, i64::try_from(call.streaming.chunks).unwrap_or(i64::MAX));
+    if let Some(found) = response.repetition {
+        set.set(names::PLAINSPAN_RESPONSE_REPETITION_PERIOD, count(found.period));
+        set.set(names::PLAINSPAN_RESPONSE_REPETITION_COUNT, count(found.count));
     }
+    if call.streaming.streamed {
+        stream(set, call);
+    }
+}
+
+fn stream(set: &mut Attributes, call: &Call) {
+    let streaming = &call.streaming;
+    let seconds = |at: Option<Timestamp>| at.map(|at| at.since(call.start).as_secs_f64());
+    set.set_some(names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds(streaming.first_chunk));
+    set.set_some(names::PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT, seconds(streaming.first_content));
+    // Those that were lost would have counted.
+    let chunks = Some(count(streaming.chunks)).filter(|_| !call.damage.response.any());
+    set.set_some(names::PLAINSPAN_STREAM_CHUNKS, chunks);
+    set.set_some(names::PLAINSPAN_STREAM_GAP_MEAN, streaming.mean_gap.map(|gap| gap.as_secs_f64()));
+    set.set_some(names::PLAINSPAN_STREAM_GAP_MAX, streaming.largest_gap.map(|gap| gap.as_secs_f64()));
+    set.set_some(names::PLAINSPAN_STREAM_STALLED, streaming.stalled);
+    let party = |party| match party {
+        Party::Client => names::PlainspanStreamStoppedBy::Client,
+        Party::Server => names::PlainspanStreamStoppedBy::Server,
+    };
+    set.set_some(names::PLAINSPAN_STREAM_STOPPED_BY, streaming.stopped_by.map(party));
+}
+
+fn count(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn usage(set: &mut Attributes, call: &Call) {
@@ -167,6 +193,13 @@ fn transport(set: &mut Attributes, call: &Call) {
         set.set_some(names::SERVER_PORT, transport.server_port.map(i64::from));
     }
     set.set_some(names::ERROR_TYPE, call.error.as_ref().map(error_type));
+    if let Some(error) = &call.error {
+        set.set_some(names::PLAINSPAN_ERROR_CODE, error.code.clone());
+        set.set_some(names::PLAINSPAN_ERROR_TYPE, error.provider_type.clone());
+    }
+    let wait = transport.retry_after.map(|wait| wait.as_secs_f64());
+    set.set_some(names::PLAINSPAN_RESPONSE_RETRY_AFTER, wait);
+    rate_limits(set, &transport.rate_limits);
     set.set_some(names::HTTP_REQUEST_METHOD, method(&transport.method));
     set.set_some(names::HTTP_RESPONSE_STATUS_CODE, transport.status.map(i64::from));
     let version = transport.version.map(|version| match version {
@@ -177,6 +210,39 @@ fn transport(set: &mut Attributes, call: &Call) {
     set.set_some(names::NETWORK_PROTOCOL_VERSION, version.map(str::to_owned));
     set.set_some(names::URL_PATH, Some(transport.path.clone()).filter(|path| !path.is_empty()));
     set.set_some(names::USER_AGENT_ORIGINAL, transport.user_agent.clone());
+}
+
+fn rate_limits(set: &mut Attributes, limits: &RateLimits) {
+    for (quota, limit, remaining, reset) in [
+        (
+            &limits.requests,
+            names::PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_REQUESTS_RESET,
+        ),
+        (
+            &limits.tokens,
+            names::PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_TOKENS_RESET,
+        ),
+        (
+            &limits.input_tokens,
+            names::PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET,
+        ),
+        (
+            &limits.output_tokens,
+            names::PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT,
+            names::PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING,
+            names::PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET,
+        ),
+    ] {
+        set.set_some(limit, quota.limit);
+        set.set_some(remaining, quota.remaining);
+        set.set_some(reset, quota.reset.map(|reset| reset.as_secs_f64()));
+    }
 }
 
 fn capture(set: &mut Attributes, call: &Call) {

@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use serde_json::{Value as Parsed, json};
 
 use super::*;
 use crate::genai::{
-    Content, Damage, Message, Part, Request, Response, Streaming, ToolDefinition, TraceContext, Transport,
-    Usage,
+    Content, Damage, Message, Part, Quota, RateLimits, Repetition, Request, Response, Streaming,
+    ToolDefinition, TraceContext, Transport, Usage,
 };
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
@@ -41,6 +43,14 @@ fn generation(reason: Option<FinishReason>, own: Option<&str>) -> Generation {
         finish_reason: reason,
         provider_finish_reason: own.map(Into::into),
         message: Message { role: "assistant".into(), name: None, parts: vec![Part::Text("Hi".into())] },
+    }
+}
+
+fn quota(n: u32) -> Quota {
+    Quota {
+        limit: Some((100 * n).into()),
+        remaining: Some(n.into()),
+        reset: Some(Duration::from_secs(1) * n),
     }
 }
 
@@ -90,6 +100,7 @@ fn full() -> Call {
             ],
             service_tier: Some("default".into()),
             system_fingerprint: Some("fp_1".into()),
+            repetition: Some(Repetition { period: 29, count: 120 }),
         },
         usage: Usage {
             input: Some(100),
@@ -101,12 +112,21 @@ fn full() -> Call {
             audio_output: Some(2),
             partial: true,
         },
-        error: Some(CallError { kind: "server_error".into(), message: Some("it broke".into()) }),
+        error: Some(CallError {
+            kind: "server_error".into(),
+            code: Some("server_error".into()),
+            provider_type: Some("api_error".into()),
+            message: Some("it broke".into()),
+        }),
         streaming: Streaming {
             streamed: true,
             first_chunk: Some(Timestamp(1_250_000_000)),
             first_content: Some(Timestamp(1_500_000_000)),
             chunks: 9,
+            mean_gap: Some(Duration::from_millis(125)),
+            largest_gap: Some(Duration::from_millis(2500)),
+            stalled: Some(true),
+            stopped_by: Some(Party::Server),
         },
         ended: Some(ExchangeEnd::ClosedRemotely),
         transport: Transport {
@@ -118,6 +138,13 @@ fn full() -> Call {
             status: Some(200),
             request_id: Some("req_1".into()),
             user_agent: Some("OpenAI/Python 1.99.1".into()),
+            retry_after: Some(Duration::from_millis(1500)),
+            rate_limits: RateLimits {
+                requests: quota(1),
+                tokens: quota(2),
+                input_tokens: quota(3),
+                output_tokens: quota(4),
+            },
         },
         damage: Damage {
             request: Missed { lost: 10, cut: 20, unknown: true },
@@ -196,7 +223,27 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("plainspan.response.finish_reasons", texts(&["stop", "NAP"])),
         ("plainspan.response.request_id", text("req_1")),
         ("plainspan.response.time_to_first_content", Some(Value::Double(0.5))),
-        ("plainspan.stream.chunks", Some(Value::Int(9))),
+        ("plainspan.error.code", text("server_error")),
+        ("plainspan.error.type", text("api_error")),
+        ("plainspan.response.retry_after", Some(Value::Double(1.5))),
+        ("plainspan.rate_limit.requests.limit", Some(Value::Int(100))),
+        ("plainspan.rate_limit.requests.remaining", Some(Value::Int(1))),
+        ("plainspan.rate_limit.requests.reset", Some(Value::Double(1.0))),
+        ("plainspan.rate_limit.tokens.limit", Some(Value::Int(200))),
+        ("plainspan.rate_limit.tokens.remaining", Some(Value::Int(2))),
+        ("plainspan.rate_limit.tokens.reset", Some(Value::Double(2.0))),
+        ("plainspan.rate_limit.input_tokens.limit", Some(Value::Int(300))),
+        ("plainspan.rate_limit.input_tokens.remaining", Some(Value::Int(3))),
+        ("plainspan.rate_limit.input_tokens.reset", Some(Value::Double(3.0))),
+        ("plainspan.rate_limit.output_tokens.limit", Some(Value::Int(400))),
+        ("plainspan.rate_limit.output_tokens.remaining", Some(Value::Int(4))),
+        ("plainspan.rate_limit.output_tokens.reset", Some(Value::Double(4.0))),
+        ("plainspan.response.repetition.period", Some(Value::Int(29))),
+        ("plainspan.response.repetition.count", Some(Value::Int(120))),
+        ("plainspan.stream.gap.mean", Some(Value::Double(0.125))),
+        ("plainspan.stream.gap.max", Some(Value::Double(2.5))),
+        ("plainspan.stream.stalled", Some(Value::Bool(true))),
+        ("plainspan.stream.stopped_by", text("server")),
         ("plainspan.call.ended", text("server_closed")),
         ("plainspan.capture.degraded", texts(&[
             "request_bytes_lost", "request_bytes_cut", "request_bytes_unknown", "request_malformed",
@@ -242,6 +289,15 @@ fn what_is_not_on_the_wire_is_absent() {
     assert_eq!(account.get(Counter::ContractViolations), 0);
     assert_eq!((span.trace_id, span.parent_span_id, span.flags), ([1; 16], None, 1));
     assert_eq!((span.name.as_str(), span.status, span.trace_state.as_str()), ("chat", Status::Unset, ""));
+}
+
+#[test]
+fn chunks_are_counted_where_none_is_missing() {
+    let damage = Damage { response: Missed { lost: 1, ..Default::default() }, ..Damage::default() };
+    for (damage, wanted) in [(Damage::default(), Some(Value::Int(9))), (damage, None)] {
+        let span = spanned(&Call { damage, ..full() });
+        assert_eq!(span.get("plainspan.stream.chunks"), wanted.as_ref());
+    }
 }
 
 #[test]
@@ -328,7 +384,11 @@ fn errors_are_described_without_quoting() {
     ];
     for (kind, status, wanted, error_type) in rows {
         let call = Call {
-            error: Some(CallError { kind: kind.into(), message: Some("you said: hello".into()) }),
+            error: Some(CallError {
+                kind: kind.into(),
+                message: Some("you said: hello".into()),
+                ..CallError::default()
+            }),
             transport: Transport { status, ..Transport::default() },
             ..plain()
         };
@@ -374,7 +434,7 @@ fn without_content_no_content_leaves() {
     for generation in &mut call.response.generations {
         generation.message = message();
     }
-    call.error = Some(CallError { kind: "server_error".into(), message: mark() });
+    call.error = Some(CallError { kind: "server_error".into(), message: mark(), ..CallError::default() });
 
     let span = spanned(&call);
     assert!(!format!("{span:?}").contains(MARK), "{span:?}");
@@ -418,7 +478,8 @@ fn long_values_are_cut_and_counted() {
     call.request.model = Some("é".repeat(1000));
     call.response.generations =
         vec![generation(Some(FinishReason::Other("x".repeat(100).into())), None); 200];
-    call.error = Some(CallError { kind: "k".repeat(500), message: Some("é".repeat(1000)) });
+    call.error =
+        Some(CallError { kind: "k".repeat(500), message: Some("é".repeat(1000)), ..CallError::default() });
     call.trace.as_mut().unwrap().state = Some(format!("a=1,b={},c=3", "2".repeat(1020)));
     let span = build(&call, IDS, Relations::default(), &CONTENT, &account);
     assert_eq!(span.name, format!("chat {}", "é".repeat(128)));

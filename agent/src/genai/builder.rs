@@ -10,7 +10,8 @@ use super::{
     elements::{self, Elements},
     field::Field,
     finish::Ending,
-    provider, trace, transport,
+    pace::{self, Pace},
+    provider, rate_limit, repetition, trace, transport,
 };
 use crate::{
     account::{Account, Counter},
@@ -72,6 +73,10 @@ pub struct CallBuilder {
     /// Nothing has come after the last gap of the response, so its end may lie in the gap.
     ends_in_gap: bool,
     streaming: Streaming,
+    /// Bytes were missing before the first chunk that was seen, or the first with content: there was an earlier one, perhaps.
+    missed_first_chunk: bool,
+    missed_first_content: bool,
+    pace: Pace,
     damage: Damage,
 }
 
@@ -101,6 +106,9 @@ impl CallBuilder {
             last_byte: Timestamp::default(),
             ends_in_gap: false,
             streaming: Streaming::default(),
+            missed_first_chunk: false,
+            missed_first_content: false,
+            pace: Pace::default(),
             damage: Damage::default(),
         }
     }
@@ -194,6 +202,8 @@ impl CallBuilder {
         self.damage.response.unknown |= head.partial;
         self.transport.status = Some(head.status);
         self.transport.request_id = transport::request_id(head);
+        self.transport.retry_after = rate_limit::retry_after(head);
+        self.transport.rate_limits = rate_limit::read(head);
         let stream = "text/event-stream";
         self.streaming.streamed = head
             .headers
@@ -213,6 +223,8 @@ impl CallBuilder {
                     elements.spoil(&mut self.budget);
                 }
                 self.ends_in_gap = true;
+                self.missed_first_chunk |= self.streaming.first_chunk.is_none();
+                self.missed_first_content |= self.streaming.first_content.is_none();
                 return;
             }
             Body::Bytes(bytes) => {
@@ -257,7 +269,7 @@ impl CallBuilder {
         self.streaming.streamed = true;
         self.identify(&event.data);
         if self.told == Told::NotYet {
-            self.streaming.chunks += 1;
+            self.chunk(Carried::Data, time);
             return;
         }
         let mut carried = Carried::Nothing;
@@ -273,9 +285,36 @@ impl CallBuilder {
                 Err(_) => self.damage.response_malformed = true,
             }
         }
-        self.streaming.chunks += u64::from(carried != Carried::Nothing);
-        if carried == Carried::Content {
+        self.chunk(carried, time);
+    }
+
+    fn chunk(&mut self, carried: Carried, time: Timestamp) {
+        if carried == Carried::Nothing {
+            return;
+        }
+        let content = carried == Carried::Content;
+        self.streaming.chunks += 1;
+        self.pace.chunk(time, content);
+        if content {
             self.streaming.first_content.get_or_insert(time);
+        }
+    }
+
+    /// What can only be said once it is known whether all of the answer was seen.
+    fn set_streaming(&self, call: &mut Call, end: ExchangeEnd, ending: Ending, time: Timestamp) {
+        call.streaming = Streaming {
+            first_chunk: self.streaming.first_chunk.filter(|_| !self.missed_first_chunk),
+            first_content: self.streaming.first_content.filter(|_| !self.missed_first_content),
+            ..self.streaming
+        };
+        if self.damage.response.any() {
+            return;
+        }
+        call.response.repetition = repetition::of_answer(call);
+        if self.streaming.streamed {
+            let broke_off = ending == Ending::Broken;
+            self.pace.tell(broke_off.then_some(time), &mut call.streaming);
+            call.streaming.stopped_by = if broke_off { pace::stopped_by(end, self.role) } else { None };
         }
     }
 
@@ -330,7 +369,7 @@ impl CallBuilder {
         call.start = self.start;
         call.end = if terminated && end != ExchangeEnd::Complete { self.last_byte } else { time };
         call.ended = Some(if terminated { ExchangeEnd::Complete } else { end });
-        call.streaming = self.streaming;
+        self.set_streaming(&mut call, end, ending, time);
         call.transport = std::mem::take(&mut self.transport);
         call.trace = self.trace.take();
         call.damage = self.damage;
@@ -361,19 +400,11 @@ impl CallBuilder {
                 error.kind = status.map_or_else(|| "_OTHER".to_owned(), |status| status.to_string());
             }
         } else if ending == Ending::Broken {
-            let kind =
-                match (end, self.role) {
-                    (ExchangeEnd::ClosedLocally, Role::Client)
-                    | (ExchangeEnd::ClosedRemotely, Role::Server) => "client_closed",
-                    (ExchangeEnd::ClosedLocally, Role::Server)
-                    | (ExchangeEnd::ClosedRemotely, Role::Client) => "server_closed",
-                    (ExchangeEnd::Closed, _) => "connection_closed",
-                    (ExchangeEnd::ProcessExit, _) => "process_exit",
-                    (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable, _) => {
-                        "incomplete_stream"
-                    }
-                };
-            call.error = Some(CallError { kind: kind.to_owned(), message: None });
+            let silent = self.transport.status.is_none()
+                && self.streaming.first_chunk.is_none()
+                && !self.damage.response.any();
+            let kind = transport::failure(end, self.role, silent);
+            call.error = Some(CallError { kind: kind.to_owned(), ..CallError::default() });
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Everything here was on the wire. What was not is `None`: absent, never guessed.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use crate::{
@@ -211,6 +213,17 @@ pub struct Response {
     pub service_tier: Option<String>,
     /// OpenAI's `system_fingerprint`.
     pub system_fingerprint: Option<String>,
+    /// The longest loop in what the model wrote, if nothing of the answer is missing.
+    pub repetition: Option<Repetition>,
+}
+
+/// The same fragment over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// Length of the fragment in bytes.
+    pub period: u64,
+    /// How often it stands in a row, at least.
+    pub count: u64,
 }
 
 /// One choice of an answer.
@@ -380,6 +393,10 @@ pub struct Usage {
 pub struct CallError {
     /// `error.type`: the provider's code from the body, else the HTTP status as text.
     pub kind: String,
+    /// The provider's code, as the body tells it.
+    pub code: Option<String>,
+    /// The provider's type of error, as the body tells it.
+    pub provider_type: Option<String>,
     /// The provider's message, which may quote content.
     pub message: Option<String>,
 }
@@ -395,6 +412,23 @@ pub struct Streaming {
     pub first_content: Option<Timestamp>,
     /// Events of the stream that carried data.
     pub chunks: u64,
+    /// Mean time between two of them, from the first with content on. This and what follows is only known of a stream of which nothing is missing.
+    pub mean_gap: Option<Duration>,
+    /// Largest time between two of them, or from the last to the moment at which the stream broke off.
+    pub largest_gap: Option<Duration>,
+    /// That was out of proportion to the others.
+    pub stalled: Option<bool>,
+    /// Who stopped the stream before it said that it was over.
+    pub stopped_by: Option<Party>,
+}
+
+/// A side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// Who asks.
+    Client,
+    /// Who answers.
+    Server,
 }
 
 /// The HTTP around a call.
@@ -416,6 +450,34 @@ pub struct Transport {
     pub request_id: Option<String>,
     /// `User-Agent`.
     pub user_agent: Option<String>,
+    /// How long the server asks to wait before the next request.
+    pub retry_after: Option<Duration>,
+    /// What is left of the caller's quotas.
+    pub rate_limits: RateLimits,
+}
+
+/// Quotas, as headers of the answer tell them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Of requests.
+    pub requests: Quota,
+    /// Of tokens, whatever they are.
+    pub tokens: Quota,
+    /// Of input tokens.
+    pub input_tokens: Quota,
+    /// Of output tokens.
+    pub output_tokens: Quota,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// When it is full.
+    pub limit: Option<i64>,
+    /// What is left of it.
+    pub remaining: Option<i64>,
+    /// Time until it is full again.
+    pub reset: Option<Duration>,
 }
 
 /// Bytes of one direction that were not captured.

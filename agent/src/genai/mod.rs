@@ -16,8 +16,12 @@ mod finish;
 mod google;
 mod media;
 mod openai;
+mod pace;
 mod provider;
+mod rate_limit;
 mod recognize;
+mod repetition;
+mod rule;
 mod text;
 mod trace;
 mod transport;
@@ -26,9 +30,11 @@ pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
     Call, CallError, Content, Damage, FinishReason, Generation, Message, Missed, OperationName, OutputType,
-    Part, Provider, Request, Response, Role, Streaming, ToolDefinition, TraceContext, Transport, Usage,
+    Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming, ToolDefinition,
+    TraceContext, Transport, Usage,
 };
 pub use recognize::{Recognition, Recognizer};
+pub use rule::{Rule, RuleError};
 
 #[cfg(test)]
 mod tests;

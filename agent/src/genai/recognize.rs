@@ -8,8 +8,9 @@ use super::{
     budget::{Budget, Limits, Pool},
     builder::{CallBuilder, Candidate},
     call::Provider,
-    dialect::{Claim, DIALECTS, Dialect},
+    dialect::{self, Claim, DIALECTS, Dialect},
     provider,
+    rule::Rule,
 };
 use crate::{
     account::{Account, Counter},
@@ -37,6 +38,7 @@ pub struct Recognizer {
     account: Arc<Account>,
     pool: Arc<Pool>,
     dialects: &'static [&'static dyn Dialect],
+    rules: Vec<Rule>,
 }
 
 impl fmt::Debug for Recognizer {
@@ -56,11 +58,23 @@ impl Recognizer {
         account: Arc<Account>,
         dialects: &'static [&'static dyn Dialect],
     ) -> Self {
-        Self { limits, account, pool: Arc::default(), dialects }
+        Self { limits, account, pool: Arc::default(), dialects, rules: Vec::new() }
+    }
+
+    /// The same with these rules, of which the first that is about a request decides.
+    pub fn with_rules(self, rules: Vec<Rule>) -> Self {
+        Self { rules, ..self }
     }
 
     /// What is the exchange that begins with this head? Each exchange is to be shown once: it is counted.
     pub fn recognize(&self, head: &RequestHead) -> Recognition {
+        if let Some(dialect) = self.rules.iter().find_map(|rule| rule.dialect(head)) {
+            if dialect::opens_session(head) && head.session.is_none() {
+                self.not_inference("session");
+                return Recognition::Session;
+            }
+            return self.call(vec![Candidate::open(dialect, head, true)]);
+        }
         if answer::may_tell(head) {
             let telling = self.dialects.iter().filter(|dialect| answer::TELLING.contains(&dialect.name()));
             let candidates = telling.map(|dialect| Candidate::open(*dialect, head, false)).collect();

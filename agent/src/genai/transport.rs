@@ -1,7 +1,7 @@
 //! The HTTP around a call.
 
 use super::{call::Transport, text};
-use crate::wire::{Headers, RequestHead, ResponseHead};
+use crate::wire::{ExchangeEnd, Headers, RequestHead, ResponseHead, Role};
 
 /// Header fields in which providers name a request: OpenAI and most others, Anthropic, Azure's gateway.
 const REQUEST_ID: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"];
@@ -21,9 +21,8 @@ pub(super) fn of_request(head: &RequestHead) -> Transport {
         method: head.method.to_string(),
         path: head.path.to_string(),
         version: Some(head.version),
-        status: None,
-        request_id: None,
         user_agent: value(&head.headers, "user-agent"),
+        ..Transport::default()
     }
 }
 
@@ -31,6 +30,24 @@ pub(super) fn of_request(head: &RequestHead) -> Transport {
 pub(super) fn request_id(head: &ResponseHead) -> Option<String> {
     let names = if head.partial { &REQUEST_ID[..1] } else { &REQUEST_ID[..] };
     names.iter().find_map(|name| value(&head.headers, name))
+}
+
+/// The word for an exchange that broke off; `silent` if nothing of its answer had come.
+pub(super) fn failure(end: ExchangeEnd, role: Role, silent: bool) -> &'static str {
+    let words = match (end, role) {
+        (ExchangeEnd::ClosedLocally, Role::Client) | (ExchangeEnd::ClosedRemotely, Role::Server) => {
+            ["client_closed", "client_closed_before_answer"]
+        }
+        (ExchangeEnd::ClosedLocally, Role::Server) | (ExchangeEnd::ClosedRemotely, Role::Client) => {
+            ["server_closed", "server_closed_before_answer"]
+        }
+        (ExchangeEnd::Closed, _) => ["connection_closed", "connection_closed_before_answer"],
+        (ExchangeEnd::ProcessExit, _) => ["process_exit", "process_exit"],
+        (ExchangeEnd::Complete | ExchangeEnd::CaptureEnd | ExchangeEnd::Unreadable, _) => {
+            ["incomplete_stream", "incomplete_stream"]
+        }
+    };
+    words[usize::from(silent)]
 }
 
 fn value(headers: &Headers, name: &str) -> Option<String> {

@@ -62,6 +62,8 @@ pub struct Paced {
     pieces: VecDeque<Piece>,
     exact: bool,
     slow: Duration,
+    /// The body stands still for so long when so many pieces are left.
+    stall: (Duration, usize),
     sleep: Option<Pin<Box<Sleep>>>,
     /// The body dies when so many pieces are left.
     death: Option<(Death, usize)>,
@@ -90,7 +92,8 @@ impl Paced {
             .filter(|p| !p.wire.is_empty())
             .collect();
         let death = answer.script.death.map(|d| (d, pieces.len() / 2));
-        Self { pieces, exact, slow: answer.script.slow, sleep: None, death, dying: false, fate, watch }
+        let (slow, stall) = (answer.script.slow, (answer.script.stall, pieces.len() / 2));
+        Self { pieces, exact, slow, stall, sleep: None, death, dying: false, fate, watch }
     }
 
     /// Bytes still to be sent.
@@ -165,8 +168,10 @@ impl Body for Paced {
                 e.ending = Ending::Complete;
             }
         });
-        if !this.slow.is_zero() && !last {
-            this.sleep = Some(Box::pin(sleep(this.slow)));
+        let (stall, left) = this.stall;
+        let pause = this.slow + if this.pieces.len() == left { stall } else { Duration::ZERO };
+        if !pause.is_zero() && !last {
+            this.sleep = Some(Box::pin(sleep(pause)));
         }
         Poll::Ready(Some(Ok(Frame::data(piece.wire))))
     }

@@ -19,6 +19,14 @@ use super::{
     websocket,
 };
 
+/// What providers say to those whose quota is used up.
+const THROTTLED: [(&str, &str); 4] = [
+    ("retry-after", "7"),
+    ("x-ratelimit-limit-requests", "60"),
+    ("x-ratelimit-remaining-requests", "0"),
+    ("x-ratelimit-reset-requests", "1m0.5s"),
+];
+
 /// Reads a request, answers it, and records both.
 pub async fn exchange(request: Request<Incoming>, link: Link) -> Response<Paced> {
     let received = SystemTime::now();
@@ -56,6 +64,11 @@ pub async fn exchange(request: Request<Incoming>, link: Link) -> Response<Paced>
     }
     if gzip {
         response = response.header("content-encoding", "gzip");
+    }
+    if answer.status == 429 {
+        for (name, value) in THROTTLED {
+            response = response.header(name, value);
+        }
     }
 
     response

@@ -38,6 +38,10 @@ pub struct Script {
     pub late: Duration,
     /// `slow-MS`: the time between the events of a stream.
     pub slow: Duration,
+    /// `stall-MS`: the time for which a stream stands still in its middle.
+    pub stall: Duration,
+    /// `loop`: every piece of content but the first is the same.
+    pub looping: bool,
     /// `events-N`: pieces of content in a stream, words in a plain answer.
     pub events: Option<usize>,
     /// `big-BYTES`: the least length of the text.
@@ -65,6 +69,8 @@ impl Script {
                 ("error", Some(n)) => script.error = u16::try_from(n).ok(),
                 ("late", Some(n)) => script.late = Duration::from_millis(n),
                 ("slow", Some(n)) => script.slow = Duration::from_millis(n),
+                ("stall", Some(n)) => script.stall = Duration::from_millis(n),
+                ("loop", _) => script.looping = true,
                 ("events", Some(n)) => script.events = usize::try_from(n).ok(),
                 ("big", Some(n)) => script.big = usize::try_from(n).unwrap_or(0),
                 ("close", _) => script.death = Some(Death::Close),
@@ -84,6 +90,7 @@ impl Script {
         (0..count)
             .map(|i| match i {
                 0 => format!("Reply {number}/{choice} {} {filler}", super::REPLY_MARK),
+                _ if self.looping => "Let me check that once more. ".to_owned(),
                 i => format!("word{i} é {filler}"),
             })
             .collect()
@@ -108,6 +115,10 @@ mod tests {
             ),
             ("test-error-529", Script { error: Some(529), ..quiet.clone() }),
             ("test-error", quiet.clone()),
+            (
+                "test-stall-2500-loop",
+                Script { stall: Duration::from_millis(2500), looping: true, ..quiet.clone() },
+            ),
             (
                 "test-late-30-reset",
                 Script { late: Duration::from_millis(30), death: Some(Death::Reset), ..quiet },

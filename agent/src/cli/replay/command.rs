@@ -70,7 +70,8 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let inputs = args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
-    let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
+    let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
+        .with_rules(args.output.api_rule.clone());
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         args.output.contract(),

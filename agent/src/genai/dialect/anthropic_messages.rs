@@ -137,8 +137,9 @@ struct Detail<'a> {
 fn error(root: Field<'_>, budget: &mut Budget) -> Option<CallError> {
     let envelope: Envelope<'_> = root.object(budget)?;
     let detail: Detail<'_> = envelope.error.object(budget)?;
-    let kind = detail.kind.or(detail.status).label(budget).unwrap_or_default();
-    Some(CallError { kind, message: message(detail.message, budget) })
+    let provider_type = detail.kind.or(detail.status).label(budget);
+    let kind = provider_type.clone().unwrap_or_default();
+    Some(CallError { kind, provider_type, message: message(detail.message, budget), ..CallError::default() })
 }
 
 #[derive(Default, Deserialize)]

@@ -77,7 +77,7 @@ impl Claim {
 }
 
 /// Does it open a WebSocket session?
-fn opens_session(head: &RequestHead) -> bool {
+pub(super) fn opens_session(head: &RequestHead) -> bool {
     &*head.method == "GET" && head.headers.upgrade_to_websocket()
 }
 

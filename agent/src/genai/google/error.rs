@@ -44,12 +44,13 @@ pub(in crate::genai) fn detail(error: Field<'_>, budget: &mut Budget) -> Option<
         Kind::Absent => None,
         Kind::Object => {
             let detail: Detail<'_> = error.object(budget)?;
-            let number = || (detail.code.kind() == Kind::Number).then(|| detail.code.json().to_owned());
-            let kind = detail.status.label(budget).or_else(number).unwrap_or_default();
-            Some(CallError { kind, message: message(detail.message, budget) })
+            let code = (detail.code.kind() == Kind::Number).then(|| detail.code.json().to_owned());
+            let provider_type = detail.status.label(budget);
+            let kind = provider_type.clone().or_else(|| code.clone()).unwrap_or_default();
+            Some(CallError { kind, code, provider_type, message: message(detail.message, budget) })
         }
         // A gateway's.
-        _ => Some(CallError { kind: String::new(), message: message(error, budget) }),
+        _ => Some(CallError { message: message(error, budget), ..CallError::default() }),
     }
 }
 

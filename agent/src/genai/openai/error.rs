@@ -48,7 +48,7 @@ fn of_object(root: Field<'_>, budget: &mut Budget) -> Option<CallError> {
     let envelope: Envelope<'_> = root.object(budget)?;
     match envelope.error.kind() {
         Kind::Object => Some(detail(envelope.error.object(budget)?, budget)),
-        Kind::Text => Some(CallError { kind: String::new(), message: message(envelope.error, budget) }),
+        Kind::Text => Some(CallError { message: message(envelope.error, budget), ..CallError::default() }),
         _ if envelope.object.kind() == Kind::Text && envelope.object.json() == "\"error\"" => {
             Some(detail(root.object(budget)?, budget))
         }
@@ -63,13 +63,16 @@ pub(in crate::genai) fn detail_of(field: Field<'_>, budget: &mut Budget) -> Opti
 
 fn detail(detail: Detail<'_>, budget: &mut Budget) -> CallError {
     // A code that is a number repeats the HTTP status (vLLM, OpenRouter): a type says more.
+    let named = detail.code.kind() == Kind::Text;
     let code = match detail.code.kind() {
         Kind::Text => detail.code.label(budget),
+        Kind::Number => Some(detail.code.json().to_owned()),
         _ => None,
     };
-    let number = || (detail.code.kind() == Kind::Number).then(|| detail.code.json().to_owned());
-    let kind = code.or_else(|| detail.kind.label(budget)).or_else(number);
-    CallError { kind: kind.unwrap_or_default(), message: message(detail.message, budget) }
+    let provider_type = detail.kind.label(budget);
+    let kind = code.clone().filter(|_| named).or_else(|| provider_type.clone()).or_else(|| code.clone());
+    let message = message(detail.message, budget);
+    CallError { kind: kind.unwrap_or_default(), code, provider_type, message }
 }
 
 /// A message, cut at the limits of content: it may quote a prompt.
@@ -106,6 +109,20 @@ mod tests {
             let error = read(Field::root(body.as_bytes()).unwrap(), &mut budget());
             let found = error.as_ref().map(|e| (e.kind.as_str(), e.message.as_deref()));
             assert_eq!(found, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn code_and_type_are_both_told() {
+        let cases = [
+            (r#"{"code":"model_not_found","type":"t"}"#, (Some("model_not_found"), Some("t"))),
+            (r#"{"code":null,"type":"invalid_request_error"}"#, (None, Some("invalid_request_error"))),
+            (r#"{"code":404,"type":"NotFoundError"}"#, (Some("404"), Some("NotFoundError"))),
+            (r#"{"message":"m"}"#, (None, None)),
+        ];
+        for (body, expected) in cases {
+            let error = detail_of(Field::root(body.as_bytes()).unwrap(), &mut budget()).unwrap();
+            assert_eq!((error.code.as_deref(), error.provider_type.as_deref()), expected, "{body}");
         }
     }
 }

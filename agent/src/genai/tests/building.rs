@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
 use super::harness::{Exchange, counted, head, headers};
 use crate::{
     account::Counter,
-    genai::{FinishReason, Limits, Role},
+    genai::{FinishReason, Limits, Party, Role},
     time::Timestamp,
     wire::{Body, EventKind, ExchangeEnd, Missing, SseEvent, Version},
 };
@@ -55,10 +55,89 @@ fn timing() {
     assert_eq!(streaming.first_content, Some(Timestamp(1006)));
     assert_eq!(streaming.chunks, 3);
 
+    // The first content came at 1006, one chunk followed; [DONE] is none.
+    assert_eq!(
+        (streaming.mean_gap, streaming.largest_gap, streaming.stalled),
+        (Some(Duration::from_nanos(1)), Some(Duration::from_nanos(1)), Some(false))
+    );
+
     let call = Exchange::openai().request(REQUEST).json(200, ANSWER).call();
     assert!(!call.streaming.streamed);
+    assert_eq!((call.streaming.largest_gap, call.streaming.stalled), (None, None));
     assert_eq!((call.streaming.first_chunk, call.streaming.first_content), (Some(Timestamp(1005)), None));
     assert_eq!((call.end, call.streaming.chunks), (Timestamp(1006), 0));
+}
+
+#[test]
+fn what_headers_tell_of_limits() {
+    let call = Exchange::openai()
+        .request(REQUEST)
+        .status(429, &[("retry-after", "7"), ("x-ratelimit-remaining-tokens", "0")])
+        .then(EventKind::ResponseBody(Body::Bytes(r#"{"error":{"code":"c","type":"t"}}"#.into())))
+        .call();
+    assert_eq!(call.transport.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(call.transport.rate_limits.tokens.remaining, Some(0));
+    let error = call.error.unwrap();
+    assert_eq!((error.kind.as_str(), error.provider_type.as_deref()), ("c", Some("t")));
+}
+
+/// What came before, in or behind a gap is not known: neither when the first chunk came nor how far apart they were.
+#[test]
+fn the_pace_of_a_stream_with_gaps() {
+    let chunks = || super::harness::sse(CHUNKS);
+    let exchange = || Exchange::openai().request(REQUEST).stream("");
+    let cases = [
+        (exchange().more(chunks()).gap(Some(7)).more(chunks()), Some(1005), Some(1006)),
+        (exchange().gap(None).more(chunks()), None, None),
+        (exchange().more(chunks()[..1].to_vec()).gap(Some(7)).more(chunks()), Some(1005), None),
+    ];
+    for (exchange, first_chunk, first_content) in cases {
+        let streaming = exchange.run(ExchangeEnd::ClosedRemotely).unwrap().streaming;
+        assert_eq!(streaming.first_chunk.map(|at| at.0), first_chunk);
+        assert_eq!(streaming.first_content.map(|at| at.0), first_content);
+        assert_eq!((streaming.mean_gap, streaming.largest_gap), (None, None));
+        assert_eq!((streaming.stalled, streaming.stopped_by), (None, None));
+    }
+}
+
+#[test]
+fn a_stream_that_is_stopped() {
+    use ExchangeEnd::{ClosedLocally, ClosedRemotely, Complete};
+    for (tail, end, by) in [
+        ("", ClosedLocally, Some(Party::Client)),
+        ("", ClosedRemotely, Some(Party::Server)),
+        ("", Complete, Some(Party::Server)),
+        (LAST, ClosedLocally, None),
+        (DONE, Complete, None),
+    ] {
+        let exchange = Exchange::openai().request(REQUEST).stream(&format!("{CHUNKS}{tail}"));
+        assert_eq!(exchange.run(end).unwrap().streaming.stopped_by, by, "{tail} {end:?}");
+    }
+    // No stream has begun.
+    let call = Exchange::openai().request(REQUEST).run(ClosedRemotely).unwrap();
+    assert_eq!(call.streaming.stopped_by, None);
+}
+
+/// The text is joined from chunks that know nothing of its fragments; each choice has its own.
+#[test]
+fn a_stream_that_loops() {
+    let chunk = |index: u32, text: &str| {
+        format!("data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+    };
+    let text = "Let me check that once more. ".repeat(20);
+    let chunks: String = text
+        .as_bytes()
+        .chunks(7)
+        .enumerate()
+        .map(|(n, piece)| chunk(0, &n.to_string()) + &chunk(1, std::str::from_utf8(piece).unwrap()))
+        .collect();
+    let exchange = || Exchange::openai().request(REQUEST).stream(&format!("{chunks}{LAST}{DONE}"));
+    let found = exchange().call().response.repetition.unwrap();
+    assert_eq!(found.period, 29);
+    assert!((18..=20).contains(&found.count), "{found:?}");
+    let mut damaged = exchange();
+    damaged.events.insert(10, EventKind::ResponseBody(Body::Missing(Missing { len: Some(3), cut: false })));
+    assert_eq!(damaged.call().response.repetition, None);
 }
 
 /// How an exchange ended, whether the stream had said that it is over, and what the call says of it.
@@ -104,12 +183,23 @@ fn the_server_side_closes_the_other_way_round() {
         (Role::Client, ExchangeEnd::ClosedRemotely, "server_closed"),
         (Role::Server, ExchangeEnd::ClosedLocally, "server_closed"),
         (Role::Server, ExchangeEnd::ClosedRemotely, "client_closed"),
+        (Role::Client, ExchangeEnd::Closed, "connection_closed"),
     ];
     for (role, end, kind) in cases {
-        let mut head = head("POST", "api.openai.com", "/v1/chat/completions");
-        head.role = role;
-        let call = Exchange::new(head).request(REQUEST).run(end).unwrap();
-        assert_eq!(call.error.unwrap().kind, kind, "{role:?} {end:?}");
+        let exchange = || {
+            let mut head = head("POST", "api.openai.com", "/v1/chat/completions");
+            head.role = role;
+            Exchange::new(head).request(REQUEST)
+        };
+        let case = format!("{role:?} {end:?}");
+        let before = exchange().run(end).unwrap();
+        assert_eq!(before.error.unwrap().kind, format!("{kind}_before_answer"), "{case}");
+        // The head, or all of the answer, may be what is missing.
+        let missed = exchange().gap(Some(100)).json(200, "{").run(end).unwrap();
+        assert_eq!(missed.error.unwrap().kind, kind, "{case}");
+        for begun in [exchange().status(200, &[]), exchange().json(200, &ANSWER[..20])] {
+            assert_eq!(begun.run(end).unwrap().error.unwrap().kind, kind, "{case}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     account::{Account, Counter},
-    genai::{Call, Limits, Recognition, Recognizer},
+    genai::{Call, Limits, Recognition, Recognizer, Rule},
     time::Timestamp,
     wire::{
         Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, RequestHead, ResponseHead,
@@ -61,12 +61,19 @@ pub(in crate::genai) struct Exchange {
     pub(in crate::genai) head: RequestHead,
     pub(in crate::genai) events: Vec<EventKind>,
     pub(in crate::genai) limits: Limits,
+    pub(in crate::genai) rules: Vec<Rule>,
     pub(in crate::genai) account: Arc<Account>,
 }
 
 impl Exchange {
     pub(in crate::genai) fn new(head: RequestHead) -> Self {
-        Self { head, events: Vec::new(), limits: Limits::default(), account: Arc::default() }
+        Self {
+            head,
+            events: Vec::new(),
+            limits: Limits::default(),
+            rules: Vec::new(),
+            account: Arc::default(),
+        }
     }
 
     pub(in crate::genai) fn openai() -> Self {
@@ -121,7 +128,7 @@ impl Exchange {
 
     /// Runs it; `None` if it turned out to be no call.
     pub(in crate::genai) fn run(self, end: ExchangeEnd) -> Option<Call> {
-        let recognizer = Recognizer::new(self.limits, Arc::clone(&self.account));
+        let recognizer = Recognizer::new(self.limits, Arc::clone(&self.account)).with_rules(self.rules);
         let Recognition::Call(mut builder) = recognizer.recognize(&self.head) else { return None };
         let first = EventKind::RequestHead(Box::new(self.head));
         let mut time = 1000;

@@ -114,7 +114,8 @@ impl Stream {
                 let error = detail.and_then(|detail| error::detail_of(detail, budget)).unwrap_or_default();
                 // The type of the event is not that of the error.
                 let kind = if error.kind == "error" { String::new() } else { error.kind };
-                call.error = Some(CallError { kind, ..error });
+                let provider_type = error.provider_type.filter(|kind| kind != "error");
+                call.error = Some(CallError { kind, provider_type, ..error });
                 return Ok(Carried::Data);
             }
             "response.output_item.added" => {
