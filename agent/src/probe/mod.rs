@@ -20,13 +20,14 @@ mod programs;
 mod survey;
 #[cfg(test)]
 mod synthetic;
+mod way;
 
 pub use arch::{Architecture, Registers};
 pub use cache::Cache;
 pub use elf::{Elf, ElfError, Segment, WINDOW};
 pub use examine::{Examined, Refusal};
 pub use examiner::Done;
-pub use prober::{Attach, AttachError, LinkId, Prober};
+pub use prober::{Attach, AttachError, LinkId, Prober, Waiter};
 pub use survey::{Survey, Surveyed};
 
 use agent_common::Point;
