@@ -60,7 +60,7 @@ struct Images {
     deployment: Option<String>,
     form: Form,
     ended: bool,
-    images: Vec<Generation>,
+    made: Vec<Generation>,
 }
 
 #[derive(Default, Deserialize)]
@@ -177,7 +177,7 @@ impl Fold for Images {
                 if budget.item()
                     && let Some(wire) = item.object::<Image<'_>>(budget)
                 {
-                    self.images.extend(image(&wire, answer.output_format, budget));
+                    self.made.extend(image(&wire, answer.output_format, budget));
                 }
             });
         }
@@ -203,7 +203,7 @@ impl Fold for Images {
             "image_generation.completed" | "image_edit.completed" => {
                 self.ended = true;
                 if budget.item() {
-                    self.images.extend(image(&wire, wire.output_format, budget));
+                    self.made.extend(image(&wire, wire.output_format, budget));
                 }
                 if let Some(usage) = usage(wire.usage, budget) {
                     call.usage = usage;
@@ -225,7 +225,7 @@ impl Fold for Images {
         if call.request.model.is_none() {
             call.request.model = self.deployment.take();
         }
-        call.response.generations.append(&mut self.images);
+        call.response.generations.append(&mut self.made);
     }
 }
 
