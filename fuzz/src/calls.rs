@@ -21,7 +21,7 @@ pub const LIMITS: Limits =
     Limits { body: 16 * 1024, content: 256, call_content: 1024, items: 32, choices: 4, in_flight: 32 * 1024 };
 
 /// A host and a path of each dialect.
-const DIALECTS: [(&str, &str); 9] = [
+const DIALECTS: &[(&str, &str)] = &[
     ("api.openai.com", "/v1/chat/completions"),
     ("api.openai.com", "/v1/responses"),
     ("api.anthropic.com", "/v1/messages"),
@@ -31,6 +31,27 @@ const DIALECTS: [(&str, &str); 9] = [
     ("cloudcode-pa.googleapis.com", "/v1internal:generateContent"),
     ("api.openai.com", "/v1/completions"),
     ("api.openai.com", "/v1/embeddings"),
+    ("api.cohere.com", "/v2/chat"),
+    ("api.cohere.com", "/v1/chat"),
+    ("api.cohere.com", "/v2/embed"),
+    ("api.cohere.com", "/v2/rerank"),
+    ("localhost:11434", "/api/chat"),
+    ("localhost:11434", "/api/generate"),
+    ("localhost:11434", "/api/embed"),
+    ("api.writer.com", "/v1/chat"),
+    ("generativelanguage.googleapis.com", "/v1beta/models/m:batchEmbedContents"),
+    ("aiplatform.googleapis.com", "/v1/publishers/google/models/m:predict"),
+    ("aiplatform.googleapis.com", "/v1/publishers/anthropic/models/m:streamRawPredict"),
+    ("api.mistral.ai", "/v1/fim/completions"),
+    ("api.mistral.ai", "/v1/agents/completions"),
+    ("tgi.example", "/generate"),
+    ("us-south.ml.cloud.ibm.com", "/ml/v1/text/chat_stream"),
+    ("us-south.ml.cloud.ibm.com", "/ml/v1/text/generation"),
+    ("api.replicate.com", "/v1/predictions"),
+    ("api.openai.com", "/v1/images/generations"),
+    ("api.openai.com", "/v1/audio/speech"),
+    ("api.openai.com", "/v1/audio/transcriptions"),
+    ("api.openai.com", "/v1/moderations"),
 ];
 
 /// A request and, behind a line of three hyphens, its response: as one body, and each line of it as an event.
@@ -39,7 +60,7 @@ pub fn calls(data: &[u8]) {
     let at = data.windows(LINE.len()).position(|window| window == LINE);
     let (request, response) = at.map_or((data, &[][..]), |at| (&data[..at], &data[at + LINE.len()..]));
     let whole = |data: &[u8]| vec![Body::Bytes(Bytes::copy_from_slice(data))];
-    for (host, path) in DIALECTS {
+    for (host, path) in DIALECTS.iter().copied() {
         for status in [200, 429] {
             run(head(host, path), whole(request), "application/json", status, whole(response));
         }

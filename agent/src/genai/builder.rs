@@ -131,8 +131,13 @@ impl CallBuilder {
                     self.request.spoil(&mut self.budget);
                 }
                 Body::Sse(event) => self.asked(&event),
-                // No request of these APIs is a form: that one was not read can't go unsaid.
-                Body::Part(_) => self.damage.request_malformed = true,
+                Body::Part(part) => {
+                    for candidate in &mut self.candidates {
+                        // That a form was not read can't go unsaid.
+                        let read = candidate.fold.part(&part, &mut self.budget);
+                        self.damage.request_malformed |= read.is_err();
+                    }
+                }
             },
             EventKind::RequestEnd => {
                 self.request_over = true;

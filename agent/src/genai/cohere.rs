@@ -25,13 +25,13 @@ struct Counted<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Units<'a> {
-    #[serde(borrow)]
-    input_tokens: Field<'a>,
-    #[serde(borrow)]
-    output_tokens: Field<'a>,
+    #[serde(rename = "input_tokens", borrow)]
+    input: Field<'a>,
+    #[serde(rename = "output_tokens", borrow)]
+    output: Field<'a>,
     /// Of images that are embedded, beside those of texts.
-    #[serde(borrow)]
-    image_tokens: Field<'a>,
+    #[serde(rename = "image_tokens", borrow)]
+    images: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -47,11 +47,11 @@ struct Told<'a> {
 pub(super) fn usage(field: Field<'_>, budget: &mut Budget) -> Option<Usage> {
     let counted: Counted<'_> = field.object(budget)?;
     let units: Units<'_> = counted.tokens.or(counted.billed_units).object(budget)?;
-    let texts = units.input_tokens.count(budget);
-    let images = units.image_tokens.count(budget);
+    let texts = units.input.count(budget);
+    let images = units.images.count(budget);
     Some(Usage {
         input: texts.map_or(images, |texts| Some(texts.saturating_add(images.unwrap_or(0)))),
-        output: units.output_tokens.count(budget),
+        output: units.output.count(budget),
         cache_read: counted.cached_tokens.count(budget),
         ..Usage::default()
     })

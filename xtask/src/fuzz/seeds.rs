@@ -157,6 +157,34 @@ fn bodies() -> Vec<Seed> {
                 r#"{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5,1]}],"usage":{"prompt_tokens":1,"total_tokens":1}}"#,
             ),
         ),
+        seed(
+            "genai",
+            "cohere",
+            call(
+                r#"{"model":"m","messages":[{"role":"user","content":"u"}],"message":"u","chat_history":[],"texts":["a"],"query":"q","documents":["d"]}"#,
+                r#"{"type":"tool-call-delta","index":0,"delta":{"message":{"tool_calls":{"id":"c","function":{"name":"f","arguments":"{}"}}}}}
+{"event_type":"text-generation","text":"a"}
+{"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":1,"output_tokens":2}}}}"#,
+            ),
+        ),
+        seed(
+            "genai",
+            "ollama",
+            call(
+                r#"{"model":"m","messages":[{"role":"user","content":"u","images":["AA"]}],"prompt":"p","inputs":"i","options":{"temperature":0.5}}"#,
+                r#"{"model":"m","message":{"role":"assistant","content":"a"},"response":"a","done":true,"done_reason":"stop","eval_count":2}
+{"token":{"text":"a"},"details":{"finish_reason":"length","generated_tokens":2}}"#,
+            ),
+        ),
+        seed(
+            "genai",
+            "images",
+            call(
+                r#"{"model":"m","prompt":"p","input":"i","n":2}"#,
+                r#"{"type":"image_generation.completed","b64_json":"AA","usage":{"input_tokens":1,"output_tokens":2}}
+{"type":"transcript.text.delta","delta":"a"}"#,
+            ),
+        ),
         seed("grpc", "messages", [&b"\0\0\0\0\x03abc\x01\0\0\0\x30"[..], deflated[0].1].concat()),
         seed("genai", "error", call(MESSAGES, ERROR)),
         seed(

@@ -161,8 +161,8 @@ struct Answer<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Event<'a> {
-    #[serde(borrow)]
-    event_type: Field<'a>,
+    #[serde(rename = "event_type", borrow)]
+    kind: Field<'a>,
     #[serde(borrow)]
     text: Field<'a>,
     #[serde(borrow)]
@@ -344,10 +344,9 @@ impl Fold for Chat {
     ) -> Result<Carried, Malformed> {
         let Chunk::Data(data) = Chunk::of(event) else { return Ok(Carried::Nothing) };
         let wire: Event<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        let kind = wire.event_type.text(budget).ok_or(Malformed)?;
+        let kind = wire.kind.text(budget).ok_or(Malformed)?;
         let mut carried = false;
         match &*kind {
-            "stream-start" => {}
             "text-generation" => {
                 let text = wire.text.text(budget).unwrap_or_default();
                 budget.append(&mut self.text, &text);
@@ -367,7 +366,7 @@ impl Fold for Chat {
                 }
             }
             // What was searched for and found, and where a text comes from, is no part of it.
-            "search-queries-generation" | "search-results" | "citation-generation" => {}
+            "stream-start" | "search-queries-generation" | "search-results" | "citation-generation" => {}
             "debug" => return Ok(Carried::Nothing),
             _ => {
                 budget.unknown += 1;

@@ -8,14 +8,22 @@ mod cohere_rerank;
 mod google_embed_content;
 mod google_generate_content;
 mod google_live;
+mod mistral_fim;
 mod ollama;
 mod ollama_embed;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
+mod openai_images;
+mod openai_moderations;
 mod openai_realtime;
 mod openai_responses;
+mod openai_speech;
+mod openai_transcriptions;
+mod replicate;
+mod tgi_generate;
 mod vertex_predict;
+mod watsonx;
 mod writer_chat;
 
 use super::{
@@ -24,7 +32,7 @@ use super::{
     field::Field,
     finish::Ending,
 };
-use crate::wire::{RequestHead, SseEvent};
+use crate::wire::{self, RequestHead, SseEvent};
 
 /// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
 pub(super) static DIALECTS: &[&dyn Dialect] = &[
@@ -32,9 +40,16 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
+    // Before the older Completions, whose requests look alike.
+    &mistral_fim::MistralFim,
+    &mistral_fim::MistralAgents,
     &openai_completions::OpenAiCompletions,
     &openai_embeddings::OpenAiEmbeddings,
     &openai_realtime::OpenAiRealtime,
+    &openai_images::OpenAiImages,
+    &openai_speech::OpenAiSpeech,
+    &openai_transcriptions::OpenAiTranscriptions,
+    &openai_moderations::OpenAiModerations,
     &google_live::GoogleLive,
     &google_embed_content::GoogleEmbedContent,
     &vertex_predict::VertexPredict,
@@ -43,6 +58,10 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &cohere_embed::CohereEmbed,
     &cohere_rerank::CohereRerank,
     &writer_chat::WriterChat,
+    &tgi_generate::TgiGenerate,
+    &watsonx::WatsonxChat,
+    &watsonx::WatsonxGeneration,
+    &replicate::Replicate,
     &ollama::OllamaChat,
     &ollama::OllamaGenerate,
     &ollama_embed::OllamaEmbed,
@@ -123,6 +142,11 @@ pub(super) trait Fold: Send {
 
     /// The next message that it is asked with, in a session in which that is more than one. `Ok(false)`: as above.
     fn asked(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+        Err(Malformed)
+    }
+
+    /// The next part of a request that is a form; its body is empty then.
+    fn part(&mut self, _: &wire::Part, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
 

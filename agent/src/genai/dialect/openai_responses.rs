@@ -124,7 +124,7 @@ struct Details<'a> {
 }
 
 /// A `usage` object. Cached tokens are within `input_tokens`, and reasoning within `output_tokens`.
-fn usage(field: Field<'_>, budget: &mut Budget) -> Option<Usage> {
+pub(super) fn usage(field: Field<'_>, budget: &mut Budget) -> Option<Usage> {
     let counts: Counts<'_> = field.object(budget)?;
     let input: Details<'_> = counts.input_tokens_details.object(budget).unwrap_or_default();
     let output: Details<'_> = counts.output_tokens_details.object(budget).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 pub(super) mod answer;
 pub(super) mod error;
+pub(super) mod form;
 pub(super) mod message;
 pub(super) mod path;
 pub(super) mod tool;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::{
     account::{Account, Counter},
     genai::{Call, Limits, Recognition, Recognizer, Rule},
     time::Timestamp,
     wire::{
-        Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, RequestHead, ResponseHead,
-        Role, SseEvent, Version,
+        Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, Part, RequestHead,
+        ResponseHead, Role, SseEvent, Version,
     },
 };
 
@@ -29,6 +31,17 @@ pub(in crate::genai) fn head(method: &str, authority: &str, path: &str) -> Reque
 
 pub(in crate::genai) fn headers(list: &[(&str, &str)]) -> Headers {
     Headers(list.iter().map(|(n, v)| Header { name: (*n).into(), value: (*v).into() }).collect())
+}
+
+/// A field of a form.
+pub(in crate::genai) fn field(name: &str, value: &str) -> Part {
+    let value = Bytes::copy_from_slice(value.as_bytes());
+    Part { name: name.into(), len: Some(value.len() as u64), value: Some(value), ..Part::default() }
+}
+
+/// A file of a form.
+pub(in crate::genai) fn file(name: &str, file_name: &str) -> Part {
+    Part { name: name.into(), file_name: Some(file_name.into()), len: Some(9), ..Part::default() }
 }
 
 /// The text of an event stream with these data.

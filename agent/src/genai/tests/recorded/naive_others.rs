@@ -102,19 +102,19 @@ pub(super) fn judged(recorded: &Recorded) -> Said {
 }
 
 pub(super) fn ollama(recorded: &Recorded) -> Said {
-    let list = if recorded.streamed() { events(recorded) } else { vec![whole(recorded)] };
-    let last = list.last().unwrap();
-    assert_eq!(last["done"], true);
+    let chunks = if recorded.streamed() { events(recorded) } else { vec![whole(recorded)] };
+    let end = chunks.last().unwrap();
+    assert_eq!(end["done"], true);
     let mut choice: Choice = Choice::default();
-    for chunk in &list {
+    for chunk in &chunks {
         choice.0 += chunk["message"]["content"].as_str().or(chunk["response"].as_str()).unwrap();
     }
-    choice.1 = filled(&last["done_reason"]);
+    choice.1 = filled(&end["done_reason"]);
     Said {
         id: None,
-        model: filled(&last["model"]),
-        input: last["prompt_eval_count"].as_i64(),
-        output: last["eval_count"].as_i64(),
+        model: filled(&end["model"]),
+        input: end["prompt_eval_count"].as_i64(),
+        output: end["eval_count"].as_i64(),
         choices: vec![choice],
     }
 }
