@@ -37,6 +37,8 @@ pub enum Provider {
     AzureOpenAi,
     /// Azure AI inference.
     AzureAiInference,
+    /// Amazon Bedrock.
+    AwsBedrock,
     /// Google's Gemini API.
     GcpGemini,
     /// Google's Vertex AI.

@@ -53,8 +53,13 @@ impl Dialect for AnthropicMessages {
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
-        Box::new(Messages::default())
+        fold()
     }
+}
+
+/// A fold for bodies that came by another path.
+pub(super) fn fold() -> Box<dyn Fold> {
+    Box::new(Messages::default())
 }
 
 #[derive(Default)]

@@ -1,6 +1,8 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod aws_bedrock_converse;
+mod aws_bedrock_invoke;
 mod google_generate_content;
 mod google_live;
 mod openai_chat;
@@ -15,7 +17,7 @@ use super::{
     field::Field,
     finish::Ending,
 };
-use crate::wire::{RequestHead, SseEvent};
+use crate::wire::{RequestHead, ResponseHead, SseEvent};
 
 /// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
 pub(super) static DIALECTS: &[&dyn Dialect] = &[
@@ -27,6 +29,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_embeddings::OpenAiEmbeddings,
     &openai_realtime::OpenAiRealtime,
     &google_live::GoogleLive,
+    &aws_bedrock_converse::AwsBedrockConverse,
+    &aws_bedrock_invoke::AwsBedrockInvoke,
 ];
 
 /// What a dialect says of a request, by its head alone.
@@ -106,6 +110,9 @@ pub(super) trait Fold: Send {
     fn asked(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         Err(Malformed)
     }
+
+    /// The head of the answer, which in some APIs says what its body does not.
+    fn head(&mut self, _: &ResponseHead, _: &mut Budget) {}
 
     /// May its answer be a JSON array whose elements are the events of a stream?
     fn streams_array(&self) -> bool {

@@ -51,6 +51,11 @@ impl Dialect for OpenAiChat {
     }
 }
 
+/// A fold for bodies that came by another path.
+pub(super) fn fold() -> Box<dyn Fold> {
+    Box::new(Chat { deployment: None, stream: stream::Stream::default() })
+}
+
 struct Chat {
     /// Azure's deployment, which names the model where the body does not.
     deployment: Option<String>,
@@ -91,6 +96,15 @@ struct Choice<'a> {
     delta: Field<'a>,
     #[serde(borrow)]
     finish_reason: Field<'a>,
+    /// Mistral's name of it at Bedrock. Others (vLLM) have both.
+    #[serde(borrow)]
+    stop_reason: Field<'a>,
+}
+
+impl<'a> Choice<'a> {
+    fn reason(&self) -> Field<'a> {
+        self.finish_reason.or(self.stop_reason)
+    }
 }
 
 impl Answer<'_> {
@@ -137,7 +151,7 @@ impl Fold for Chat {
                 let wire: message::Wire<'_> = choice.message.object(budget).unwrap_or_default();
                 let message = message::whole(&wire, "assistant", budget);
                 let mut generation = Generation { message, ..Generation::default() };
-                generation.finish(choice.finish_reason.label(budget), Ending::Whole, budget);
+                generation.finish(choice.reason().label(budget), Ending::Whole, budget);
                 generation
             },
         );

@@ -1,6 +1,7 @@
 //! Every recorded exchange of the APIs that are read, against an independent, naive reading of the same bytes.
 
 mod naive;
+mod naive_bedrock;
 
 use std::{
     fs,
@@ -39,6 +40,8 @@ enum Api {
     GenerateContent,
     Completions,
     Embeddings,
+    Converse,
+    Invoke,
 }
 
 impl Recorded {
@@ -53,12 +56,24 @@ impl Recorded {
             path if path.ends_with("/completions") => Some(Api::Completions),
             // Ollama has an API of its own below /api.
             path if path.ends_with("/embeddings") && !path.starts_with("/api/") => Some(Api::Embeddings),
+            path if path.contains("/model/") && path.contains("/converse") => Some(Api::Converse),
+            path if path.contains("/model/") && path.contains("/invoke") => Some(Api::Invoke),
             _ => None,
         }
     }
 
+    fn is_bedrock(&self) -> bool {
+        matches!(self.api(), Some(Api::Converse | Api::Invoke))
+    }
+
     fn streamed(&self) -> bool {
-        self.response_headers.iter().any(|(n, v)| n == "content-type" && v.starts_with("text/event-stream"))
+        let starts = ["text/event-stream", "application/vnd.amazon.eventstream"];
+        let is_stream = |value: &str| starts.iter().any(|start| value.starts_with(start));
+        self.response_headers.iter().any(|(n, v)| n == "content-type" && is_stream(v))
+    }
+
+    fn events(&self) -> Vec<SseEvent> {
+        if self.is_bedrock() { naive_bedrock::messages(&self.response) } else { sse(self.text()) }
     }
 
     fn text(&self) -> &str {
@@ -72,7 +87,7 @@ impl Recorded {
             .request_bytes(&self.request)
             .status(self.status, &pairs(&self.response_headers));
         if self.streamed() {
-            return exchange.more(sse(self.text()));
+            return exchange.more(self.events());
         }
         exchange.then(EventKind::ResponseBody(Body::Bytes(self.response.clone().into())))
     }
@@ -213,8 +228,9 @@ fn recorded_calls_say_what_the_wire_says() {
         if recorded.status >= 400 {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
-            let said = ["code", "type", "status"].into_iter().find_map(|key| body["error"][key].as_str());
-            assert_eq!(call.error.unwrap().kind, said.unwrap(), "{source}");
+            let said = ["code", "type", "status"].into_iter().find_map(|key| filled(&body["error"][key]));
+            let said = if recorded.is_bedrock() { naive_bedrock::error(&recorded) } else { said };
+            assert_eq!(Some(call.error.unwrap().kind), said, "{source}");
             continue;
         }
         assert_eq!(call.streaming.streamed, recorded.streamed(), "{source}");
@@ -226,6 +242,8 @@ fn recorded_calls_say_what_the_wire_says() {
             Api::GenerateContent => naive::generate_content(&recorded),
             Api::Completions => naive::completions(&recorded),
             Api::Embeddings => naive::embeddings(&recorded),
+            Api::Converse => naive_bedrock::converse(&recorded),
+            Api::Invoke => naive_bedrock::invoke(&recorded),
         };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
@@ -233,7 +251,9 @@ fn recorded_calls_say_what_the_wire_says() {
         assert_eq!(found, naive, "{source}");
         assert!(!call.usage.partial, "{source}");
         // Azure has answered a blocked prompt with 200 and an error.
-        let failed = if recorded.streamed() {
+        let failed = if recorded.is_bedrock() {
+            false
+        } else if recorded.streamed() {
             recorded.text().contains("event: error")
         } else {
             serde_json::from_str::<Value>(recorded.text()).unwrap()["error"].is_object()
@@ -248,6 +268,9 @@ fn recorded_calls_say_what_the_wire_says() {
 }
 
 fn same_request(recorded: &Recorded, call: &Call) {
+    if recorded.is_bedrock() {
+        return naive_bedrock::same_request(recorded, call);
+    }
     let body: Value = serde_json::from_slice(&recorded.request).unwrap();
     if recorded.api() == Some(Api::GenerateContent) {
         return same_contents(recorded, &body, call);
@@ -333,7 +356,7 @@ fn cut(recorded: &Recorded, events: &[SseEvent]) -> Call {
 fn a_cut_stream_never_contradicts_the_whole_one() {
     let mut cuts = 0;
     for recorded in recorded().iter().filter(|r| r.api().is_some() && r.streamed()) {
-        let events = sse(recorded.text());
+        let events = recorded.events();
         let whole = cut(recorded, &events);
         let expected = of_call(&whole);
         for n in 0..events.len() {
