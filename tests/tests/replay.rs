@@ -41,13 +41,17 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 6] = [
+const CALLS: [&str; 10] = [
     "/completions",
     "/embeddings",
     "/responses",
     "/v1/messages",
     ":generateContent",
     ":streamGenerateContent",
+    "/converse",
+    "/converse-stream",
+    "/invoke",
+    "/invoke-with-response-stream",
 ];
 
 /// Is it a call of one of these APIs?

@@ -23,6 +23,7 @@ use super::{
     examine::{Examined, Refusal},
     identity::{FileId, Identity, Version},
     locate::LOCATORS,
+    way::Way,
 };
 
 /// Which code made the entries: those of other locators are not believed.
@@ -65,6 +66,8 @@ struct Entry {
     examined: Arc<Examined>,
     /// The instructions at each point, in the order of findings and their points.
     instructions: Vec<Vec<u8>>,
+    /// Where it is, if it stays there and holds TLS code.
+    way: Option<Way>,
 }
 
 impl Cache {
@@ -94,14 +97,21 @@ impl Cache {
         (instructions(&entry.examined, file)? == entry.instructions).then_some(entry.examined)
     }
 
+    /// Files with TLS code that were there when they were examined.
+    pub(super) fn ways(&self) -> Vec<(Identity, Way)> {
+        let state = self.state();
+        state.entries.iter().filter_map(|(identity, entry)| Some((*identity, entry.way.clone()?))).collect()
+    }
+
     /// Remembers what was found in a file.
     pub(super) fn put(&self, identity: Identity, file: &File, examined: Arc<Examined>) {
         let Some(instructions) = instructions(&examined, file) else { return };
+        let way = Way::to(file, &identity, Path::new("/proc")).filter(|_| !examined.findings.is_empty());
         let mut state = self.state();
         if state.entries.len() >= MAX_ENTRIES {
             state.entries.clear();
         }
-        state.entries.insert(identity, Entry { examined, instructions });
+        state.entries.insert(identity, Entry { examined, instructions, way });
         state.changed = true;
     }
 
@@ -162,6 +172,8 @@ struct StoredFile {
     size: u64,
     seconds: i64,
     nanoseconds: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     findings: Vec<StoredFinding>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -283,6 +295,8 @@ fn stored(identity: &Identity, entry: &Entry) -> StoredFile {
         size: identity.version.size,
         seconds: identity.version.seconds,
         nanoseconds: identity.version.nanoseconds,
+        // A name that is no UTF-8 is none that JSON can keep.
+        path: entry.way.as_ref().map(|way| way.path().to_owned()).filter(|path| path.to_str().is_some()),
         findings: entry
             .examined
             .findings
@@ -327,7 +341,8 @@ fn entry(file: StoredFile) -> Option<(Identity, Entry)> {
         .into_iter()
         .map(|refusal| Some(Refusal { stack: stack(&refusal.stack)?, reason: refusal.reason }))
         .collect::<Option<_>>()?;
-    Some((identity, Entry { examined: Arc::new(Examined { findings, refusals }), instructions }))
+    let examined = Arc::new(Examined { findings, refusals });
+    Some((identity, Entry { examined, instructions, way: file.path.map(Way::kept) }))
 }
 
 fn stack(name: &str) -> Option<&'static str> {
@@ -387,6 +402,7 @@ mod tests {
         assert_eq!(Cache::open(&directory).get(&identity, &file), Some(Arc::clone(&examined)));
         let mode = std::fs::metadata(directory.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(Cache::open(&directory).ways(), cache.ways());
         // The second one waits, and is written at the end.
         let other = Identity { file: FileId { inode: 0, ..identity.file }, ..identity };
         cache.put(other, &file, examined);

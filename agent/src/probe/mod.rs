@@ -20,6 +20,7 @@ mod programs;
 mod survey;
 #[cfg(test)]
 mod synthetic;
+mod way;
 
 pub use arch::{Architecture, Registers};
 pub use cache::Cache;

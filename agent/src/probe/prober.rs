@@ -20,6 +20,7 @@ use super::{
     examiner::{Done, Examiner},
     identity::{FileId, Identity, Version},
     libraries, maps, programs,
+    way::Way,
 };
 use crate::account::{Account, Counter};
 
@@ -29,12 +30,13 @@ const MAX_FILES: usize = 65_536;
 /// Most files that wait to be examined; each is held open.
 const MAX_PENDING: usize = 1024;
 
-/// How long probes stay when nobody uses the file any more: a program that is called again and again, and makes its call
-/// at once, is seen from its first byte.
+/// How long probes stay when nobody uses the file any more, and it can go: a program that is called again and again, and
+/// makes its call at once, is seen from its first byte.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// Most files that nobody uses and that have probes still.
-const MAX_IDLE: usize = 64;
+/// Most files that nobody uses and that have probes still. Of those that are where the system keeps its programs, these
+/// are all that were ever seen to hold TLS code: nobody knows when one is run again.
+const MAX_IDLE: usize = if cfg!(test) { 8 } else { 256 };
 
 /// A probe that sits somewhere, to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +70,8 @@ enum User {
     Process(u32),
     /// The agent itself: the next process that maps it may live for milliseconds.
     Agent,
+    /// A process that may come.
+    Somebody,
 }
 
 /// On whose behalf a file is probed, or is to be.
@@ -77,6 +81,8 @@ struct Users {
     processes: HashSet<u32>,
     /// Kept whoever uses it.
     pinned: bool,
+    /// To be probed though nobody uses it yet.
+    awaited: bool,
 }
 
 impl Users {
@@ -84,7 +90,14 @@ impl Users {
         match user {
             User::Process(pid) => drop(self.processes.insert(pid)),
             User::Agent => self.pinned = true,
+            User::Somebody => self.awaited = true,
         }
+    }
+
+    fn join(&mut self, others: Self) {
+        self.pinned |= others.pinned;
+        self.awaited |= others.awaited;
+        self.processes.extend(others.processes);
     }
 
     fn nobody(&self) -> bool {
@@ -100,6 +113,8 @@ struct Probed {
     users: Users,
     /// Since when nobody uses it.
     idle: Option<Instant>,
+    /// Where it is, if it stays there.
+    way: Option<Way>,
 }
 
 /// Has files examined once, and keeps probes in those that hold TLS code while processes use them.
@@ -142,9 +157,19 @@ impl Prober {
         entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
     }
 
-    /// Wants the TLS libraries of the system itself before any process maps them, so that one that lives for a few
-    /// milliseconds is seen too.
+    /// Wants the TLS libraries of the system itself, and all that is known from earlier, before any process maps them, so
+    /// that one that lives for a few milliseconds is seen too.
     pub fn preattach(&mut self, attach: &mut dyn Attach) {
+        self.pin_system(attach);
+        let ways = self.examiner.ways().into_iter();
+        let there =
+            ways.filter_map(|(identity, way)| Some((identity, way.reached(&identity, &self.proc_root)?)));
+        for (identity, path) in there.take(MAX_IDLE).collect::<Vec<_>>() {
+            self.want(identity, &path, User::Somebody, attach);
+        }
+    }
+
+    fn pin_system(&mut self, attach: &mut dyn Attach) {
         for path in libraries::of_system() {
             self.pin(&path, attach);
         }
@@ -284,7 +309,7 @@ impl Prober {
         if let Some(probed) = self.probed.get_mut(&identity.file) {
             if probed.version == identity.version {
                 probed.users.add(user);
-                probed.idle = None;
+                probed.idle = probed.users.nobody().then(Instant::now);
                 return true;
             }
             // It was written to in its place: the probes sit where nobody knows what is by now.
@@ -292,8 +317,7 @@ impl Prober {
         }
         users.add(user);
         if let Some(waiting) = self.pending.get_mut(&identity) {
-            waiting.pinned |= users.pinned;
-            waiting.processes.extend(users.processes);
+            waiting.join(users);
             return false;
         }
         let known = self.examined.get(&identity).cloned();
@@ -329,12 +353,16 @@ impl Prober {
         attach: &mut dyn Attach,
     ) -> bool {
         let begun = self.probed.remove(&identity.file);
-        if begun.is_none() && (findings.is_empty() || users.nobody()) {
+        if begun.is_none() && (findings.is_empty() || users.nobody() && !users.awaited) {
             return false;
         }
-        let mut probed = begun.unwrap_or_else(|| {
-            let version = identity.version;
-            Probed { version, links: Vec::new(), places: HashSet::new(), users: Users::default(), idle: None }
+        let mut probed = begun.unwrap_or_else(|| Probed {
+            version: identity.version,
+            links: Vec::new(),
+            places: HashSet::new(),
+            users: Users::default(),
+            idle: None,
+            way: Way::to(file, &identity, &self.proc_root),
         });
         let (before, path) = (probed.links.len(), &users.path);
         let opened = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -375,12 +403,10 @@ impl Prober {
         for pid in &users.processes {
             self.by_process.entry(*pid).or_default().insert(identity.file);
         }
-        if !users.nobody() {
-            probed.idle = None;
-        }
-        probed.users.pinned |= users.pinned;
-        probed.users.processes.extend(users.processes);
+        probed.users.join(users);
+        probed.idle = probed.users.nobody().then(Instant::now);
         self.probed.insert(identity.file, probed);
+        self.bound_idle(attach);
         true
     }
 
@@ -396,6 +422,10 @@ impl Prober {
             return;
         }
         probed.idle = Some(Instant::now());
+        self.bound_idle(attach);
+    }
+
+    fn bound_idle(&mut self, attach: &mut dyn Attach) {
         let idle = || self.probed.iter().filter_map(|(id, probed)| Some((probed.idle?, *id)));
         if idle().count() > MAX_IDLE
             && let Some((_, oldest)) = idle().min()
@@ -404,12 +434,28 @@ impl Prober {
         }
     }
 
-    /// Takes the probes out of files that nobody has used for a while.
+    /// Takes the probes out of files that nobody has used for a while, but for those that are still where the system keeps
+    /// its programs.
     pub fn tidy(&mut self, now: Instant, attach: &mut dyn Attach) {
-        let old = |probed: &Probed| probed.idle.is_some_and(|since| now.duration_since(since) >= LINGER);
-        let ids: Vec<FileId> = self.probed.iter().filter(|(_, p)| old(p)).map(|(id, _)| *id).collect();
-        for id in ids {
+        let proc_root = &self.proc_root;
+        let (mut gone, mut replaced) = (Vec::new(), false);
+        for (id, probed) in &mut self.probed {
+            let identity = Identity { file: *id, version: probed.version };
+            let stays =
+                |probed: &Probed| probed.way.as_ref().is_some_and(|way| way.leads_to(&identity, proc_root));
+            if probed.users.pinned && probed.way.is_some() && !stays(probed) {
+                (probed.users.pinned, replaced) = (false, true);
+                probed.idle = probed.users.nobody().then_some(now);
+            }
+            if probed.idle.is_some_and(|since| now.duration_since(since) >= LINGER) && !stays(probed) {
+                gone.push(*id);
+            }
+        }
+        for id in gone {
             self.unplace(id, attach);
+        }
+        if replaced {
+            self.pin_system(attach);
         }
     }
 

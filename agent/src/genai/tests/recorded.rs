@@ -229,7 +229,7 @@ fn recorded_calls_say_what_the_wire_says() {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
             let said = ["code", "type", "status"].into_iter().find_map(|key| filled(&body["error"][key]));
-            let said = if recorded.is_bedrock() { naive_bedrock::error(&recorded) } else { said };
+            let said = if recorded.is_bedrock() { Some(naive_bedrock::error(&recorded)) } else { said };
             assert_eq!(Some(call.error.unwrap().kind), said, "{source}");
             continue;
         }

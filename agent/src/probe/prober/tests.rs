@@ -97,9 +97,14 @@ impl World {
     }
 
     /// Those in files that somebody uses.
-    fn used(&mut self) -> usize {
+    fn used(&self) -> usize {
+        let used = self.prober.probed.values().filter(|probed| !probed.users.nobody());
+        used.map(|probed| probed.links.len()).sum()
+    }
+
+    /// As if nobody had used a file for a while.
+    fn tidy(&mut self) {
         self.prober.tidy(Instant::now() + LINGER, &mut self.fake);
-        self.live()
     }
 }
 
@@ -132,8 +137,8 @@ fn attached_once_per_file_and_gone_with_the_last_process() {
     // What was examined is known.
     world.maps(12, &library);
     world.scan(12);
-    assert_eq!(world.live(), once);
-    assert_eq!(world.account.get(Counter::FilesProbed), 2);
+    assert_eq!((world.live(), world.used()), (once, once));
+    assert_eq!(world.account.get(Counter::FilesProbed), 1);
 }
 
 #[test]
@@ -328,6 +333,86 @@ fn files_that_nobody_uses_are_bounded() {
         world.exited(n);
     }
     assert_eq!(world.live(), MAX_IDLE * one);
+}
+
+/// Whoever runs it next may call at once.
+#[test]
+fn files_that_are_where_they_were_stay_probed() {
+    let mut world = World::new();
+    let library = world.library("libssl.so");
+    for (pid, what) in [(10, "gone"), (11, "replaced"), (12, "there")] {
+        world.maps(pid, &library);
+        world.scan(pid);
+        world.settle();
+        world.exited(pid);
+        let live = world.live();
+        assert!(live > 4 && world.used() == 0);
+        match what {
+            "gone" => std::fs::remove_file(&library).unwrap(),
+            "replaced" => std::fs::rename(world.library("other"), &library).unwrap(),
+            _ => {}
+        }
+        world.tidy();
+        let expected = if what == "there" { live } else { 0 };
+        assert_eq!(world.live(), expected, "{what}");
+        drop(world.library("libssl.so"));
+    }
+}
+
+/// The probes of the old one would keep its file, though nobody runs it.
+#[test]
+fn a_system_library_that_is_replaced_is_let_go() {
+    let mut world = World::new();
+    let library = world.library("libssl.so");
+    world.prober.pin(&library, &mut world.fake);
+    world.settle();
+    world.tidy();
+    let live = world.live();
+    assert!(live > 4 && world.used() == live);
+    std::fs::rename(world.library("other"), &library).unwrap();
+    world.tidy();
+    world.settle();
+    assert_eq!(
+        world
+            .prober
+            .probed
+            .values()
+            .filter(|probed| probed.links.len() == live && probed.idle.is_some())
+            .count(),
+        1
+    );
+    world.tidy();
+    let places = world.prober.probed.keys().copied().collect::<Vec<_>>();
+    let old = Identity::new(&library, &std::fs::metadata(&library).unwrap()).file;
+    assert!(!places.contains(&old) && world.live() > 4, "those of the system stay");
+}
+
+/// An agent that starts knows what an earlier one has seen.
+#[test]
+fn what_is_known_is_probed_before_anybody_runs_it() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let library = world.library("lib.so");
+    let lost = world.library("lost.so");
+    let agent = |world: &World| {
+        let cache = Cache::open(cache.path());
+        Prober::new(world.dir.path().join("proc"), cache, Arc::clone(&world.account)).unwrap()
+    };
+    world.prober = agent(&world);
+    for (pid, file) in [(10, &library), (11, &lost)] {
+        world.maps(pid, file);
+        world.scan(pid);
+        world.settle();
+    }
+    std::fs::remove_file(lost).unwrap();
+    world.prober = agent(&world);
+    world.prober.preattach(&mut world.fake);
+    world.settle();
+    let identity = Identity::new(&library, &std::fs::metadata(&library).unwrap());
+    let probed = world.prober.probed.get(&identity.file).expect("it was there");
+    assert!(probed.links.len() > 4 && probed.idle.is_some() && probed.users.nobody());
+    let known = world.prober.probed.values().filter(|probed| !probed.users.pinned).count();
+    assert_eq!(known, 1, "the other one is gone");
 }
 
 /// What is found at once is probed at once; what is found later comes to it.

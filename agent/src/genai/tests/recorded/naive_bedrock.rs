@@ -251,8 +251,9 @@ pub(super) fn same_request(recorded: &Recorded, call: &Call) {
     }
 }
 
-/// The error that the head of an answer tells.
-pub(super) fn error(recorded: &Recorded) -> Option<String> {
-    let told = recorded.response_headers.iter().find(|(name, _)| name == "x-amzn-errortype")?;
-    told.1.split(':').next().map(str::to_owned)
+/// The error that the head of an answer tells, by its name or its status.
+pub(super) fn error(recorded: &Recorded) -> String {
+    let told = recorded.response_headers.iter().find(|(name, _)| name == "x-amzn-errortype");
+    let name = told.and_then(|(_, told)| told.split(':').next());
+    name.map_or_else(|| recorded.status.to_string(), str::to_owned)
 }
