@@ -38,8 +38,8 @@ struct Block<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ToolUse<'a> {
-    #[serde(borrow)]
-    tool_use_id: Field<'a>,
+    #[serde(rename = "toolUseId", borrow)]
+    id: Field<'a>,
     #[serde(borrow)]
     name: Field<'a>,
     #[serde(borrow)]
@@ -190,7 +190,7 @@ fn cited_text(list: Field<'_>, budget: &mut Budget) -> Option<Content> {
 
 /// The call of a tool, of which the provider runs some.
 pub(super) fn called(tool: &ToolUse<'_>, arguments: Content, budget: &mut Budget) -> Part {
-    let id = tool.tool_use_id.label(budget);
+    let id = tool.id.label(budget);
     let name = tool.name.label(budget).unwrap_or_default();
     if tool.kind.text(budget).as_deref() == Some("server_tool_use") {
         Part::ServerToolCall { id, name, arguments }

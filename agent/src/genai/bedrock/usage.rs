@@ -34,16 +34,16 @@ struct Wire<'a> {
 
 /// `amazon-bedrock-invocationMetrics`, in the last chunk of a stream.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Metrics<'a> {
-    #[serde(borrow)]
-    input_token_count: Field<'a>,
-    #[serde(borrow)]
-    output_token_count: Field<'a>,
-    #[serde(borrow)]
-    cache_read_input_token_count: Field<'a>,
-    #[serde(borrow)]
-    cache_write_input_token_count: Field<'a>,
+    #[serde(rename = "inputTokenCount", borrow)]
+    input: Field<'a>,
+    #[serde(rename = "outputTokenCount", borrow)]
+    output: Field<'a>,
+    #[serde(rename = "cacheReadInputTokenCount", borrow)]
+    cache_read: Field<'a>,
+    #[serde(rename = "cacheWriteInputTokenCount", borrow)]
+    cache_write: Field<'a>,
 }
 
 impl Counts {
@@ -62,10 +62,10 @@ impl Counts {
     pub(in crate::genai) fn of_metrics(metrics: Field<'_>, budget: &mut Budget) -> Option<Self> {
         let wire: Metrics<'_> = metrics.object(budget)?;
         Some(Self {
-            input: wire.input_token_count.count(budget),
-            output: wire.output_token_count.count(budget),
-            cache_read: wire.cache_read_input_token_count.count(budget),
-            cache_write: wire.cache_write_input_token_count.count(budget),
+            input: wire.input.count(budget),
+            output: wire.output.count(budget),
+            cache_read: wire.cache_read.count(budget),
+            cache_write: wire.cache_write.count(budget),
         })
     }
 

@@ -121,13 +121,11 @@ impl Fold for Invoke {
     fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         self.identify(Field::root(body).ok_or(Malformed)?, call);
         self.take_added(body, budget);
-        match &mut self.family {
-            Some(family) => family.response(body, call, budget),
-            None => {
-                budget.unknown += 1;
-                Ok(())
-            }
-        }
+        let Some(family) = &mut self.family else {
+            budget.unknown += 1;
+            return Ok(());
+        };
+        family.response(body, call, budget)
     }
 
     fn event(
@@ -147,16 +145,12 @@ impl Fold for Invoke {
         };
         self.take_added(&payload, budget);
         self.identify(Field::root(&payload).ok_or(Malformed)?, call);
-        match &mut self.family {
-            Some(family) => {
-                let event = SseEvent { event: Box::default(), data: payload.into() };
-                family.event(&event, call, budget)
-            }
-            None => {
-                budget.unknown += 1;
-                Ok(Carried::Data)
-            }
-        }
+        let Some(family) = &mut self.family else {
+            budget.unknown += 1;
+            return Ok(Carried::Data);
+        };
+        let event = SseEvent { event: Box::default(), data: payload.into() };
+        family.event(&event, call, budget)
     }
 
     fn terminated(&self, call: &Call) -> bool {
