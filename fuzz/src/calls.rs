@@ -21,7 +21,7 @@ pub const LIMITS: Limits =
     Limits { body: 16 * 1024, content: 256, call_content: 1024, items: 32, choices: 4, in_flight: 32 * 1024 };
 
 /// A host and a path of each dialect.
-const DIALECTS: [(&str, &str); 9] = [
+const DIALECTS: [(&str, &str); 15] = [
     ("api.openai.com", "/v1/chat/completions"),
     ("api.openai.com", "/v1/responses"),
     ("api.anthropic.com", "/v1/messages"),
@@ -31,7 +31,15 @@ const DIALECTS: [(&str, &str); 9] = [
     ("cloudcode-pa.googleapis.com", "/v1internal:generateContent"),
     ("api.openai.com", "/v1/completions"),
     ("api.openai.com", "/v1/embeddings"),
+    (BEDROCK, "/model/m/converse"),
+    (BEDROCK, "/model/m/converse-stream"),
+    (BEDROCK, "/model/m/invoke"),
+    (BEDROCK, "/model/m/invoke-with-response-stream"),
+    (BEDROCK, "/model/cohere.command-r-v1/invoke"),
+    (BEDROCK, "/model/meta.llama3-v1/invoke-with-response-stream"),
 ];
+
+const BEDROCK: &str = "bedrock-runtime.us-east-1.amazonaws.com";
 
 /// A request and, behind a line of three hyphens, its response: as one body, and each line of it as an event.
 pub fn calls(data: &[u8]) {
@@ -52,8 +60,13 @@ pub fn calls(data: &[u8]) {
     }
 }
 
+/// Each line as an event, of the name that stands before a tab.
 fn lines(data: &[u8]) -> Vec<Body> {
-    let event = |line: &[u8]| SseEvent { event: "".into(), data: Bytes::copy_from_slice(line) };
+    let event = |line: &[u8]| {
+        let at = line.iter().position(|byte| *byte == b'\t');
+        let (name, data) = at.map_or((&[][..], line), |at| (&line[..at], &line[at + 1..]));
+        SseEvent { event: String::from_utf8_lossy(name).into(), data: Bytes::copy_from_slice(data) }
+    };
     data.split(|byte| *byte == b'\n').map(|line| Body::Sse(event(line))).collect()
 }
 

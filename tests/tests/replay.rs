@@ -41,7 +41,7 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 10] = [
+const CALLS: [&str; 18] = [
     "/completions",
     "/embeddings",
     "/responses",
@@ -52,15 +52,21 @@ const CALLS: [&str; 10] = [
     "/converse-stream",
     "/invoke",
     "/invoke-with-response-stream",
+    ":embedContent",
+    ":batchEmbedContents",
+    "/v1/chat",
+    "/v2/chat",
+    "/v2/embed",
+    "/rerank",
+    "/api/chat",
+    "/api/generate",
 ];
 
 /// Is it a call of one of these APIs?
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    // That of Ollama looks alike, and is another API.
-    let is_other = path.ends_with("/api/embeddings");
-    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end)) && !is_other
+    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {

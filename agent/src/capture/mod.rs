@@ -11,6 +11,7 @@ mod mappings;
 mod preflight;
 mod record;
 mod scope;
+mod starts;
 mod unlinked;
 
 pub use decode::Decoder;
@@ -23,3 +24,4 @@ pub use record::{
     Record,
 };
 pub use scope::{CgroupError, Scope};
+pub use starts::{Held, Start, Starts};

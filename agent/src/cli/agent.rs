@@ -10,23 +10,20 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::{
-    process::Child,
-    signal::unix::{Signal, SignalKind, signal},
-    time::sleep_until,
-};
+use tokio::{process::Child, task::spawn_blocking, time::sleep_until};
 use tracing::{info, warn};
 
 use super::{
     child::{self, FileLimit},
     say,
     scans::{Look, Scans},
+    signals::{Signals, received},
     summary::{self, Summary},
     targets::{self, Targets},
 };
 use crate::{
     account::{Account, Counter},
-    capture::{self, CaptureError, Changed, Diagnostics, Events, Kernel, Mappings, Record},
+    capture::{self, CaptureError, Changed, Diagnostics, Events, Kernel, Mappings, Record, Start, Starts},
     export::Outputs,
     pipeline::{Finished, Outcome, Pipeline, Spans},
     probe::{Done, Prober},
@@ -57,6 +54,8 @@ pub(super) struct Agent {
     prober: Prober,
     /// Where the kernel does not tell of them, processes are looked at again and again.
     mappings: Option<Mappings>,
+    /// Programs are held until they are examined.
+    starts: Option<Starts>,
     scans: Scans,
     targets: Targets,
     pipeline: Pipeline,
@@ -69,24 +68,6 @@ pub(super) struct Agent {
     /// Of the command: those that live.
     descendants: HashSet<u32>,
     files: FileLimit,
-}
-
-/// Signals that the agent listens to.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    report: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("signals can't be handled");
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            report: on(SignalKind::user_defined1())?,
-        })
-    }
 }
 
 impl Agent {
@@ -106,6 +87,7 @@ impl Agent {
         Self {
             scans: Scans::new(Instant::now(), mappings.is_some()),
             mappings,
+            starts: None,
             records: Vec::new(),
             outcome: Outcome::default(),
             descendants: HashSet::new(),
@@ -124,6 +106,16 @@ impl Agent {
     /// The kernel programs' own log.
     pub(super) fn diagnostics(&mut self) -> Result<Diagnostics, CaptureError> {
         self.kernel.diagnostics()
+    }
+
+    /// From now on no program starts before it is examined, or has waited that long.
+    pub(super) fn hold_starts(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let held = Starts::hold(patience).context(
+            "programs can't be held (--hold-new-programs): that needs CAP_SYS_ADMIN and a kernel with \
+             CONFIG_FANOTIFY_ACCESS_PERMISSIONS=y",
+        )?;
+        self.starts = Some(held);
+        Ok(())
     }
 
     /// Puts the first probes in place.
@@ -191,7 +183,7 @@ impl Agent {
         mut events: Events,
         command: &[OsString],
     ) -> anyhow::Result<Option<ExitStatus>> {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new(self.starts.is_some())?;
         let mut remaining = self.targets.pids.clone();
         if let Some(program) = command.first() {
             self.prober.prepare(program.as_ref(), &mut self.kernel);
@@ -201,7 +193,7 @@ impl Agent {
             say(&format!("plainspan: capturing {}; Ctrl-C ends\n", self.watched()));
             None
         } else {
-            Some(self.spawn(command)?)
+            Some(self.spawn(command).await?)
         };
         let given = !remaining.is_empty() && !self.targets.by_executable();
         // Set when the end has begun: what is still to come is waited for until then.
@@ -219,6 +211,10 @@ impl Agent {
                 }
                 changed = changed(self.mappings.as_ref()) => self.mapped(changed),
                 done = self.prober.next() => self.examined(done),
+                start = starting(self.starts.as_mut()) => self.starting(start),
+                () = received(signals.stop.as_mut()) => say(
+                    "plainspan: it is not stopped, for no program could start then (--hold-new-programs); Ctrl-C ends it\n",
+                ),
                 () = sleep_until(next.into()) => self.look(),
                 _ = signals.report.recv() => self.report(),
                 _ = signals.interrupt.recv() => {
@@ -278,6 +274,7 @@ impl Agent {
                     self.drain(events, remaining);
                 }
                 done = self.prober.next() => self.examined(done),
+                start = starting(self.starts.as_mut()) => self.starting(start),
                 () = sleep_until(until.into()) => {
                     warn!(files = self.prober.pending(), "files are still being examined: calls may be missed until then");
                     break;
@@ -287,11 +284,20 @@ impl Agent {
         Ok(())
     }
 
-    fn spawn(&mut self, command: &[OsString]) -> anyhow::Result<Child> {
+    async fn spawn(&mut self, command: &[OsString]) -> anyhow::Result<Child> {
         // What the agent forks while it is watched itself is watched before its first instruction.
         let own = std::process::id();
         self.kernel.watch(own);
-        let spawned = child::spawn(command, self.files);
+        let (files, words) = (self.files, command.to_vec());
+        // It is over when the command has started, which may have to wait for the agent.
+        let mut starting_it = spawn_blocking(move || child::spawn(&words, files));
+        let spawned = loop {
+            tokio::select! {
+                spawned = &mut starting_it => break spawned.context("the command can't be started")?,
+                done = self.prober.next() => self.examined(done),
+                start = starting(self.starts.as_mut()) => self.starting(start),
+            }
+        };
         self.kernel.unwatch(own);
         if spawned.is_ok() {
             let name = command.first().map(|c| c.to_string_lossy()).unwrap_or_default();
@@ -377,6 +383,15 @@ impl Agent {
         }
     }
 
+    /// A program is about to start.
+    fn starting(&mut self, start: Start) {
+        let chosen = self.targets.by_executable() && self.targets.matches_file(&start.file);
+        if chosen || self.targets.scope() != capture::Scope::Targets || self.kernel.watches(start.pid) {
+            let Start { file, held, .. } = start;
+            self.prober.starting(&file, Box::new(held), &mut self.kernel);
+        }
+    }
+
     fn examined(&mut self, done: Done) {
         self.prober.examined(done, &mut self.kernel);
         if self.prober.take_crowded() {
@@ -440,6 +455,14 @@ impl Agent {
 async fn changed(mappings: Option<&Mappings>) -> Changed {
     match mappings {
         Some(mappings) => mappings.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The program that is about to start.
+async fn starting(starts: Option<&mut Starts>) -> Start {
+    match starts {
+        Some(starts) => starts.next().await,
         None => std::future::pending().await,
     }
 }

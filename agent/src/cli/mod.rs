@@ -6,6 +6,7 @@ mod doctor;
 mod logging;
 mod run;
 mod scans;
+mod signals;
 mod summary;
 mod targets;
 

@@ -1,6 +1,6 @@
 //! `plainspan run`: capture what processes do now.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -43,6 +43,12 @@ pub(super) struct Args {
     call_cap: u32,
     #[command(flatten)]
     cache: CacheArgs,
+    /// Let no program start before it is known what TLS code it holds, so that the first call of one
+    /// that was never seen is not missed. Nothing waits longer than this; one that is known does not
+    /// wait.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+          value_parser = clap::value_parser!(u8).range(1..=60))]
+    hold_new_programs: Option<u8>,
     /// Log what the kernel programs do (with --log debug).
     #[arg(long)]
     kernel_log: bool,
@@ -174,6 +180,9 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         Arc::clone(&account),
     );
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
+    if let Some(seconds) = args.hold_new_programs {
+        agent.hold_starts(Duration::from_secs(seconds.into()))?;
+    }
     if args.kernel_log {
         tokio::spawn(agent.diagnostics()?.pass_on());
     }

@@ -1,6 +1,6 @@
 //! Which processes the user wants to see.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fs::File, os::fd::AsRawFd, path::Path};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -68,7 +68,15 @@ impl Targets {
 
     /// Is the process chosen by its executable?
     pub(super) fn matches_executable(&self, pid: u32) -> bool {
-        let link = Path::new("/proc").join(pid.to_string()).join("exe");
+        self.matches(&Path::new("/proc").join(pid.to_string()).join("exe"))
+    }
+
+    /// Is the process chosen that this will be the executable of?
+    pub(super) fn matches_file(&self, file: &File) -> bool {
+        self.matches(&Path::new("/proc/self/fd").join(file.as_raw_fd().to_string()))
+    }
+
+    fn matches(&self, link: &Path) -> bool {
         std::fs::read_link(link).is_ok_and(|exe| {
             let name = exe.as_os_str().to_string_lossy();
             self.globs.iter().any(|g| g.is_match(name.strip_suffix(" (deleted)").unwrap_or(&name)))

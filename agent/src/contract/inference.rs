@@ -242,6 +242,11 @@ fn operation(operation: OperationName) -> names::GenAiOperationName {
         OperationName::TextCompletion => Name::TextCompletion,
         OperationName::GenerateContent => Name::GenerateContent,
         OperationName::Embeddings => Name::Embeddings,
+        OperationName::Rerank => Name::Rerank,
+        OperationName::ImageGeneration => Name::ImageGeneration,
+        OperationName::Speech => Name::Speech,
+        OperationName::Transcription => Name::Transcription,
+        OperationName::Moderation => Name::Moderation,
     }
 }
 
@@ -262,6 +267,11 @@ fn provider(provider: Provider) -> names::GenAiProviderName {
         Provider::MoonshotAi => Name::MoonshotAi,
         Provider::Perplexity => Name::Perplexity,
         Provider::XAi => Name::XAi,
+        Provider::Cohere => Name::Cohere,
+        Provider::IbmWatsonxAi => Name::IbmWatsonxAi,
+        Provider::Ollama => Name::Ollama,
+        Provider::HuggingFace => Name::HuggingFace,
+        Provider::Replicate => Name::Replicate,
         Provider::Unknown => Name::Unknown,
     }
 }

@@ -277,6 +277,16 @@ pub enum GenAiOperationName {
     GenerateContent,
     /// Embeddings of the input.
     Embeddings,
+    /// Documents put in the order in which they answer a query.
+    Rerank,
+    /// Images made or changed.
+    ImageGeneration,
+    /// Text that is spoken.
+    Speech,
+    /// Speech that is written down, in its own language or another.
+    Transcription,
+    /// Content that is judged.
+    Moderation,
     /// Another value, as it came.
     Unlisted(String),
 }
@@ -288,6 +298,11 @@ impl Text for GenAiOperationName {
             Self::TextCompletion => "text_completion".to_owned(),
             Self::GenerateContent => "generate_content".to_owned(),
             Self::Embeddings => "embeddings".to_owned(),
+            Self::Rerank => "rerank".to_owned(),
+            Self::ImageGeneration => "image_generation".to_owned(),
+            Self::Speech => "speech".to_owned(),
+            Self::Transcription => "transcription".to_owned(),
+            Self::Moderation => "moderation".to_owned(),
             Self::Unlisted(value) => value,
         }
     }
@@ -348,6 +363,16 @@ pub enum GenAiProviderName {
     Perplexity,
     /// xAI.
     XAi,
+    /// Cohere, and others whose reranking has its form.
+    Cohere,
+    /// IBM watsonx.ai.
+    IbmWatsonxAi,
+    /// Ollama's own API, at any host.
+    Ollama,
+    /// Hugging Face's Text Generation Inference in its own form, at any host.
+    HuggingFace,
+    /// Replicate.
+    Replicate,
     /// The host that was called was named in bytes that were missed.
     Unknown,
     /// Another value, as it came.
@@ -371,6 +396,11 @@ impl Text for GenAiProviderName {
             Self::MoonshotAi => "moonshot_ai".to_owned(),
             Self::Perplexity => "perplexity".to_owned(),
             Self::XAi => "x_ai".to_owned(),
+            Self::Cohere => "cohere".to_owned(),
+            Self::IbmWatsonxAi => "ibm.watsonx.ai".to_owned(),
+            Self::Ollama => "ollama".to_owned(),
+            Self::HuggingFace => "hugging_face".to_owned(),
+            Self::Replicate => "replicate".to_owned(),
             Self::Unknown => "unknown".to_owned(),
             Self::Unlisted(value) => value,
         }
@@ -629,7 +659,7 @@ pub static ATTRIBUTES: [AttributeDef; 79] = [
     AttributeDef {
         name: "gen_ai.operation.name",
         kind: ValueKind::String,
-        members: &["chat", "text_completion", "generate_content", "embeddings"],
+        members: &["chat", "text_completion", "generate_content", "embeddings", "rerank", "image_generation", "speech", "transcription", "moderation"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
@@ -662,7 +692,7 @@ pub static ATTRIBUTES: [AttributeDef; 79] = [
     AttributeDef {
         name: "gen_ai.provider.name",
         kind: ValueKind::String,
-        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "unknown"],
+        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "cohere", "ibm.watsonx.ai", "ollama", "hugging_face", "replicate", "unknown"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,

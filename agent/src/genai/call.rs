@@ -23,6 +23,16 @@ pub enum OperationName {
     GenerateContent,
     /// Embeddings.
     Embeddings,
+    /// Documents are put in the order in which they answer a query.
+    Rerank,
+    /// Images are made or changed.
+    ImageGeneration,
+    /// Text is spoken.
+    Speech,
+    /// Speech is written down, in its own language or in another.
+    Transcription,
+    /// Content is judged.
+    Moderation,
 }
 
 /// `gen_ai.provider.name`: who serves, or whose flavour of API is spoken.
@@ -57,6 +67,16 @@ pub enum Provider {
     Perplexity,
     /// xAI.
     XAi,
+    /// Cohere.
+    Cohere,
+    /// IBM watsonx.ai.
+    IbmWatsonxAi,
+    /// Ollama, wherever it runs.
+    Ollama,
+    /// Hugging Face's Text Generation Inference, wherever it runs.
+    HuggingFace,
+    /// Replicate.
+    Replicate,
     /// The host was named in bytes that were missed.
     Unknown,
 }

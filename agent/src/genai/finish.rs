@@ -30,6 +30,7 @@ const WORDS: &[(FinishReason, &[&str])] = &[
             "model_context_window_exceeded",
             "max_output_tokens",
             "error_limit",
+            "token_limit",
         ],
     ),
     (FinishReason::ToolCall, &["tool_calls", "function_call", "tool_use", "tool_call"]),
@@ -71,6 +72,11 @@ const WORDS: &[(FinishReason, &[&str])] = &[
             "other",
             "unspecified",
             "finish_reason_unspecified",
+            // Cohere's and watsonx's.
+            "timeout",
+            "time_limit",
+            "user_cancel",
+            "cancelled",
         ],
     ),
 ];

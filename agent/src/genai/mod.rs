@@ -9,6 +9,7 @@ mod bedrock;
 mod budget;
 mod builder;
 mod call;
+mod cohere;
 mod dialect;
 mod elements;
 mod field;

@@ -36,14 +36,27 @@ const HOSTS: &[(&str, Provider)] = &[
     ("api.moonshot.", Provider::MoonshotAi),
     ("api.perplexity.ai", Provider::Perplexity),
     ("api.x.ai", Provider::XAi),
+    ("api.cohere.com", Provider::Cohere),
+    ("api.cohere.ai", Provider::Cohere),
+    (".ml.cloud.ibm.com", Provider::IbmWatsonxAi),
+    ("api.replicate.com", Provider::Replicate),
 ];
 
 /// The provider of a host that the conventions name.
 pub(super) fn of_authority(authority: Option<&str>) -> Option<Provider> {
+    let host = host(authority)?;
+    HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
+}
+
+/// Is it this host, or one that a pattern as in [`HOSTS`] fits?
+pub(super) fn is_at(authority: Option<&str>, pattern: &str) -> bool {
+    host(authority).is_some_and(|host| matches(pattern, &host))
+}
+
+fn host(authority: Option<&str>) -> Option<String> {
     let (host, _) = split_authority(authority?)?;
     // A final dot is the same name written in full (RFC 1034 section 3.1).
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
+    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
 fn matches(pattern: &str, host: &str) -> bool {
@@ -102,6 +115,9 @@ mod tests {
             (Some("bedrock-runtime.a.b.amazonaws.com"), None),
             (Some("evil-bedrock-runtime.us-east-1.amazonaws.com"), None),
             (Some("s3.us-east-1.amazonaws.com"), None),
+            (Some("api.cohere.com"), Some(Provider::Cohere)),
+            (Some("us-south.ml.cloud.ibm.com"), Some(Provider::IbmWatsonxAi)),
+            (Some("api.replicate.com"), Some(Provider::Replicate)),
             (Some(".openai.azure.com"), None),
             (Some("notapi.openai.com"), None),
             (Some("api.openai.com.evil.example"), None),

@@ -27,7 +27,7 @@ pub use cache::Cache;
 pub use elf::{Elf, ElfError, Segment, WINDOW};
 pub use examine::{Examined, Refusal};
 pub use examiner::Done;
-pub use prober::{Attach, AttachError, LinkId, Prober};
+pub use prober::{Attach, AttachError, LinkId, Prober, Waiter};
 pub use survey::{Survey, Surveyed};
 
 use agent_common::Point;

@@ -63,6 +63,9 @@ pub trait Attach {
     fn detach(&mut self, link: LinkId);
 }
 
+/// Somebody who waits for a file to be probed, and goes on when this is dropped.
+pub type Waiter = Box<dyn Send>;
+
 /// Who wants a file to be probed.
 #[derive(Clone, Copy)]
 enum User {
@@ -125,6 +128,8 @@ pub struct Prober {
     examined: HashMap<Identity, Vec<Arc<Finding>>>,
     /// Files that are being examined.
     pending: HashMap<Identity, Users>,
+    /// Who waits for a file to be examined.
+    waiting: HashMap<Identity, Vec<Waiter>>,
     /// There were more than may wait.
     crowded: bool,
     probed: HashMap<FileId, Probed>,
@@ -144,6 +149,7 @@ impl Prober {
             examiner: Examiner::start(cache)?,
             examined: HashMap::new(),
             pending: HashMap::new(),
+            waiting: HashMap::new(),
             crowded: false,
             probed: HashMap::new(),
             by_process: HashMap::new(),
@@ -186,6 +192,16 @@ impl Prober {
     fn pin(&mut self, path: &Path, attach: &mut dyn Attach) {
         if let Ok(found) = std::fs::metadata(path) {
             self.want(Identity::new(path, &found), path, User::Agent, attach);
+        }
+    }
+
+    /// Wants a program that is about to run. `waiter` is dropped as soon as it is probed, or is known to hold nothing that
+    /// could be.
+    pub fn starting(&mut self, program: &File, waiter: Waiter, attach: &mut dyn Attach) {
+        let Ok(identity) = Identity::of(program) else { return };
+        self.want(identity, &opened(program), User::Somebody, attach);
+        if self.pending.contains_key(&identity) {
+            self.waiting.entry(identity).or_default().push(waiter);
         }
     }
 
@@ -290,6 +306,8 @@ impl Prober {
             }
             return;
         }
+        // They go on when all is done.
+        let _waiters = self.waiting.remove(&identity);
         let Some(users) = self.pending.remove(&identity) else { return };
         // Written to meanwhile: the next look finds what it is by then.
         let Some(examined) = examined else { return };
@@ -365,7 +383,7 @@ impl Prober {
             way: Way::to(file, &identity, &self.proc_root),
         });
         let (before, path) = (probed.links.len(), &users.path);
-        let opened = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let opened = opened(file);
         let mut failures = Vec::new();
         for finding in findings {
             let mut here = 0;
@@ -466,6 +484,11 @@ impl Prober {
         }
         Some(probed.users)
     }
+}
+
+/// A path by which an open file is opened again.
+fn opened(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 #[cfg(test)]

@@ -40,7 +40,9 @@ impl Records {
             "application/x-ndjson"
             | "application/ndjson"
             | "application/jsonl"
-            | "application/x-jsonlines" => Self::Lines(Lines::new(limit)),
+            | "application/x-jsonlines"
+            // What Cohere calls them.
+            | "application/stream+json" => Self::Lines(Lines::new(limit)),
             "application/vnd.amazon.eventstream" => {
                 Self::EventStream(Box::new(eventstream::Messages::new(limit)))
             }

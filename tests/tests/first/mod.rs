@@ -47,18 +47,21 @@ pub struct Counts {
     known: usize,
     unseen: usize,
     of_unseen: usize,
-    /// The TLS code is the system's own library.
-    before: bool,
+    /// Of programs that nobody had seen, those that had to wait until they were.
+    held: Option<usize>,
 }
 
 impl Counts {
-    /// Of known files that were probed before the process began all, of those that are probed meanwhile most.
+    /// Of known files, and of programs that are held, none may be missed.
     pub fn hold(&self, least: usize) {
-        let known = if self.before { KNOWN } else { KNOWN / 2 };
-        assert!(self.known >= known, "the files were known: {self:?}");
+        assert_eq!(self.known, KNOWN, "the files were known: {self:?}");
         assert!(
             self.unseen >= least.min(self.of_unseen),
             "too few from files that nobody had seen: {self:?}"
+        );
+        assert!(
+            self.held.is_none_or(|held| held == self.of_unseen),
+            "they waited until they were known: {self:?}"
         );
     }
 }
@@ -87,13 +90,29 @@ pub fn measure(names: &[&str]) -> BTreeMap<String, Counts> {
         starts.iter().map(|start| (0..KNOWN).map(|_| start.first(start.at_once())).collect()).collect();
     let second_day = running.stop().exited(0).spans;
 
+    let programs = |start: &&Start| start.client.link == Link::Static;
+    let holding = AgentCommand::new().args(["--cache", "none", "--hold-new-programs=20"]).start();
+    let held: Vec<_> =
+        starts.iter().filter(programs).map(|s| s.unseen_files(count, directory.path())).collect();
+    let third_day = holding.stop().exited(0).spans;
+    let mut held = starts
+        .iter()
+        .filter(programs)
+        .zip(held)
+        .map(|(s, held)| (s.client.name, seen(&third_day, &s.provider, &held)))
+        .collect::<BTreeMap<_, _>>();
+
     let rows = starts.iter().zip(known.iter().zip(&unseen)).map(|(start, (known, unseen))| {
         let (known, unseen) =
             (seen(&second_day, &start.provider, known), seen(&first_day, &start.provider, unseen));
-        let before = start.client.link == Link::Shared;
-        let counts = Counts { known, unseen, of_unseen: count, before };
         let Client { name, stack, link, .. } = start.client;
-        eprintln!("| {name} | {stack}, {} | {known} of {KNOWN} | {unseen} of {count} |", link.name());
+        let held = held.remove(name);
+        let counts = Counts { known, unseen, of_unseen: count, held };
+        let waited = held.map_or("not held".to_owned(), |held| format!("{held} of {count}"));
+        eprintln!(
+            "| {name} | {stack}, {} | {known} of {KNOWN} | {unseen} of {count} | {waited} |",
+            link.name()
+        );
         (start.client.test(), counts)
     });
     rows.collect()

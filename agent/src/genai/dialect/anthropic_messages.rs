@@ -15,6 +15,7 @@ use crate::{
         call::{Call, CallError, Generation, Message, Provider, Usage},
         field::{Field, Kind},
         finish::Ending,
+        google::path as google,
         openai::error::message,
         provider,
     },
@@ -35,6 +36,16 @@ impl Dialect for AnthropicMessages {
 
     fn claim(&self, head: &RequestHead) -> Claim {
         const PATH: &str = "/v1/messages";
+        // Vertex AI hands the body on as it is.
+        match google::published(&head.path, VERTEX) {
+            Some((model, "rawPredict")) if model == "count-tokens" => {
+                return Claim::NotInference("count_tokens");
+            }
+            Some((_, method)) if google::raw(method).is_some() && &*head.method == "POST" => {
+                return Claim::Yes;
+            }
+            _ => {}
+        }
         let path = head.path.strip_suffix('/').unwrap_or(&head.path);
         // The API requires the version header; recordings and gateways may have lost it.
         let at_home = provider::of_authority(head.authority.as_deref()) == Some(Provider::Anthropic)
@@ -52,8 +63,10 @@ impl Dialect for AnthropicMessages {
         }
     }
 
-    fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
-        fold()
+    fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
+        let (model, method) = google::published(&head.path, VERTEX).unzip();
+        let streamed = method.and_then(google::raw).unwrap_or(false);
+        Box::new(Messages { model, streamed, stream: stream::Stream::default() })
     }
 }
 
@@ -62,9 +75,28 @@ pub(super) fn fold() -> Box<dyn Fold> {
     Box::new(Messages::default())
 }
 
+/// Anthropic's name as a publisher at Vertex AI.
+const VERTEX: &str = "anthropic";
+
 #[derive(Default)]
 struct Messages {
+    /// The model of a path that names it.
+    model: Option<String>,
+    /// The path asks for a stream.
+    streamed: bool,
     stream: stream::Stream,
+}
+
+impl Messages {
+    /// What the path says, which stands also where the body was missed.
+    fn identify(&mut self, call: &mut Call) {
+        if let Some(model) = self.model.take() {
+            call.request.model = Some(model);
+        }
+        if self.streamed {
+            call.request.stream = Some(true);
+        }
+    }
 }
 
 /// A whole message, or the one in `message_start`.
@@ -101,13 +133,16 @@ struct Detail<'a> {
     kind: Field<'a>,
     #[serde(borrow)]
     message: Field<'a>,
+    /// What Vertex AI says itself is in Google's form.
+    #[serde(borrow)]
+    status: Field<'a>,
 }
 
 /// `{"type": "error", "error": {type, message}}`.
 fn error(root: Field<'_>, budget: &mut Budget) -> Option<CallError> {
     let envelope: Envelope<'_> = root.object(budget)?;
     let detail: Detail<'_> = envelope.error.object(budget)?;
-    let kind = detail.kind.label(budget).unwrap_or_default();
+    let kind = detail.kind.or(detail.status).label(budget).unwrap_or_default();
     Some(CallError { kind, message: message(detail.message, budget) })
 }
 
@@ -181,7 +216,9 @@ impl Counts {
 
 impl Fold for Messages {
     fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        request::read(body, call, budget)
+        let fits = request::read(body, call, budget);
+        self.identify(call);
+        fits
     }
 
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
@@ -230,6 +267,7 @@ impl Fold for Messages {
     }
 
     fn finish(&mut self, ending: Ending, _damaged: bool, call: &mut Call, budget: &mut Budget) {
+        self.identify(call);
         self.stream.finish(ending, call, budget);
     }
 }

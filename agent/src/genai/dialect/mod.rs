@@ -3,13 +3,22 @@
 mod anthropic_messages;
 mod aws_bedrock_converse;
 mod aws_bedrock_invoke;
+mod cohere_chat;
+mod cohere_chat_v1;
+mod cohere_embed;
+mod cohere_rerank;
+mod google_embed_content;
 mod google_generate_content;
 mod google_live;
+mod ollama;
+mod ollama_embed;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
 mod openai_realtime;
 mod openai_responses;
+mod vertex_predict;
+mod writer_chat;
 
 use super::{
     budget::Budget,
@@ -31,6 +40,16 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &google_live::GoogleLive,
     &aws_bedrock_converse::AwsBedrockConverse,
     &aws_bedrock_invoke::AwsBedrockInvoke,
+    &google_embed_content::GoogleEmbedContent,
+    &vertex_predict::VertexPredict,
+    &cohere_chat::CohereChat,
+    &cohere_chat_v1::CohereChatV1,
+    &cohere_embed::CohereEmbed,
+    &cohere_rerank::CohereRerank,
+    &writer_chat::WriterChat,
+    &ollama::OllamaChat,
+    &ollama::OllamaGenerate,
+    &ollama_embed::OllamaEmbed,
 ];
 
 /// What a dialect says of a request, by its head alone.

@@ -12,6 +12,7 @@ use crate::{
         call::{Call, CallError, Generation, Provider},
         field::Field,
         finish::Ending,
+        google::path as google,
         openai::{answer, error, message, path, usage},
     },
     wire::{RequestHead, SseEvent},
@@ -41,25 +42,55 @@ impl Dialect for OpenAiChat {
         } else if path::trimmed(&head.path).contains("/v1/chat/completions/") {
             // Reading back, changing and deleting what was stored.
             Claim::NotInference("stored_completions")
+        } else if published(head).is_some() && &*head.method == "POST" {
+            Claim::Yes
         } else {
             Claim::No
         }
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
-        Box::new(Chat { deployment: path::deployment(&head.path, PATH), stream: stream::Stream::default() })
+        match published(head) {
+            Some((model, streamed)) => Box::new(Chat { streamed, ..Chat::of(Some(model)) }),
+            None => Box::new(Chat::of(path::deployment(&head.path, PATH))),
+        }
     }
 }
 
-/// A fold for bodies that came by another path.
-pub(super) fn fold() -> Box<dyn Fold> {
-    Box::new(Chat { deployment: None, stream: stream::Stream::default() })
+/// Vertex AI hands requests to Mistral's models on as they are: the model, and whether a stream is asked for.
+fn published(head: &RequestHead) -> Option<(String, bool)> {
+    let (model, method) = google::published(&head.path, "mistralai")?;
+    Some((model, google::raw(method)?))
 }
 
-struct Chat {
-    /// Azure's deployment, which names the model where the body does not.
+/// The fold of this dialect and of those that share its answers.
+pub(super) struct Chat {
+    /// Azure's deployment, or the model of another path, which names the model where the body does not.
     deployment: Option<String>,
+    /// The path is no sign of this API: the bodies have to look like it.
+    unsure: bool,
+    /// The path asks for a stream.
+    streamed: bool,
+    /// Streams end with their body.
+    unmarked: bool,
     stream: stream::Stream,
+}
+
+impl Chat {
+    pub(super) fn of(deployment: Option<String>) -> Self {
+        let stream = stream::Stream::default();
+        Self { deployment, unsure: false, streamed: false, unmarked: false, stream }
+    }
+
+    /// For a path that others have too.
+    pub(super) fn unsure(self) -> Self {
+        Self { unsure: true, ..self }
+    }
+
+    /// For streams that don't say that they are over.
+    pub(super) fn unmarked(self) -> Self {
+        Self { unmarked: true, ..self }
+    }
 }
 
 /// A response, or one chunk of it.
@@ -127,7 +158,11 @@ impl Fold for Chat {
         if call.request.model.is_none() {
             call.request.model = self.deployment.take();
         }
-        read.map(|()| true)
+        let request = &mut call.request;
+        if self.streamed {
+            request.stream = Some(true);
+        }
+        read.map(|()| !self.unsure || request.model.is_some() && !request.messages.is_empty())
     }
 
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
@@ -139,6 +174,8 @@ impl Fold for Chat {
         answer.identify(call, budget);
         if answer.error.is_some() {
             call.error = Field::root(body).and_then(|root| error::read(root, budget));
+        } else if self.unsure && !answer.choices.is_some() {
+            return Err(Malformed);
         }
         if let Some(usage) = usage::read(answer.usage, budget) {
             call.usage = usage;
@@ -169,6 +206,10 @@ impl Fold for Chat {
 
     fn terminated(&self, call: &Call) -> bool {
         self.stream.terminated(call)
+    }
+
+    fn ends_with_its_body(&self) -> bool {
+        self.unmarked
     }
 
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {

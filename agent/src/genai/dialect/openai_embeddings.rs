@@ -164,8 +164,7 @@ mod tests {
         assert_eq!(model("api.voyageai.com", "/v1/embeddings/", body), named("m"));
         let path = "/openai/deployments/my%20small/embeddings";
         assert_eq!(model("me.openai.azure.com", path, r#"{"input":[[1,2]]}"#), named("my small"));
-        // Ollama's own.
-        assert_eq!(model("127.0.0.1:11434", "/api/embeddings", r#"{"model":"m","prompt":"a"}"#), None);
+        assert_eq!(model("127.0.0.1:11434", "/api/embeddings", r#"{"model":"m","text":"a"}"#), None);
         assert_eq!(model("example.com", "/embeddings", r#"{"input":"a"}"#), None);
         assert_eq!(model("example.com", "/v1/myembeddings", body), None);
     }

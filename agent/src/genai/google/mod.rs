@@ -4,6 +4,7 @@
 pub(super) mod config;
 pub(super) mod error;
 pub(super) mod part;
+pub(super) mod path;
 pub(super) mod tool;
 pub(super) mod usage;
 pub(super) mod word;

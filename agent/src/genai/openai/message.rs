@@ -33,6 +33,15 @@ pub(in crate::genai) struct Wire<'a> {
     /// OpenRouter; repeats `reasoning` where both are there.
     #[serde(borrow)]
     reasoning_details: Field<'a>,
+    /// Ollama.
+    #[serde(borrow)]
+    thinking: Field<'a>,
+    /// Cohere: what the model means to do with the tools that it calls.
+    #[serde(borrow)]
+    tool_plan: Field<'a>,
+    /// Ollama: bare base64.
+    #[serde(borrow)]
+    images: Field<'a>,
     #[serde(borrow)]
     audio: Field<'a>,
     #[serde(borrow)]
@@ -183,7 +192,7 @@ pub(in crate::genai) fn whole(wire: &Wire<'_>, role: &str, budget: &mut Budget) 
         }
     } else {
         wire.said(&mut parts, budget);
-        tool::calls(wire.tool_calls, wire.function_call, budget, &mut parts);
+        wire.called(&mut parts, budget);
     }
     Message { role, name, parts }
 }
@@ -191,7 +200,8 @@ pub(in crate::genai) fn whole(wire: &Wire<'_>, role: &str, budget: &mut Budget) 
 impl Wire<'_> {
     /// Everything but tool calls, in the order in which a model makes it.
     pub(in crate::genai) fn said(&self, sink: &mut impl Sink, budget: &mut Budget) {
-        let reasoning = nonempty(self.reasoning_content, self.reasoning);
+        let reasoning = nonempty(nonempty(self.reasoning_content, self.reasoning), self.thinking);
+        let reasoning = nonempty(reasoning, self.tool_plan);
         if reasoning.kind() == Kind::Text {
             with_text(reasoning, budget, |text, budget| sink.reasoning(text, budget));
         } else if self.reasoning_details.is_some() {
@@ -207,12 +217,20 @@ impl Wire<'_> {
             Kind::Array => self.content.each(budget, |item, budget| content_part(item, sink, budget)),
             _ => with_text(self.content, budget, |text, budget| sink.text(text, budget)),
         }
+        if self.images.is_some() {
+            images(self.images, sink, budget);
+        }
         with_text(self.refusal, budget, |text, budget| sink.refusal(text, budget));
         if let Some(audio) = self.audio.object::<Media<'_>>(budget) {
             with_text(audio.transcript, budget, |text, budget| sink.text(text, budget));
             let encoded_len = audio.data.text(budget).map_or(0, |data| data.len() as u64);
             sink.audio(audio.id.label(budget), encoded_len, budget);
         }
+    }
+
+    /// The calls that a whole message makes.
+    pub(in crate::genai) fn called(&self, out: &mut Vec<Part>, budget: &mut Budget) {
+        tool::calls(self.tool_calls, self.function_call, budget, out);
     }
 
     fn executed_tools(&self, sink: &mut impl Sink, budget: &mut Budget) {
@@ -230,6 +248,14 @@ impl Wire<'_> {
             }
         });
     }
+}
+
+/// Ollama's images, each of them base64 and no more.
+pub(in crate::genai) fn images(list: Field<'_>, sink: &mut impl Sink, budget: &mut Budget) {
+    list.each(budget, |item, budget| {
+        let encoded_len = item.text(budget).map_or(0, |data| data.len() as u64);
+        sink.part(Part::Blob { modality: "image", mime_type: None, encoded_len }, budget);
+    });
 }
 
 /// The first, unless it is absent or an empty string.
@@ -372,6 +398,12 @@ mod tests {
                 r#"{"audio":{"id":"a","data":"AAAA","transcript":"hello"},"content":null}"#,
                 format!(r#"[Text({}), Blob {{ modality: "audio", mime_type: None, encoded_len: 4 }}]"#, content("hello")),
             ),
+            (
+                r#"{"role":"user","content":"a","images":["AAAA"],"thinking":""}"#,
+                format!(r#"[Text({}), Blob {{ modality: "image", mime_type: None, encoded_len: 4 }}]"#, content("a")),
+            ),
+            (r#"{"thinking":"t","content":""}"#, format!("[Reasoning({})]", content("t"))),
+            (r#"{"tool_plan":"p","content":null}"#, format!("[Reasoning({})]", content("p"))),
             (r#"{"audio":{"id":"audio_1"}}"#, r#"[File { modality: "audio", file_id: "audio_1" }]"#.into()),
             (
                 r#"{"executed_tools":[{"type":"search","arguments":"{}","output":"o"}],"content":"a"}"#,

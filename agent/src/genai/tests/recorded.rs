@@ -2,6 +2,7 @@
 
 mod naive;
 mod naive_bedrock;
+mod naive_others;
 
 use std::{
     fs,
@@ -42,6 +43,13 @@ enum Api {
     Embeddings,
     Converse,
     Invoke,
+    CohereChat,
+    CohereChatV1,
+    CohereEmbed,
+    Rerank,
+    Ollama,
+    OllamaEmbed,
+    EmbedContent,
 }
 
 impl Recorded {
@@ -53,11 +61,24 @@ impl Recorded {
             path if path.ends_with("/v1/messages") => Some(Api::Messages),
             path if path.ends_with("/responses") => Some(Api::Responses),
             path if path.ends_with("enerateContent") => Some(Api::GenerateContent),
+            path if path.ends_with("mbedContent") || path.ends_with("mbedContents") => {
+                Some(Api::EmbedContent)
+            }
             path if path.ends_with("/completions") => Some(Api::Completions),
             // Ollama has an API of its own below /api.
             path if path.ends_with("/embeddings") && !path.starts_with("/api/") => Some(Api::Embeddings),
             path if path.contains("/model/") && path.contains("/converse") => Some(Api::Converse),
             path if path.contains("/model/") && path.contains("/invoke") => Some(Api::Invoke),
+            path if path.ends_with("/v2/chat") => Some(Api::CohereChat),
+            path if path.ends_with("/v1/chat") && self.authority == "api.cohere.com" => {
+                Some(Api::CohereChatV1)
+            }
+            // Writer's is in OpenAI's form.
+            path if path.ends_with("/v1/chat") => Some(Api::Chat),
+            path if path.ends_with("/v2/embed") => Some(Api::CohereEmbed),
+            path if path.ends_with("/rerank") => Some(Api::Rerank),
+            "/api/chat" | "/api/generate" => Some(Api::Ollama),
+            "/api/embeddings" => Some(Api::OllamaEmbed),
             _ => None,
         }
     }
@@ -66,14 +87,25 @@ impl Recorded {
         matches!(self.api(), Some(Api::Converse | Api::Invoke))
     }
 
-    fn streamed(&self) -> bool {
-        let starts = ["text/event-stream", "application/vnd.amazon.eventstream"];
-        let is_stream = |value: &str| starts.iter().any(|start| value.starts_with(start));
-        self.response_headers.iter().any(|(n, v)| n == "content-type" && is_stream(v))
+    fn is_of_type(&self, start: &str) -> bool {
+        self.response_headers.iter().any(|(n, v)| n == "content-type" && v.starts_with(start))
     }
 
+    fn streamed(&self) -> bool {
+        let streams = ["text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream"];
+        streams.iter().any(|start| self.is_of_type(start))
+    }
+
+    /// The events of a stream.
     fn events(&self) -> Vec<SseEvent> {
-        if self.is_bedrock() { naive_bedrock::messages(&self.response) } else { sse(self.text()) }
+        if self.is_of_type("text/event-stream") {
+            return sse(self.text());
+        }
+        if self.is_bedrock() {
+            return naive_bedrock::messages(&self.response);
+        }
+        let lines = self.text().lines().filter(|line| !line.is_empty());
+        lines.map(|line| SseEvent { event: "".into(), data: line.to_owned().into() }).collect()
     }
 
     fn text(&self) -> &str {
@@ -222,15 +254,25 @@ fn recorded_calls_say_what_the_wire_says() {
         calls += 1;
         assert_eq!(account.get(Counter::UnknownValues), 0, "{source}");
         assert_eq!(call.ended, Some(ExchangeEnd::Complete), "{source}");
-        assert!(!call.damage.request_malformed && !call.damage.response_malformed, "{source}");
+        // One client's JSON has a comma too many.
+        let none = recorded.is_bedrock() && recorded.request.is_empty();
+        let readable = none || serde_json::from_slice::<Value>(&recorded.request).is_ok();
+        assert_eq!(call.damage.request_malformed, !readable, "{source}");
+        assert!(!call.damage.response_malformed, "{source}");
         assert_eq!(call.omitted, 0, "{source}");
-        same_request(&recorded, &call);
+        if readable {
+            same_request(&recorded, &call);
+        }
         if recorded.status >= 400 {
             errors += 1;
             let body: Value = serde_json::from_slice(&recorded.response).unwrap();
-            let said = ["code", "type", "status"].into_iter().find_map(|key| filled(&body["error"][key]));
-            let said = if recorded.is_bedrock() { Some(naive_bedrock::error(&recorded)) } else { said };
-            assert_eq!(Some(call.error.unwrap().kind), said, "{source}");
+            let said = ["code", "type", "status"].into_iter().find_map(|key| body["error"][key].as_str());
+            // Cohere has no code but the status.
+            let status = recorded.status.to_string();
+            let said = said.or(body["error"].is_null().then_some(status.as_str()));
+            let told = naive_bedrock::error(&recorded);
+            let said = if recorded.is_bedrock() { Some(&*told) } else { said };
+            assert_eq!(call.error.unwrap().kind, said.unwrap(), "{source}");
             continue;
         }
         assert_eq!(call.streaming.streamed, recorded.streamed(), "{source}");
@@ -244,6 +286,12 @@ fn recorded_calls_say_what_the_wire_says() {
             Api::Embeddings => naive::embeddings(&recorded),
             Api::Converse => naive_bedrock::converse(&recorded),
             Api::Invoke => naive_bedrock::invoke(&recorded),
+            Api::CohereChat => naive_others::cohere_chat(&recorded),
+            Api::CohereChatV1 => naive_others::cohere_chat_v1(&recorded),
+            Api::CohereEmbed | Api::Rerank => naive_others::judged(&recorded),
+            Api::Ollama => naive_others::ollama(&recorded),
+            Api::OllamaEmbed => Said::default(),
+            Api::EmbedContent => naive_others::embed_content(&recorded),
         };
         let mut found = of_call(&call);
         normalise_arguments(&mut naive);
@@ -277,6 +325,10 @@ fn same_request(recorded: &Recorded, call: &Call) {
     }
     let (source, request) = (&recorded.source, &call.request);
     let deployment = recorded.path.split("/deployments/").nth(1).and_then(|rest| rest.split('/').next());
+    if recorded.api() == Some(Api::EmbedContent) {
+        let model = recorded.path.rsplit(['/', ':']).nth(1);
+        return assert_eq!(request.model.as_deref(), model, "{source}");
+    }
     assert_eq!(request.model.as_deref(), body["model"].as_str().or(deployment), "{source}");
     assert_eq!(request.stream, body["stream"].as_bool(), "{source}");
     assert_eq!(request.temperature, body["temperature"].as_f64(), "{source}");
@@ -299,6 +351,16 @@ fn same_request(recorded: &Recorded, call: &Call) {
         let count = body["input"].as_array().map_or(1, |items| items.iter().filter(shown).count());
         assert_eq!(request.messages.len(), count, "{source}");
         return;
+    }
+    if matches!(recorded.api(), Some(Api::Ollama | Api::OllamaEmbed)) {
+        return naive_others::same_ollama(&body, call, source);
+    }
+    if recorded.api() == Some(Api::CohereChatV1) {
+        return naive_others::same_history(&body, call, source);
+    }
+    if matches!(recorded.api(), Some(Api::CohereEmbed | Api::Rerank)) {
+        let types = body["embedding_types"].as_array().map_or(0, Vec::len);
+        return assert_eq!(request.encoding_formats.len(), types, "{source}");
     }
     if recorded.api() == Some(Api::Embeddings) {
         assert_eq!(request.dimensions, body["dimensions"].as_i64(), "{source}");
@@ -345,7 +407,7 @@ fn same_contents(recorded: &Recorded, body: &Value, call: &Call) {
 /// A call of the first events of a stream, its client gone.
 fn cut(recorded: &Recorded, events: &[SseEvent]) -> Call {
     Exchange::new(head(&recorded.method, &recorded.authority, &recorded.path))
-        .request(r#"{"model":"m","max_tokens":1,"messages":[],"prompt":""}"#)
+        .request(r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a"}],"prompt":"a"}"#)
         .status(recorded.status, &pairs(&recorded.response_headers))
         .more(events.to_vec())
         .run(ExchangeEnd::ClosedLocally)

@@ -387,6 +387,25 @@ fn a_system_library_that_is_replaced_is_let_go() {
     assert!(!places.contains(&old) && world.live() > 4, "those of the system stay");
 }
 
+/// It goes on when it is probed, or when there is nothing to wait for.
+#[test]
+fn programs_wait_until_they_are_known() {
+    let mut world = World::new();
+    let (library, other) = (world.library("program"), world.dir.path().join("other"));
+    std::fs::write(&other, "#!/bin/sh").unwrap();
+    for path in [&library, &other] {
+        for known in [false, true] {
+            let waiting = Arc::new(());
+            let file = File::open(path).unwrap();
+            world.prober.starting(&file, Box::new(Arc::clone(&waiting)), &mut world.fake);
+            assert_eq!(Arc::strong_count(&waiting) == 2, !known, "{path:?}");
+            world.settle();
+            assert_eq!(Arc::strong_count(&waiting), 1, "{path:?}");
+        }
+    }
+    assert!(world.live() > 4 && world.used() == 0 && world.prober.waiting.is_empty());
+}
+
 /// An agent that starts knows what an earlier one has seen.
 #[test]
 fn what_is_known_is_probed_before_anybody_runs_it() {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use crate::{
     account::Counter,
     genai::{
-        Call, FinishReason, Limits, OutputType, Part, Usage,
-        tests::harness::{Exchange, sse, stream_of},
+        Call, FinishReason, Limits, OutputType, Part, Provider, Usage,
+        tests::harness::{Exchange, head, sse, stream_of},
     },
     wire::ExchangeEnd,
 };
@@ -388,4 +388,30 @@ fn odd_events_are_counted_and_survived() {
     let call = exchange.call();
     assert_eq!(parts(&call), ["text:hi"]);
     assert_eq!((account.get(Counter::UnknownValues), call.omitted), (4, 1));
+}
+
+/// The path has what the body of the API at home has.
+#[test]
+fn at_vertex_ai() {
+    let path = |method: &str| {
+        format!("/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4%4020250514:{method}")
+    };
+    let exchange = |method: &str| {
+        let head = head("POST", "us-east5-aiplatform.googleapis.com", &path(method));
+        let body = r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}"#;
+        Exchange::new(head).request(body)
+    };
+    let model = Some("claude-sonnet-4@20250514");
+    let call = exchange("streamRawPredict").stream(&stream_of(&[START, TEXT, HI, DELTA, STOP])).call();
+    assert_eq!((call.dialect, call.provider), ("anthropic.messages", Provider::GcpVertexAi));
+    assert_eq!((call.request.model.as_deref(), call.request.stream), (model, Some(true)));
+    assert_eq!((parts(&call), call.request.messages.len()), (vec!["text:hi".to_owned()], 1));
+    let error = r#"{"error":{"code":404,"message":"m","status":"NOT_FOUND"}}"#;
+    let call = exchange("rawPredict").json(404, error).call();
+    assert_eq!((call.request.model.as_deref(), call.request.stream), (model, None));
+    assert_eq!(call.error.map(|error| error.kind).as_deref(), Some("NOT_FOUND"));
+    // Its request was missed.
+    let head = head("POST", "us-east5-aiplatform.googleapis.com", &path("rawPredict"));
+    let call = Exchange::new(head).json(200, r#"{"type":"message","id":"m"}"#).call();
+    assert_eq!((call.request.model.as_deref(), call.response.id.as_deref()), (model, Some("m")));
 }

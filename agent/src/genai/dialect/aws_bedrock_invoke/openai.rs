@@ -23,7 +23,7 @@ pub(super) static CHAT: Family = Family {
     ],
     members: &["messages", "choices"],
     operation: OperationName::Chat,
-    open: openai_chat::fold,
+    open: || Box::new(openai_chat::Chat::of(None)),
 };
 
 pub(super) static COMPLETIONS: Family = Family {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::{
     account::Counter,
     genai::{
-        Call, FinishReason, Generation, OutputType, Part, Request, Usage,
+        Call, FinishReason, Generation, OutputType, Part, Provider, Request, Usage,
         tests::harness::{Exchange, head, stream_of},
     },
     wire::ExchangeEnd,
@@ -375,5 +375,19 @@ fn errors_in_streams() {
             (parts(generation), generation.provider_finish_reason.as_deref()),
             (vec!["text:x".into()], None)
         );
+    }
+}
+
+/// Vertex AI hands the body on, and the path says more.
+#[test]
+fn of_mistral_at_vertex_ai() {
+    for (method, stream) in [("rawPredict", None), ("streamRawPredict", Some(true))] {
+        let path = format!("/v1/projects/p/locations/l/publishers/mistralai/models/codestral-2:{method}");
+        let head = head("POST", "europe-west4-aiplatform.googleapis.com", &path);
+        let answer = r#"{"id":"c","model":"codestral-2","choices":[{"index":0,"message":{"content":"yo"},"finish_reason":"stop"}]}"#;
+        let call = Exchange::new(head).request(r#"{"messages":[]}"#).json(200, answer).call();
+        assert_eq!((call.dialect, call.provider), ("openai.chat_completions", Provider::GcpVertexAi));
+        assert_eq!((call.request.model.as_deref(), call.request.stream), (Some("codestral-2"), stream));
+        assert_eq!((call.response.id.as_deref(), call.response.generations.len()), (Some("c"), 1));
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn filled(value: &Value) -> Option<String> {
 }
 
 /// The text of an OpenAI `content`.
-fn content_text(content: &Value) -> String {
+pub(super) fn content_text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
