@@ -52,7 +52,15 @@ const DIALECTS: &[(&str, &str)] = &[
     ("api.openai.com", "/v1/audio/speech"),
     ("api.openai.com", "/v1/audio/transcriptions"),
     ("api.openai.com", "/v1/moderations"),
+    (BEDROCK, "/model/m/converse"),
+    (BEDROCK, "/model/m/converse-stream"),
+    (BEDROCK, "/model/m/invoke"),
+    (BEDROCK, "/model/m/invoke-with-response-stream"),
+    (BEDROCK, "/model/cohere.command-r-v1/invoke"),
+    (BEDROCK, "/model/meta.llama3-v1/invoke-with-response-stream"),
 ];
+
+const BEDROCK: &str = "bedrock-runtime.us-east-1.amazonaws.com";
 
 /// A request and, behind a line of three hyphens, its response: as one body, and each line of it as an event.
 pub fn calls(data: &[u8]) {
@@ -73,8 +81,13 @@ pub fn calls(data: &[u8]) {
     }
 }
 
+/// Each line as an event, of the name that stands before a tab.
 fn lines(data: &[u8]) -> Vec<Body> {
-    let event = |line: &[u8]| SseEvent { event: "".into(), data: Bytes::copy_from_slice(line) };
+    let event = |line: &[u8]| {
+        let at = line.iter().position(|byte| *byte == b'\t');
+        let (name, data) = at.map_or((&[][..], line), |at| (&line[..at], &line[at + 1..]));
+        SseEvent { event: String::from_utf8_lossy(name).into(), data: Bytes::copy_from_slice(data) }
+    };
     data.split(|byte| *byte == b'\n').map(|line| Body::Sse(event(line))).collect()
 }
 

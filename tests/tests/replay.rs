@@ -41,13 +41,17 @@ fn exchanges() -> Vec<Value> {
 }
 
 /// Where the paths of calls end, in the APIs that are read.
-const CALLS: [&str; 14] = [
+const CALLS: [&str; 18] = [
     "/completions",
     "/embeddings",
     "/responses",
     "/v1/messages",
     ":generateContent",
     ":streamGenerateContent",
+    "/converse",
+    "/converse-stream",
+    "/invoke",
+    "/invoke-with-response-stream",
     ":embedContent",
     ":batchEmbedContents",
     "/v1/chat",

@@ -323,6 +323,7 @@ fn provider(provider: Provider) -> names::GenAiProviderName {
         Provider::Anthropic => Name::Anthropic,
         Provider::AzureOpenAi => Name::AzureAiOpenai,
         Provider::AzureAiInference => Name::AzureAiInference,
+        Provider::AwsBedrock => Name::AwsBedrock,
         Provider::GcpGemini => Name::GcpGemini,
         Provider::GcpVertexAi => Name::GcpVertexAi,
         Provider::GcpGenAi => Name::GcpGenAi,

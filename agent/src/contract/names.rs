@@ -406,6 +406,8 @@ pub enum GenAiProviderName {
     AzureAiOpenai,
     /// Azure AI inference.
     AzureAiInference,
+    /// Amazon Bedrock.
+    AwsBedrock,
     /// Google's Gemini API.
     GcpGemini,
     /// Google's Vertex AI.
@@ -447,6 +449,7 @@ impl Text for GenAiProviderName {
             Self::Anthropic => "anthropic".to_owned(),
             Self::AzureAiOpenai => "azure.ai.openai".to_owned(),
             Self::AzureAiInference => "azure.ai.inference".to_owned(),
+            Self::AwsBedrock => "aws.bedrock".to_owned(),
             Self::GcpGemini => "gcp.gemini".to_owned(),
             Self::GcpVertexAi => "gcp.vertex_ai".to_owned(),
             Self::GcpGenAi => "gcp.gen_ai".to_owned(),
@@ -770,7 +773,7 @@ pub static ATTRIBUTES: [AttributeDef; 100] = [
     AttributeDef {
         name: "gen_ai.provider.name",
         kind: ValueKind::String,
-        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "cohere", "ibm.watsonx.ai", "ollama", "hugging_face", "replicate", "unknown"],
+        members: &["openai", "anthropic", "azure.ai.openai", "azure.ai.inference", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai", "perplexity", "x_ai", "cohere", "ibm.watsonx.ai", "ollama", "hugging_face", "replicate", "unknown"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,

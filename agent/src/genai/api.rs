@@ -24,6 +24,17 @@ const INFERENCE: &[(&str, &str)] = &[
     ("realtime", "realtime"),
 ];
 
+/// What paths of Amazon Bedrock end in that models make other things at, agents are asked, and knowledge bases.
+const POSTED: &[(&str, &str)] = &[
+    ("invoke", "invoke_model"),
+    ("async-invoke", "invoke_model"),
+    ("invoke-with-bidirectional-stream", "realtime"),
+    ("text", "agents"),
+    ("retrieve", "retrieval"),
+    ("retrieveAndGenerate", "retrieve_and_generate"),
+    ("retrieveAndGenerateStream", "retrieve_and_generate"),
+];
+
 /// What Google's paths end in, behind a colon; other such methods are housekeeping.
 const METHODS: &[(&str, &str)] = &[
     ("embedContent", "embeddings"),
@@ -53,6 +64,10 @@ const HOUSEKEEPING: &[(&str, &str)] = &[
     ("conversations", "conversations"),
     ("organization", "organization"),
     ("organizations", "organization"),
+    ("foundation-models", "models"),
+    ("inference-profiles", "models"),
+    ("guardrail", "guardrails"),
+    ("guardrails", "guardrails"),
 ];
 
 /// What a request to a provider's host is for.
@@ -75,7 +90,7 @@ pub(super) fn purpose(method: &str, path: &str) -> Purpose {
             None => Purpose::Housekeeping(find(HOUSEKEEPING).unwrap_or("other")),
         };
     }
-    let inference = INFERENCE.iter().find(|(name, _)| *name == last).map(|(_, kind)| *kind);
+    let inference = INFERENCE.iter().chain(POSTED).find(|(name, _)| *name == last).map(|(_, kind)| *kind);
     if let ("POST", Some(kind)) = (method, inference) {
         return Purpose::Unread(kind);
     }
@@ -128,6 +143,17 @@ mod tests {
             ("OPTIONS", "/v1/responses", Housekeeping("preflight")),
             ("GET", "/", Housekeeping("other")),
             ("GET", "", Housekeeping("other")),
+            ("POST", "/model/stability.sd3-5-large-v1%3A0/invoke", Unread("invoke_model")),
+            ("POST", "/async-invoke", Unread("invoke_model")),
+            ("POST", "/model/amazon.nova-sonic-v1%3A0/invoke-with-bidirectional-stream", Unread("realtime")),
+            ("POST", "/agents/A/agentAliases/B/sessions/S/text", Unread("agents")),
+            ("POST", "/knowledgebases/K/retrieve", Unread("retrieval")),
+            ("POST", "/retrieveAndGenerate", Unread("retrieve_and_generate")),
+            ("POST", "/retrieveAndGenerateStream", Unread("retrieve_and_generate")),
+            ("POST", "/guardrail/g/version/1/apply", Housekeeping("guardrails")),
+            ("GET", "/foundation-models", Housekeeping("models")),
+            ("GET", "/inference-profiles", Housekeeping("models")),
+            ("GET", "/async-invoke/arn", Housekeeping("other")),
         ];
         for (method, path, expected) in cases {
             assert_eq!(purpose(method, path), expected, "{method} {path}");

@@ -19,6 +19,9 @@ use crate::{
     wire::{Body, Event, EventKind, ExchangeEnd, Missing, RequestHead, ResponseHead, Role, SseEvent},
 };
 
+/// Media types of streams of events.
+const STREAMS: [&str; 2] = ["text/event-stream", "application/vnd.amazon.eventstream"];
+
 /// A dialect that the exchange may be in.
 pub(super) struct Candidate {
     fold: Box<dyn Fold>,
@@ -209,12 +212,13 @@ impl CallBuilder {
         self.transport.request_id = transport::request_id(head);
         self.transport.retry_after = rate_limit::retry_after(head);
         self.transport.rate_limits = rate_limit::read(head);
-        let stream = "text/event-stream";
-        self.streaming.streamed = head
-            .headers
-            .get("content-type")
-            .and_then(|value| value.trim_start().get(..stream.len()))
-            .is_some_and(|value| value.eq_ignore_ascii_case(stream));
+        let media_type = head.headers.get("content-type").and_then(|value| value.split(';').next());
+        self.streaming.streamed = media_type.is_some_and(|media_type| {
+            STREAMS.iter().any(|stream| media_type.trim().eq_ignore_ascii_case(stream))
+        });
+        for candidate in &mut self.candidates {
+            candidate.fold.head(head, &mut self.budget);
+        }
         let array = self.candidates.iter().any(|candidate| candidate.fold.streams_array());
         self.elements = (array && head.status < 300).then(Elements::default);
     }

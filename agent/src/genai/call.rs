@@ -49,6 +49,8 @@ pub enum Provider {
     AzureOpenAi,
     /// Azure AI inference.
     AzureAiInference,
+    /// Amazon Bedrock.
+    AwsBedrock,
     /// Google's Gemini API.
     GcpGemini,
     /// Google's Vertex AI.
@@ -399,6 +401,14 @@ pub struct CallError {
     pub provider_type: Option<String>,
     /// The provider's message, which may quote content.
     pub message: Option<String>,
+}
+
+impl CallError {
+    /// One that the provider tells by its type alone; an empty type is none.
+    pub(super) fn of_type(kind: String, message: Option<String>) -> Self {
+        let provider_type = Some(kind.clone()).filter(|kind| !kind.is_empty());
+        Self { kind, code: None, provider_type, message }
+    }
 }
 
 /// How the answer arrived.

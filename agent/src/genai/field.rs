@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer as _,
-    de::{self, SeqAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Deserializer, value::RawValue};
 
@@ -164,6 +164,12 @@ impl<'a> Field<'a> {
         budget.content(self.json())
     }
 
+    /// The first name in an object that `wanted` accepts.
+    pub(super) fn key(self, wanted: impl FnMut(&str) -> bool) -> Option<String> {
+        let json = self.0.filter(|_| self.kind() == Kind::Object)?.get();
+        Deserializer::from_str(json).deserialize_map(Keys(wanted)).ok().flatten()
+    }
+
     /// Calls `f` with every element of an array.
     pub(super) fn each(self, budget: &mut Budget, f: impl FnMut(Self, &mut Budget)) {
         let Some(json) = self.expect(Kind::Array, budget) else { return };
@@ -191,6 +197,27 @@ impl<'de: 'a, 'a, F: FnMut(Field<'a>, &mut Budget)> Visitor<'de> for Elements<'_
             (self.f)(field, self.budget);
         }
         Ok(())
+    }
+}
+
+struct Keys<F>(F);
+
+impl<'de, F: FnMut(&str) -> bool> Visitor<'de> for Keys<F> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if found.is_none() && (self.0)(&key) {
+                found = Some(key.into_owned());
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(found)
     }
 }
 
@@ -277,6 +304,20 @@ mod tests {
         let mut seen = Vec::new();
         field(r#"[1, "two", [3]]"#).each(&mut budget(), |item, _| seen.push(item.json().to_owned()));
         assert_eq!(seen, ["1", "\"two\"", "[3]"]);
+    }
+
+    #[test]
+    fn names_are_looked_for() {
+        let cases = [
+            (r#"{"a":[{"b":1}],"b":2}"#, Some("b")),
+            (r#"{"\u0062":{"c":3}}"#, Some("b")),
+            (r#"{"a":{"b":1}}"#, None),
+            (r#"["b"]"#, None),
+            ("null", None),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(field(json).key(|name| name == "b").as_deref(), expected, "{json}");
+        }
     }
 
     proptest! {

@@ -9,7 +9,17 @@ use super::{
 const WORDS: &[(FinishReason, &[&str])] = &[
     (
         FinishReason::Stop,
-        &["stop", "end_turn", "stop_sequence", "complete", "eos", "eos_token", "finish", "endoftext"],
+        &[
+            "stop",
+            "end_turn",
+            "stop_sequence",
+            "stop_criteria_met",
+            "complete",
+            "eos",
+            "eos_token",
+            "finish",
+            "endoftext",
+        ],
     ),
     (
         FinishReason::Length,
@@ -52,6 +62,8 @@ const WORDS: &[(FinishReason, &[&str])] = &[
             "error",
             "malformed_function_call",
             "malformed_response",
+            "malformed_model_output",
+            "malformed_tool_use",
             "missing_thought_signature",
             "unexpected_tool_call",
             "too_many_tool_calls",
@@ -117,6 +129,8 @@ mod tests {
             ("max_tokens", FinishReason::Length),
             ("tool_calls", FinishReason::ToolCall),
             ("refusal", FinishReason::ContentFilter),
+            ("guardrail_intervened", FinishReason::ContentFilter),
+            ("malformed_tool_use", FinishReason::Error),
             ("pause_turn", FinishReason::Pause),
             ("compaction", FinishReason::Compaction),
             ("MALFORMED_FUNCTION_CALL", FinishReason::Error),

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod bedrock;
 mod budget;
 mod builder;
 mod call;

@@ -2,7 +2,8 @@
 
 use super::{call::Provider, transport::split_authority};
 
-/// Hosts of providers; a leading dot or dash means every host that ends so, a trailing dot every top-level domain.
+/// Hosts of providers; a leading dot or dash means every host that ends so, a trailing dot every top-level domain. A star
+/// is one name, a region.
 const HOSTS: &[(&str, Provider)] = &[
     ("api.openai.com", Provider::OpenAi),
     (".api.openai.com", Provider::OpenAi),
@@ -18,6 +19,17 @@ const HOSTS: &[(&str, Provider)] = &[
     ("aiplatform.eu.rep.googleapis.com", Provider::GcpVertexAi),
     // Gemini Code Assist.
     ("cloudcode-pa.googleapis.com", Provider::GcpGenAi),
+    // https://docs.aws.amazon.com/general/latest/gr/bedrock.html: models, agents, and what manages them.
+    ("bedrock-runtime.*.amazonaws.com", Provider::AwsBedrock),
+    ("bedrock-runtime-fips.*.amazonaws.com", Provider::AwsBedrock),
+    ("bedrock-runtime.*.amazonaws.com.cn", Provider::AwsBedrock),
+    ("bedrock-runtime.*.api.aws", Provider::AwsBedrock),
+    (".bedrock-runtime.*.vpce.amazonaws.com", Provider::AwsBedrock),
+    ("bedrock-agent-runtime.*.amazonaws.com", Provider::AwsBedrock),
+    ("bedrock.*.amazonaws.com", Provider::AwsBedrock),
+    ("bedrock-agent.*.amazonaws.com", Provider::AwsBedrock),
+    // Bedrock's endpoint for OpenAI's APIs.
+    ("bedrock-mantle.*.api.aws", Provider::AwsBedrock),
     ("api.deepseek.com", Provider::DeepSeek),
     ("api.groq.com", Provider::Groq),
     ("api.mistral.ai", Provider::MistralAi),
@@ -48,6 +60,11 @@ fn host(authority: Option<&str>) -> Option<String> {
 }
 
 fn matches(pattern: &str, host: &str) -> bool {
+    if let Some((before, after)) = pattern.split_once('*') {
+        let Some(rest) = host.strip_suffix(after) else { return false };
+        let Some((head, region)) = rest.rsplit_once('.') else { return false };
+        return !region.is_empty() && matches(before.strip_suffix('.').unwrap_or(before), head);
+    }
     if pattern.starts_with(['.', '-']) {
         host.len() > pattern.len() && host.ends_with(pattern)
     } else if pattern.ends_with('.') {
@@ -87,6 +104,17 @@ mod tests {
             (Some("api.moonshot.evil.example"), None),
             (Some("api.perplexity.ai"), Some(Provider::Perplexity)),
             (Some("api.x.ai"), Some(Provider::XAi)),
+            (Some("bedrock-runtime.us-east-1.amazonaws.com:443"), Some(Provider::AwsBedrock)),
+            (Some("bedrock-runtime-fips.us-gov-west-1.amazonaws.com"), Some(Provider::AwsBedrock)),
+            (Some("bedrock-runtime.cn-north-1.amazonaws.com.cn"), Some(Provider::AwsBedrock)),
+            (Some("vpce-1-2.bedrock-runtime.eu-west-1.vpce.amazonaws.com"), Some(Provider::AwsBedrock)),
+            (Some("bedrock-mantle.us-east-1.api.aws"), Some(Provider::AwsBedrock)),
+            (Some("bedrock-agent-runtime.eu-central-1.amazonaws.com"), Some(Provider::AwsBedrock)),
+            (Some("bedrock-runtime..amazonaws.com"), None),
+            (Some("bedrock-runtime.amazonaws.com"), None),
+            (Some("bedrock-runtime.a.b.amazonaws.com"), None),
+            (Some("evil-bedrock-runtime.us-east-1.amazonaws.com"), None),
+            (Some("s3.us-east-1.amazonaws.com"), None),
             (Some("api.cohere.com"), Some(Provider::Cohere)),
             (Some("us-south.ml.cloud.ibm.com"), Some(Provider::IbmWatsonxAi)),
             (Some("api.replicate.com"), Some(Provider::Replicate)),

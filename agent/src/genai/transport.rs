@@ -3,8 +3,8 @@
 use super::{call::Transport, text};
 use crate::wire::{ExchangeEnd, Headers, RequestHead, ResponseHead, Role};
 
-/// Header fields in which providers name a request: OpenAI and most others, Anthropic, Azure's gateway.
-const REQUEST_ID: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"];
+/// Header fields in which providers name a request: OpenAI and most others, Anthropic, Azure's gateway, AWS.
+const REQUEST_ID: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid"];
 
 /// Longest header value that is kept, in bytes.
 const VALUE_MAX: usize = 1024;

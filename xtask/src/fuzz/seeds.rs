@@ -80,6 +80,16 @@ const MESSAGES_EVENTS: [&str; 6] = [
 ];
 const GEMINI: &str = r#"{"model":"m","systemInstruction":{"parts":[{"text":"s"}]},"contents":[{"role":"user","parts":[{"text":"u"},{"inlineData":{"mimeType":"image/png","data":""}}]},{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]},{"role":"user","parts":[{"functionResponse":{"name":"f","response":{}}}]}],"tools":[{"functionDeclarations":[{"name":"f"}]}],"generationConfig":{"temperature":0.5,"maxOutputTokens":9,"stopSequences":["x"]}}"#;
 const GEMINI_ANSWER: &str = r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"r","thought":true},{"text":"a"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"totalTokenCount":3},"modelVersion":"m","responseId":"i"}"#;
+const CONVERSE: &str = r#"{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"u"},{"image":{"format":"png","source":{"bytes":""}}},{"cachePoint":{"type":"default"}}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"c","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c","content":[{"json":{}}]}}]}],"inferenceConfig":{"maxTokens":9,"stopSequences":["x"]},"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]}}"#;
+const CONVERSE_ANSWER: &str = r#"{"output":{"message":{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"r"}}},{"text":"a"}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":2,"cacheReadInputTokens":3}}"#;
+const CONVERSE_EVENTS: [&str; 6] = [
+    "messageStart\t{\"role\":\"assistant\"}",
+    "contentBlockStart\t{\"contentBlockIndex\":1,\"start\":{\"toolUse\":{\"toolUseId\":\"c\",\"name\":\"f\"}}}",
+    "contentBlockDelta\t{\"contentBlockIndex\":1,\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}",
+    "messageStop\t{\"stopReason\":\"tool_use\"}",
+    "metadata\t{\"usage\":{\"inputTokens\":1,\"outputTokens\":2}}",
+    "throttlingException\t{\"message\":\"m\"}",
+];
 const REALTIME: [&str; 3] = [
     r#"{"type":"session.update","session":{"type":"realtime","instructions":"s"}}"#,
     r#"{"type":"conversation.item.create","item":{"type":"message","role":"user","content":[{"type":"input_text","text":"u"}]}}"#,
@@ -124,6 +134,25 @@ fn bodies() -> Vec<Seed> {
         seed("genai", "responses-events", call(RESPONSES, &RESPONSES_EVENTS.join("\n"))),
         seed("genai", "messages", call(MESSAGES, MESSAGES_ANSWER)),
         seed("genai", "messages-events", call(MESSAGES, &MESSAGES_EVENTS.join("\n"))),
+        seed("genai", "converse", call(CONVERSE, CONVERSE_ANSWER)),
+        seed("genai", "converse-events", call(CONVERSE, &CONVERSE_EVENTS.join("\n"))),
+        seed(
+            "genai",
+            "invoke",
+            call(
+                r#"{"prompt":"u","max_gen_len":9}"#,
+                r#"{"generation":"a","prompt_token_count":1,"generation_token_count":2,"stop_reason":"stop"}"#,
+            ),
+        ),
+        // The chunk is the answer above.
+        seed(
+            "genai",
+            "invoke-events",
+            call(
+                r#"{"prompt":"u"}"#,
+                "chunk\t{\"bytes\":\"eyJnZW5lcmF0aW9uIjoiYSIsInByb21wdF90b2tlbl9jb3VudCI6MSwiZ2VuZXJhdGlvbl90b2tlbl9jb3VudCI6Miwic3RvcF9yZWFzb24iOiJzdG9wIn0=\"}",
+            ),
+        ),
         seed("genai", "gemini", call(GEMINI, GEMINI_ANSWER)),
         seed("genai", "gemini-array", call(GEMINI, &format!("[{GEMINI_ANSWER},\n{GEMINI_ANSWER}]"))),
         seed(

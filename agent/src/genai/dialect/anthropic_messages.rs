@@ -70,6 +70,11 @@ impl Dialect for AnthropicMessages {
     }
 }
 
+/// A fold for bodies that came by another path.
+pub(super) fn fold() -> Box<dyn Fold> {
+    Box::new(Messages::default())
+}
+
 /// Anthropic's name as a publisher at Vertex AI.
 const VERTEX: &str = "anthropic";
 

@@ -1,6 +1,8 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod aws_bedrock_converse;
+mod aws_bedrock_invoke;
 mod cohere_chat;
 mod cohere_chat_v1;
 mod cohere_embed;
@@ -32,7 +34,7 @@ use super::{
     field::Field,
     finish::Ending,
 };
-use crate::wire::{self, RequestHead, SseEvent};
+use crate::wire::{self, RequestHead, ResponseHead, SseEvent};
 
 /// Every dialect, in the order in which they are asked. The first that is sure of a request gets it.
 pub(super) static DIALECTS: &[&dyn Dialect] = &[
@@ -51,6 +53,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_transcriptions::OpenAiTranscriptions,
     &openai_moderations::OpenAiModerations,
     &google_live::GoogleLive,
+    &aws_bedrock_converse::AwsBedrockConverse,
+    &aws_bedrock_invoke::AwsBedrockInvoke,
     &google_embed_content::GoogleEmbedContent,
     &vertex_predict::VertexPredict,
     &cohere_chat::CohereChat,
@@ -149,6 +153,9 @@ pub(super) trait Fold: Send {
     fn part(&mut self, _: &wire::Part, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
+
+    /// The head of the answer, which in some APIs says what its body does not.
+    fn head(&mut self, _: &ResponseHead, _: &mut Budget) {}
 
     /// May its answer be a JSON array whose elements are the events of a stream?
     fn streams_array(&self) -> bool {

@@ -127,6 +127,15 @@ struct Choice<'a> {
     delta: Field<'a>,
     #[serde(borrow)]
     finish_reason: Field<'a>,
+    /// Mistral's name of it at Bedrock. Others (vLLM) have both.
+    #[serde(borrow)]
+    stop_reason: Field<'a>,
+}
+
+impl<'a> Choice<'a> {
+    fn reason(&self) -> Field<'a> {
+        self.finish_reason.or(self.stop_reason)
+    }
 }
 
 impl Answer<'_> {
@@ -179,7 +188,7 @@ impl Fold for Chat {
                 let wire: message::Wire<'_> = choice.message.object(budget).unwrap_or_default();
                 let message = message::whole(&wire, "assistant", budget);
                 let mut generation = Generation { message, ..Generation::default() };
-                generation.finish(choice.finish_reason.label(budget), Ending::Whole, budget);
+                generation.finish(choice.reason().label(budget), Ending::Whole, budget);
                 generation
             },
         );

@@ -50,6 +50,11 @@ impl Dialect for OpenAiCompletions {
     }
 }
 
+/// A fold for bodies that came by another path.
+pub(super) fn fold() -> Box<dyn Fold> {
+    Box::new(Completions::default())
+}
+
 #[derive(Default)]
 struct Completions {
     /// Azure's deployment, which names the model where the body does not.
@@ -130,6 +135,15 @@ struct Choice<'a> {
     text: Field<'a>,
     #[serde(borrow)]
     finish_reason: Field<'a>,
+    /// DeepSeek's name of it at Bedrock. Others (vLLM) have both.
+    #[serde(borrow)]
+    stop_reason: Field<'a>,
+}
+
+impl<'a> Choice<'a> {
+    fn reason(&self) -> Field<'a> {
+        self.finish_reason.or(self.stop_reason)
+    }
 }
 
 impl Answer<'_> {
@@ -210,7 +224,7 @@ impl Fold for Completions {
             |choice: &Choice<'_>| choice.index,
             |choice, budget| {
                 let text = choice.text.content(budget).unwrap_or_default();
-                let reason = choice.finish_reason.label(budget);
+                let reason = choice.reason().label(budget);
                 generation(text, reason, Ending::Whole, budget)
             },
         );
@@ -257,7 +271,7 @@ impl Fold for Completions {
                 carried = Carried::Content;
                 budget.append(&mut choice.text, &text);
             }
-            if let Some(reason) = wire.finish_reason.label(budget) {
+            if let Some(reason) = wire.reason().label(budget) {
                 choice.finish_reason = Some(reason);
             }
         });

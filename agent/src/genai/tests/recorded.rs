@@ -1,6 +1,7 @@
 //! Every recorded exchange of the APIs that are read, against an independent, naive reading of the same bytes.
 
 mod naive;
+mod naive_bedrock;
 mod naive_others;
 
 use std::{
@@ -40,6 +41,8 @@ enum Api {
     GenerateContent,
     Completions,
     Embeddings,
+    Converse,
+    Invoke,
     CohereChat,
     CohereChatV1,
     CohereEmbed,
@@ -64,6 +67,8 @@ impl Recorded {
             path if path.ends_with("/completions") => Some(Api::Completions),
             // Ollama has an API of its own below /api.
             path if path.ends_with("/embeddings") && !path.starts_with("/api/") => Some(Api::Embeddings),
+            path if path.contains("/model/") && path.contains("/converse") => Some(Api::Converse),
+            path if path.contains("/model/") && path.contains("/invoke") => Some(Api::Invoke),
             path if path.ends_with("/v2/chat") => Some(Api::CohereChat),
             path if path.ends_with("/v1/chat") && self.authority == "api.cohere.com" => {
                 Some(Api::CohereChatV1)
@@ -78,18 +83,26 @@ impl Recorded {
         }
     }
 
+    fn is_bedrock(&self) -> bool {
+        matches!(self.api(), Some(Api::Converse | Api::Invoke))
+    }
+
     fn is_of_type(&self, start: &str) -> bool {
         self.response_headers.iter().any(|(n, v)| n == "content-type" && v.starts_with(start))
     }
 
     fn streamed(&self) -> bool {
-        self.is_of_type("text/event-stream") || self.is_of_type("application/x-ndjson")
+        let streams = ["text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream"];
+        streams.iter().any(|start| self.is_of_type(start))
     }
 
     /// The events of a stream.
     fn events(&self) -> Vec<SseEvent> {
         if self.is_of_type("text/event-stream") {
             return sse(self.text());
+        }
+        if self.is_bedrock() {
+            return naive_bedrock::messages(&self.response);
         }
         let lines = self.text().lines().filter(|line| !line.is_empty());
         lines.map(|line| SseEvent { event: "".into(), data: line.to_owned().into() }).collect()
@@ -242,7 +255,8 @@ fn recorded_calls_say_what_the_wire_says() {
         assert_eq!(account.get(Counter::UnknownValues), 0, "{source}");
         assert_eq!(call.ended, Some(ExchangeEnd::Complete), "{source}");
         // One client's JSON has a comma too many.
-        let readable = serde_json::from_slice::<Value>(&recorded.request).is_ok();
+        let none = recorded.is_bedrock() && recorded.request.is_empty();
+        let readable = none || serde_json::from_slice::<Value>(&recorded.request).is_ok();
         assert_eq!(call.damage.request_malformed, !readable, "{source}");
         assert!(!call.damage.response_malformed, "{source}");
         assert_eq!(call.omitted, 0, "{source}");
@@ -256,6 +270,8 @@ fn recorded_calls_say_what_the_wire_says() {
             // Cohere has no code but the status.
             let status = recorded.status.to_string();
             let said = said.or(body["error"].is_null().then_some(status.as_str()));
+            let told = naive_bedrock::error(&recorded);
+            let said = if recorded.is_bedrock() { Some(&*told) } else { said };
             assert_eq!(call.error.unwrap().kind, said.unwrap(), "{source}");
             continue;
         }
@@ -268,6 +284,8 @@ fn recorded_calls_say_what_the_wire_says() {
             Api::GenerateContent => naive::generate_content(&recorded),
             Api::Completions => naive::completions(&recorded),
             Api::Embeddings => naive::embeddings(&recorded),
+            Api::Converse => naive_bedrock::converse(&recorded),
+            Api::Invoke => naive_bedrock::invoke(&recorded),
             Api::CohereChat => naive_others::cohere_chat(&recorded),
             Api::CohereChatV1 => naive_others::cohere_chat_v1(&recorded),
             Api::CohereEmbed | Api::Rerank => naive_others::judged(&recorded),
@@ -281,7 +299,9 @@ fn recorded_calls_say_what_the_wire_says() {
         assert_eq!(found, naive, "{source}");
         assert!(!call.usage.partial, "{source}");
         // Azure has answered a blocked prompt with 200 and an error.
-        let failed = if recorded.streamed() {
+        let failed = if recorded.is_bedrock() {
+            false
+        } else if recorded.streamed() {
             recorded.text().contains("event: error")
         } else {
             serde_json::from_str::<Value>(recorded.text()).unwrap()["error"].is_object()
@@ -296,6 +316,9 @@ fn recorded_calls_say_what_the_wire_says() {
 }
 
 fn same_request(recorded: &Recorded, call: &Call) {
+    if recorded.is_bedrock() {
+        return naive_bedrock::same_request(recorded, call);
+    }
     let body: Value = serde_json::from_slice(&recorded.request).unwrap();
     if recorded.api() == Some(Api::GenerateContent) {
         return same_contents(recorded, &body, call);

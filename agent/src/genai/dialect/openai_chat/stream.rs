@@ -119,7 +119,7 @@ impl Stream {
             return false;
         }
         let choice = self.choices.entry(index).or_default();
-        if let Some(reason) = wire.finish_reason.label(budget) {
+        if let Some(reason) = wire.reason().label(budget) {
             choice.finish_reason = Some(reason);
         }
         // Some servers end a stream with a whole `message` instead of a `delta`.
