@@ -178,7 +178,7 @@ impl Fold for Predicted {
 
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
         let problem: Problem<'_> = body.object(budget)?;
-        Some(CallError { kind: String::new(), message: message(problem.detail, budget) })
+        Some(CallError { message: message(problem.detail, budget), ..CallError::default() })
     }
 
     fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
@@ -190,7 +190,11 @@ impl Fold for Predicted {
         call.usage.input = metrics.input.count(budget);
         call.usage.output = metrics.output.count(budget);
         if matches!(&*status, "failed" | "canceled" | "aborted") {
-            call.error = Some(CallError { kind: status, message: message(answer.error, budget) });
+            call.error = Some(CallError {
+                kind: status,
+                message: message(answer.error, budget),
+                ..CallError::default()
+            });
         } else if answer.output.is_some() {
             let parts = output(answer.output, budget);
             let message = Message { role: "assistant".to_owned(), name: None, parts };

@@ -129,7 +129,11 @@ struct Details<'a> {
 fn error(body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
     let answer: Answer<'_> = body.object(budget)?;
     let kind = answer.error_type.label(budget).unwrap_or_default();
-    answer.error.is_some().then(|| CallError { kind, message: message(answer.error, budget) })
+    answer.error.is_some().then(|| CallError {
+        kind,
+        message: message(answer.error, budget),
+        ..CallError::default()
+    })
 }
 
 impl Generate {
