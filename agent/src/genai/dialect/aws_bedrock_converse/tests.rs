@@ -220,15 +220,15 @@ fn errors() {
     let told = ("x-amzn-errortype", "ThrottlingException:http://internal.amazon.com/coral/");
     let json = ("content-type", "application/json");
     // Status, head, body; kind and message.
-    let cases: [(u16, &[(&str, &str)], &str, &str, Option<&str>); 5] = [
-        (429, &[told, json], r#"{"message":"slow down"}"#, "ThrottlingException", Some("slow down")),
-        (429, &[told], "", "ThrottlingException", None),
-        (403, &[json], r##"{"__type":"a.b#AccessDenied","Message":"no"}"##, "AccessDenied", Some("no")),
-        (400, &[json], r#"{"message":"bad"}"#, "400", Some("bad")),
-        (502, &[], "<html>", "502", None),
+    let cases = [
+        (429, vec![told, json], r#"{"message":"slow down"}"#, "ThrottlingException", Some("slow down")),
+        (429, vec![told], "", "ThrottlingException", None),
+        (403, vec![json], r#"{"__type":"a.b#AccessDenied","Message":"no"}"#, "AccessDenied", Some("no")),
+        (400, vec![json], r#"{"message":"bad"}"#, "400", Some("bad")),
+        (502, vec![], "<html>", "502", None),
     ];
     for (status, headers, body, kind, message) in cases {
-        let exchange = at("/model/m/converse").request(ASKED).status(status, headers);
+        let exchange = at("/model/m/converse").request(ASKED).status(status, &headers);
         let body = Body::Bytes(body.to_owned().into());
         let call = exchange.then(EventKind::ResponseBody(body)).call();
         let error = call.error.unwrap();
