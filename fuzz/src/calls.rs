@@ -133,7 +133,13 @@ fn run(head: RequestHead, request: Vec<Body>, media_type: &str, status: u16, res
 pub fn spans(call: &Call, account: &Account) {
     let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
     for content in [ContentMode::None, ContentMode::Span] {
-        let span = contract::build(call, ids, None, &Options { content, capture_source: None }, account);
+        let span = contract::build(
+            call,
+            ids,
+            contract::Relations::default(),
+            &Options { content, capture_source: None },
+            account,
+        );
         let said = span.get(names::PLAINSPAN_CONTRACT_VIOLATIONS.name());
         let Some(Value::Strings(said)) = said else { continue };
         for reason in ["unknown", "type", "private"] {

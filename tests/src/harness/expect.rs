@@ -25,6 +25,9 @@ const UNDER_WAY: f64 = 3.0;
 const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 const FIRST_CONTENT: &str = "plainspan.response.time_to_first_content";
 
+/// Attributes that tell the pace of a stream: checked against each other, and against the span's own duration.
+const PACE: [&str; 3] = ["plainspan.stream.gap.mean", "plainspan.stream.gap.max", "plainspan.stream.stalled"];
+
 /// A whole span, as it has to be.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -220,6 +223,7 @@ pub fn assert_span(span: &Span, expected: &Expected) {
     let mut attributes = span.attributes.clone();
     let timings: Vec<(&str, Option<Value>)> =
         [FIRST_CHUNK, FIRST_CONTENT].into_iter().map(|key| (key, attributes.remove(key))).collect();
+    let pace = PACE.map(|key| attributes.remove(key));
     let mut different: Vec<String> = Vec::new();
     compare("attribute", &attributes, &expected.attributes, &mut different);
     compare("resource attribute", &span.resource, &expected.resource, &mut different);
@@ -239,6 +243,17 @@ pub fn assert_span(span: &Span, expected: &Expected) {
     same("length of the trace id", json!(span.trace_id.len()), json!(32));
     same("length of the span id", json!(span.span_id.len()), json!(16));
     times(span, &expected.exchange, &timings, expected.streamed, &mut different);
+    match &pace {
+        [None, None, None] if !expected.streamed || expected.exchange.events < 3 || expected.status != 0 => {}
+        [Some(mean), Some(largest), Some(Value::Bool(false))] if expected.streamed => {
+            let took = (span.end - span.start) as f64 / 1e9;
+            let ordered = mean.as_f64() >= Some(0.0) && mean.as_f64() <= largest.as_f64();
+            if !ordered || largest.as_f64() > Some(took) {
+                different.push(format!("the pace is {pace:?} in a span of {took} s"));
+            }
+        }
+        _ => different.push(format!("the pace is {pace:?}")),
+    }
     assert!(different.is_empty(), "the span is not as expected:\n  {}\n{span:#?}", different.join("\n  "));
 }
 
@@ -251,8 +266,9 @@ pub fn assert_late_span(span: &Span, expected: &Expected, degraded: &[&str], may
     for key in may_lack.iter().filter(|key| !span.attributes.contains_key(**key)) {
         wanted.remove(*key);
     }
-    let durations = [FIRST_CHUNK, FIRST_CONTENT, "plainspan.capture.degraded"];
-    let told = span.attributes.iter().filter(|(key, _)| !durations.contains(&key.as_str()));
+    let apart = [FIRST_CHUNK, FIRST_CONTENT, "plainspan.capture.degraded"];
+    let apart = |key: &str| apart.contains(&key) || PACE.contains(&key);
+    let told = span.attributes.iter().filter(|(key, _)| !apart(key));
     let told = told.map(|(key, value)| (key.clone(), value.clone())).collect();
     let mut different = Vec::new();
     compare("attribute", &told, &wanted, &mut different);
