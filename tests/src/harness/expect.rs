@@ -135,6 +135,15 @@ impl Expected {
     fn response(&mut self) {
         let facts = self.exchange.facts.clone();
         self.maybe("error.type", facts.error);
+        let (kind, code) = facts.error_told;
+        self.maybe("plainspan.error.type", kind);
+        self.maybe("plainspan.error.code", code);
+        if self.exchange.status == 429 {
+            self.set("plainspan.response.retry_after", 7);
+            self.set("plainspan.rate_limit.requests.limit", 60);
+            self.set("plainspan.rate_limit.requests.remaining", 0);
+            self.set("plainspan.rate_limit.requests.reset", 60.5);
+        }
         self.maybe("gen_ai.response.id", facts.id);
         self.maybe("gen_ai.response.model", facts.model);
         if !facts.finish_reasons.is_empty() {

@@ -44,7 +44,11 @@ fn error(status: u16, message: &str, request_id: &str) -> Answer {
     };
     let body =
         json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
-    Answer::json(status, &body, Facts { error: Some(kind.to_owned()), ..Facts::default() })
+    Answer::json(
+        status,
+        &body,
+        Facts { error: Some(kind.to_owned()), error_told: (Some(kind.to_owned()), None), ..Facts::default() },
+    )
 }
 
 fn message(number: u64, model: &str, script: &Script, request: &Value) -> Answer {
@@ -69,6 +73,7 @@ fn message(number: u64, model: &str, script: &Script, request: &Value) -> Answer
         usage: Some(usage),
         texts: vec![text.concat()],
         error: None,
+        error_told: (None, None),
         service_tier: Some("standard".to_owned()),
         system_fingerprint: None,
     };
@@ -79,7 +84,9 @@ fn message(number: u64, model: &str, script: &Script, request: &Value) -> Answer
             let data = json!({"type": "error", "error": error});
             events.truncate(events.len() / 2);
             events.push(format!("event: error\ndata: {data}\n\n").into());
-            facts = Facts { error: Some("overloaded_error".to_owned()), finish_reasons: Vec::new(), ..facts };
+            let kind = Some("overloaded_error".to_owned());
+            facts =
+                Facts { error: kind.clone(), error_told: (kind, None), finish_reasons: Vec::new(), ..facts };
         }
         Answer::events(events, facts)
     } else {

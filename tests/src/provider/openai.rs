@@ -44,7 +44,11 @@ pub fn error(status: u16, message: &str) -> Answer {
         429 => ("requests", Some("rate_limit_exceeded")),
         _ => ("server_error", None),
     };
-    let facts = Facts { error: Some(code.unwrap_or(kind).to_owned()), ..Facts::default() };
+    let facts = Facts {
+        error: Some(code.unwrap_or(kind).to_owned()),
+        error_told: (Some(kind.to_owned()), code.map(str::to_owned)),
+        ..Facts::default()
+    };
     let body = json!({"error": {"message": message, "type": kind, "param": null, "code": code}});
     Answer::json(status, &body, facts)
 }
@@ -70,6 +74,7 @@ fn completion(number: u64, model: &str, script: &Script, request: &Value) -> Ans
         usage: Some(usage),
         texts: texts.iter().map(|t| t.concat()).collect(),
         error: None,
+        error_told: (None, None),
         service_tier: Some(TIER.to_owned()),
         system_fingerprint: Some(FINGERPRINT.to_owned()),
     };
@@ -86,6 +91,7 @@ fn completion(number: u64, model: &str, script: &Script, request: &Value) -> Ans
             chunks.push(format!("data: {}\n\n", json!({"error": error})).into());
             facts = Facts {
                 error: Some("server_error".to_owned()),
+                error_told: (Some("server_error".to_owned()), None),
                 finish_reasons: Vec::new(),
                 usage: None,
                 ..facts

@@ -59,6 +59,8 @@ pub struct Facts {
     pub texts: Vec<String>,
     /// The error's code: OpenAI's `error.code`, Anthropic's `error.type`.
     pub error: Option<String>,
+    /// The error's type and code, each as the answer tells it.
+    pub error_told: (Option<String>, Option<String>),
     /// Service tier in the answer.
     pub service_tier: Option<String>,
     /// OpenAI's `system_fingerprint`.
