@@ -28,6 +28,15 @@ const FIRST_CONTENT: &str = "plainspan.response.time_to_first_content";
 /// Attributes that tell the pace of a stream: checked against each other, and against the span's own duration.
 const PACE: [&str; 3] = ["plainspan.stream.gap.mean", "plainspan.stream.gap.max", "plainspan.stream.stalled"];
 
+/// Attributes that tell of a loop in the answer: the provider writes its long texts by repeating a phrase.
+const LOOP: [&str; 2] = ["plainspan.response.repetition.period", "plainspan.response.repetition.count"];
+
+/// That phrase.
+const PHRASE: &str = "lorem ipsum ";
+/// So many are a loop wherever they stand, and fewer than the other number are none.
+const MANY: u64 = 400;
+const FEW: u64 = 20;
+
 /// A whole span, as it has to be.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -233,6 +242,7 @@ pub fn assert_span(span: &Span, expected: &Expected) {
     let timings: Vec<(&str, Option<Value>)> =
         [FIRST_CHUNK, FIRST_CONTENT].into_iter().map(|key| (key, attributes.remove(key))).collect();
     let pace = PACE.map(|key| attributes.remove(key));
+    let repeated = LOOP.map(|key| attributes.remove(key).and_then(|value| value.as_u64()));
     let mut different: Vec<String> = Vec::new();
     compare("attribute", &attributes, &expected.attributes, &mut different);
     compare("resource attribute", &span.resource, &expected.resource, &mut different);
@@ -252,6 +262,18 @@ pub fn assert_span(span: &Span, expected: &Expected) {
     same("length of the trace id", json!(span.trace_id.len()), json!(32));
     same("length of the span id", json!(span.span_id.len()), json!(16));
     times(span, &expected.exchange, &timings, expected.streamed, &mut different);
+    let times = expected.exchange.facts.texts.iter().map(|text| phrases(text)).max().unwrap_or_default();
+    let told = match repeated {
+        [None, None] => times < MANY,
+        // What came before it was seen to be a loop does not count.
+        [Some(period), Some(count)] => {
+            period == PHRASE.len() as u64 && times >= FEW && (times * 9 / 10..=times + 1).contains(&count)
+        }
+        _ => false,
+    };
+    if !told {
+        different.push(format!("the loop is {repeated:?} of a phrase that is there {times} times"));
+    }
     match &pace {
         [None, None, None] if !expected.streamed || expected.exchange.events < 3 || expected.status != 0 => {}
         [Some(mean), Some(largest), Some(Value::Bool(false))] if expected.streamed => {
@@ -276,12 +298,22 @@ pub fn assert_late_span(span: &Span, expected: &Expected, degraded: &[&str], may
         wanted.remove(*key);
     }
     let apart = [FIRST_CHUNK, FIRST_CONTENT, "plainspan.capture.degraded"];
-    let apart = |key: &str| apart.contains(&key) || PACE.contains(&key);
+    let apart = |key: &str| apart.contains(&key) || PACE.contains(&key) || LOOP.contains(&key);
     let told = span.attributes.iter().filter(|(key, _)| !apart(key));
     let told = told.map(|(key, value)| (key.clone(), value.clone())).collect();
     let mut different = Vec::new();
     compare("attribute", &told, &wanted, &mut different);
     assert!(different.is_empty(), "the span is not as expected:\n  {}\n{span:#?}", different.join("\n  "));
+}
+
+/// How often a text has, one behind the other, the phrase of which the provider makes long ones.
+fn phrases(text: &str) -> u64 {
+    let (mut most, mut run, mut end) = (0, 0, 0);
+    for (at, phrase) in text.match_indices(PHRASE) {
+        run = if at == end { run + 1 } else { 1 };
+        (most, end) = (most.max(run), at + phrase.len());
+    }
+    most
 }
 
 fn compare(
