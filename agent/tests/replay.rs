@@ -101,6 +101,9 @@ fn is_timing(key: &str) -> bool {
     [
         names::GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK.name(),
         names::PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT.name(),
+        names::PLAINSPAN_STREAM_GAP_MAX.name(),
+        names::PLAINSPAN_STREAM_GAP_MEAN.name(),
+        names::PLAINSPAN_STREAM_STALLED.name(),
     ]
     .contains(&key)
 }
@@ -169,7 +172,8 @@ fn spans_do_not_depend_on_how_the_bytes_were_moved() {
 /// would have told is unknown, and arguments that lost a fragment are no JSON any more and so become a string.
 fn is_left_of(part: &str, whole: &str) -> bool {
     let bare = |text: &str| -> String {
-        text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\\')).collect()
+        // Arguments that are no JSON any more are written as a text.
+        text.replace("\\n", "").chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\\')).collect()
     };
     let part = bare(part).replace(":unknown", ":").replace("finish_reason:error", "finish_reason:");
     let whole = bare(whole);

@@ -68,7 +68,8 @@ fn spans(session: &Session, options: &ReplayOptions) -> (Vec<Span>, Arc<Account>
 /// All of a span that does not follow from when bytes were moved.
 fn said(span: &Span) -> Span {
     let mut said = Span { start: Timestamp(0), end: Timestamp(0), ..span.clone() };
-    said.attributes.retain(|attribute| !attribute.key.contains("time_to_first"));
+    let timings = ["time_to_first", "stream.gap", "stream.stalled"];
+    said.attributes.retain(|attribute| !timings.iter().any(|timing| attribute.key.contains(timing)));
     said
 }
 

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{budget::Budget, field::Field};
+use super::{bedrock::path, budget::Budget, field::Field};
 use crate::wire::RequestHead;
 
 const CHAT: &str = "openai.chat_completions";
@@ -53,6 +53,8 @@ pub(super) fn may_tell(head: &RequestHead) -> bool {
     head.partial
         && head.path.is_empty()
         && matches!(&*head.method, "POST" | "")
+        // Bedrock's answers can be in the form of these APIs.
+        && !path::is_to_aws(head)
         && head.headers.get("content-type").is_none_or(json)
 }
 

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     answer,
+    bedrock::path,
     budget::{Budget, Gather},
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
@@ -216,6 +217,9 @@ impl CallBuilder {
         self.streaming.streamed = media_type.is_some_and(|media_type| {
             STREAMS.iter().any(|stream| media_type.trim().eq_ignore_ascii_case(stream))
         });
+        if self.told == Told::NotYet && path::is_of_aws(head) {
+            self.candidates.clear();
+        }
         for candidate in &mut self.candidates {
             candidate.fold.head(head, &mut self.budget);
         }

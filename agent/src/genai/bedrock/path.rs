@@ -5,7 +5,7 @@ use super::super::{
     dialect::Claim,
     provider, text,
 };
-use crate::wire::RequestHead;
+use crate::wire::{RequestHead, ResponseHead};
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +38,22 @@ pub(in crate::genai) fn identify(asked: Option<&Asked>, call: &mut Call) {
 
 /// The claim on a request whose path asks for a call: other services have such paths too, and there the body decides.
 pub(in crate::genai) fn claim(head: &RequestHead) -> Claim {
-    let at_home = provider::of_authority(head.authority.as_deref()) == Some(Provider::AwsBedrock)
-        || ["x-amz-date", "amz-sdk-invocation-id"].iter().any(|name| head.headers.get(name).is_some());
     match &*head.method {
-        "POST" if at_home => Claim::Yes,
+        "POST" if is_to_aws(head) => Claim::Yes,
         "POST" => Claim::Maybe,
         _ => Claim::No,
     }
+}
+
+/// Does the host say that it is Bedrock's, or the headers that an AWS SDK asks?
+pub(in crate::genai) fn is_to_aws(head: &RequestHead) -> bool {
+    provider::of_authority(head.authority.as_deref()) == Some(Provider::AwsBedrock)
+        || ["x-amz-date", "amz-sdk-invocation-id"].iter().any(|name| head.headers.get(name).is_some())
+}
+
+/// Is it the answer of an AWS service?
+pub(in crate::genai) fn is_of_aws(head: &ResponseHead) -> bool {
+    head.headers.get("x-amzn-requestid").is_some()
 }
 
 #[cfg(test)]

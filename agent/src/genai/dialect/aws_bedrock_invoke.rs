@@ -160,6 +160,10 @@ impl Fold for Invoke {
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {
         path::identify(self.asked.as_ref(), call);
         error::settle(self.error.take(), &mut call.error);
+        if self.family.is_none() {
+            let known = self.asked.as_ref().and_then(|asked| family::operation(&asked.model));
+            call.operation = known.unwrap_or(call.operation);
+        }
         if let Some(family) = &mut self.family {
             // An error in the stream is why there is no stop reason.
             let ending = if self.failed { Ending::Broken } else { ending };

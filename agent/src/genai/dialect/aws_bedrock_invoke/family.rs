@@ -57,6 +57,17 @@ pub(super) fn of(model: &str, body: Field<'_>) -> Option<&'static Family> {
     of_model().find(has).or_else(|| of_model().next()).or_else(|| FAMILIES.iter().find(has)).copied()
 }
 
+/// What a model is called for, where its bodies were missed: the word of the family that names it most closely.
+pub(super) fn operation(model: &str) -> Option<OperationName> {
+    let closeness = |family: &&&Family| {
+        let names = family.models.iter().filter(|name| begins(model, &[name]));
+        names.map(|name| name.len()).max().unwrap_or_default()
+    };
+    // Of those that are as close the first, as where the body says nothing.
+    let closest = FAMILIES.iter().rev().max_by_key(closeness)?;
+    (closeness(&closest) > 0).then_some(closest.operation)
+}
+
 /// Does the id of a model, perhaps behind a region, or at the end of an ARN, begin with one of these?
 fn begins(model: &str, prefixes: &[&str]) -> bool {
     let id = model.rsplit('/').next().unwrap_or_default();
@@ -67,6 +78,22 @@ fn begins(model: &str, prefixes: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn operations() {
+        use OperationName::{Chat, Embeddings, TextCompletion};
+        for (model, expected) in [
+            ("amazon.titan-text-lite-v1", Some(TextCompletion)),
+            ("amazon.titan-embed-text-v2:0", Some(Embeddings)),
+            ("us.amazon.nova-lite-v1:0", Some(Chat)),
+            ("amazon.nova-2-multimodal-embeddings-v1:0", Some(Embeddings)),
+            ("cohere.embed-v4:0", Some(Embeddings)),
+            ("eu.anthropic.claude-sonnet-4-6", Some(Chat)),
+            ("does-not-exist", None),
+        ] {
+            assert_eq!(operation(model), expected, "{model}");
+        }
+    }
 
     #[test]
     fn families() {
