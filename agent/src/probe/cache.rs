@@ -23,7 +23,6 @@ use super::{
     examine::{Examined, Refusal},
     identity::{FileId, Identity, Version},
     locate::LOCATORS,
-    way::Way,
 };
 
 /// Which code made the entries: those of other locators are not believed.
@@ -66,8 +65,6 @@ struct Entry {
     examined: Arc<Examined>,
     /// The instructions at each point, in the order of findings and their points.
     instructions: Vec<Vec<u8>>,
-    /// Where it is, if it stays there and holds TLS code.
-    way: Option<Way>,
 }
 
 impl Cache {
@@ -97,21 +94,14 @@ impl Cache {
         (instructions(&entry.examined, file)? == entry.instructions).then_some(entry.examined)
     }
 
-    /// Files with TLS code that were there when they were examined.
-    pub(super) fn ways(&self) -> Vec<(Identity, Way)> {
-        let state = self.state();
-        state.entries.iter().filter_map(|(identity, entry)| Some((*identity, entry.way.clone()?))).collect()
-    }
-
     /// Remembers what was found in a file.
     pub(super) fn put(&self, identity: Identity, file: &File, examined: Arc<Examined>) {
         let Some(instructions) = instructions(&examined, file) else { return };
-        let way = Way::to(file, &identity, Path::new("/proc")).filter(|_| !examined.findings.is_empty());
         let mut state = self.state();
         if state.entries.len() >= MAX_ENTRIES {
             state.entries.clear();
         }
-        state.entries.insert(identity, Entry { examined, instructions, way });
+        state.entries.insert(identity, Entry { examined, instructions });
         state.changed = true;
     }
 
@@ -172,8 +162,6 @@ struct StoredFile {
     size: u64,
     seconds: i64,
     nanoseconds: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     findings: Vec<StoredFinding>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -295,8 +283,6 @@ fn stored(identity: &Identity, entry: &Entry) -> StoredFile {
         size: identity.version.size,
         seconds: identity.version.seconds,
         nanoseconds: identity.version.nanoseconds,
-        // A name that is no UTF-8 is none that JSON can keep.
-        path: entry.way.as_ref().map(|way| way.path().to_owned()).filter(|path| path.to_str().is_some()),
         findings: entry
             .examined
             .findings
@@ -342,7 +328,7 @@ fn entry(file: StoredFile) -> Option<(Identity, Entry)> {
         .map(|refusal| Some(Refusal { stack: stack(&refusal.stack)?, reason: refusal.reason }))
         .collect::<Option<_>>()?;
     let examined = Arc::new(Examined { findings, refusals });
-    Some((identity, Entry { examined, instructions, way: file.path.map(Way::kept) }))
+    Some((identity, Entry { examined, instructions }))
 }
 
 fn stack(name: &str) -> Option<&'static str> {
@@ -402,7 +388,6 @@ mod tests {
         assert_eq!(Cache::open(&directory).get(&identity, &file), Some(Arc::clone(&examined)));
         let mode = std::fs::metadata(directory.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(Cache::open(&directory).ways(), cache.ways());
         // The second one waits, and is written at the end.
         let other = Identity { file: FileId { inode: 0, ..identity.file }, ..identity };
         cache.put(other, &file, examined);

@@ -16,7 +16,6 @@ use super::{
     cache::Cache,
     examine::{Examined, examine, examine_symbols},
     identity::Identity,
-    way::Way,
 };
 
 /// Threads that search files. Two, so that a library need not wait for a program of hundreds of megabytes; no more, for
@@ -71,11 +70,6 @@ impl Examiner {
             // The threads end only when this end of the queue is gone.
             let _ = jobs.send(Job { identity, file });
         }
-    }
-
-    /// Files with TLS code that are known from earlier, and where they were.
-    pub(super) fn ways(&self) -> Vec<(Identity, Way)> {
-        self.cache.ways()
     }
 
     /// The next file that was examined; waits for ever if none was asked for.

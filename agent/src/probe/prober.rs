@@ -163,19 +163,9 @@ impl Prober {
         entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
     }
 
-    /// Wants the TLS libraries of the system itself, and all that is known from earlier, before any process maps them, so
-    /// that one that lives for a few milliseconds is seen too.
+    /// Wants the TLS libraries of the system itself before any process maps them, so that one that lives for a few
+    /// milliseconds is seen too.
     pub fn preattach(&mut self, attach: &mut dyn Attach) {
-        self.pin_system(attach);
-        let ways = self.examiner.ways().into_iter();
-        let there =
-            ways.filter_map(|(identity, way)| Some((identity, way.reached(&identity, &self.proc_root)?)));
-        for (identity, path) in there.take(MAX_IDLE).collect::<Vec<_>>() {
-            self.want(identity, &path, User::Somebody, attach);
-        }
-    }
-
-    fn pin_system(&mut self, attach: &mut dyn Attach) {
         for path in libraries::of_system() {
             self.pin(&path, attach);
         }
@@ -473,7 +463,7 @@ impl Prober {
             self.unplace(id, attach);
         }
         if replaced {
-            self.pin_system(attach);
+            self.preattach(attach);
         }
     }
 

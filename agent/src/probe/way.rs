@@ -31,28 +31,12 @@ impl Way {
         way.leads_to(identity, proc_root).then_some(way)
     }
 
-    /// One that was kept.
-    pub fn kept(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// The path.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The path by which the agent reaches the file, if it is still there with this content: its own, or that of the
-    /// system's first process, for the agent may live in a container.
-    pub fn reached(&self, identity: &Identity, proc_root: &Path) -> Option<PathBuf> {
-        let through_first = proc_root.join("1/root").join(self.0.strip_prefix("/").unwrap_or(&self.0));
-        let is_it =
-            |path: &PathBuf| metadata(path).is_ok_and(|found| Identity::new(path, &found) == *identity);
-        [self.0.clone(), through_first].into_iter().find(is_it)
-    }
-
-    /// Is it still the way to this content of this file?
+    /// Is it still the way to this content of this file? The agent's own, or that of the system's first process, for the agent
+    /// may live in a container.
     pub fn leads_to(&self, identity: &Identity, proc_root: &Path) -> bool {
-        self.reached(identity, proc_root).is_some()
+        let through_first = proc_root.join("1/root").join(self.0.strip_prefix("/").unwrap_or(&self.0));
+        let is_it = |path: &Path| metadata(path).is_ok_and(|found| Identity::new(path, &found) == *identity);
+        is_it(&self.0) || is_it(&through_first)
     }
 }
 
@@ -67,7 +51,7 @@ mod tests {
         let file = File::open(&own).unwrap();
         let identity = Identity::of(&file).unwrap();
         let way = Way::to(&file, &identity, proc_root).expect("a program is on the disk");
-        assert!(way.path() == own && way.leads_to(&identity, proc_root));
+        assert!(way.0 == own && way.leads_to(&identity, proc_root));
         let other =
             Identity { file: super::super::identity::FileId { inode: 0, ..identity.file }, ..identity };
         assert!(!way.leads_to(&other, proc_root));

@@ -406,34 +406,6 @@ fn programs_wait_until_they_are_known() {
     assert!(world.live() > 4 && world.used() == 0 && world.prober.waiting.is_empty());
 }
 
-/// An agent that starts knows what an earlier one has seen.
-#[test]
-fn what_is_known_is_probed_before_anybody_runs_it() {
-    let cache = tempfile::tempdir().unwrap();
-    let mut world = World::new();
-    let library = world.library("lib.so");
-    let lost = world.library("lost.so");
-    let agent = |world: &World| {
-        let cache = Cache::open(cache.path());
-        Prober::new(world.dir.path().join("proc"), cache, Arc::clone(&world.account)).unwrap()
-    };
-    world.prober = agent(&world);
-    for (pid, file) in [(10, &library), (11, &lost)] {
-        world.maps(pid, file);
-        world.scan(pid);
-        world.settle();
-    }
-    std::fs::remove_file(lost).unwrap();
-    world.prober = agent(&world);
-    world.prober.preattach(&mut world.fake);
-    world.settle();
-    let identity = Identity::new(&library, &std::fs::metadata(&library).unwrap());
-    let probed = world.prober.probed.get(&identity.file).expect("it was there");
-    assert!(probed.links.len() > 4 && probed.idle.is_some() && probed.users.nobody());
-    let known = world.prober.probed.values().filter(|probed| !probed.users.pinned).count();
-    assert_eq!(known, 1, "the other one is gone");
-}
-
 /// What is found at once is probed at once; what is found later comes to it.
 #[test]
 fn findings_that_come_in_parts_are_probed_as_they_come() {
