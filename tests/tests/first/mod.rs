@@ -111,7 +111,7 @@ pub fn measure(names: &[&str]) -> BTreeMap<String, Counts> {
             (seen(&second_day, &start.provider, known), seen(&first_day, &start.provider, unseen));
         let Client { name, stack, link, .. } = start.client;
         let held = held.remove(name);
-        let before = link == Link::Shared;
+        let before = *link == Link::Shared;
         let counts = Counts { known, unseen, of_unseen: count, held, before };
         let waited = held.map_or("not held".to_owned(), |held| format!("{held} of {count}"));
         eprintln!(
