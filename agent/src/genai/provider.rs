@@ -1,6 +1,7 @@
 //! Who serves, by the host that a request names.
 
 use super::{call::Provider, transport::split_authority};
+use crate::wire::RequestHead;
 
 /// Hosts of providers; a leading dot or dash means every host that ends so, a trailing dot every top-level domain. A star
 /// is one name, a region.
@@ -46,6 +47,11 @@ const HOSTS: &[(&str, Provider)] = &[
 pub(super) fn of_authority(authority: Option<&str>) -> Option<Provider> {
     let host = host(authority)?;
     HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
+}
+
+/// Does the request name the host of a provider?
+pub(super) fn is_named(head: &RequestHead) -> bool {
+    of_authority(head.authority.as_deref()).is_some()
 }
 
 /// Is it this host, or one that a pattern as in [`HOSTS`] fits?

@@ -327,8 +327,7 @@ fn entry(file: StoredFile) -> Option<(Identity, Entry)> {
         .into_iter()
         .map(|refusal| Some(Refusal { stack: stack(&refusal.stack)?, reason: refusal.reason }))
         .collect::<Option<_>>()?;
-    let examined = Arc::new(Examined { findings, refusals });
-    Some((identity, Entry { examined, instructions }))
+    Some((identity, Entry { examined: Arc::new(Examined { findings, refusals }), instructions }))
 }
 
 fn stack(name: &str) -> Option<&'static str> {

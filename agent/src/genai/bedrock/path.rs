@@ -38,11 +38,7 @@ pub(in crate::genai) fn identify(asked: Option<&Asked>, call: &mut Call) {
 
 /// The claim on a request whose path asks for a call: other services have such paths too, and there the body decides.
 pub(in crate::genai) fn claim(head: &RequestHead) -> Claim {
-    match &*head.method {
-        "POST" if is_to_aws(head) => Claim::Yes,
-        "POST" => Claim::Maybe,
-        _ => Claim::No,
-    }
+    Claim::of_post(head, true, is_to_aws)
 }
 
 /// Does the host say that it is Bedrock's, or the headers that an AWS SDK asks?

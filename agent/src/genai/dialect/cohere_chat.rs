@@ -35,13 +35,8 @@ impl Dialect for CohereChat {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        match &*head.method {
-            "POST" if !path::ends_with(&head.path, "/v2/chat") => Claim::No,
-            "POST" if cohere::at_home(head) => Claim::Yes,
-            // Others may have such a path too: the body tells.
-            "POST" => Claim::Maybe,
-            _ => Claim::No,
-        }
+        // Others may have such a path too.
+        Claim::of_post(head, path::ends_with(&head.path, "/v2/chat"), cohere::at_home)
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {

@@ -40,13 +40,8 @@ impl Dialect for CohereChatV1 {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        match &*head.method {
-            "POST" if !path::ends_with(&head.path, "/v1/chat") => Claim::No,
-            "POST" if cohere::at_home(head) => Claim::Yes,
-            // Others have such a path too, Writer among them: the body tells.
-            "POST" => Claim::Maybe,
-            _ => Claim::No,
-        }
+        // Others have such a path too, Writer among them.
+        Claim::of_post(head, path::ends_with(&head.path, "/v1/chat"), cohere::at_home)
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {

@@ -2,17 +2,16 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         cohere,
         field::{Field, Kind},
-        finish::Ending,
         openai::path,
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -32,12 +31,8 @@ impl Dialect for CohereEmbed {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let is_mine = ["/v1/embed", "/v2/embed"].iter().any(|end| path::ends_with(&head.path, end));
-        match is_mine && &*head.method == "POST" {
-            true if cohere::at_home(head) => Claim::Yes,
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        let is_path = ["/v1/embed", "/v2/embed"].iter().any(|end| path::ends_with(&head.path, end));
+        Claim::of_post(head, is_path, cohere::at_home)
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
@@ -109,16 +104,6 @@ impl Fold for Embed {
         call.usage.output = None;
         Ok(())
     }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
-    }
-
-    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }
 
 #[cfg(test)]

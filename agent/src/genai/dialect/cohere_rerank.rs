@@ -3,17 +3,16 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         cohere,
         field::{Field, Kind},
-        finish::Ending,
         openai::{error, path},
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -33,11 +32,8 @@ impl Dialect for CohereRerank {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        match path::ends_with(&head.path, "/rerank") && &*head.method == "POST" {
-            true if cohere::at_home(head) => Claim::Yes,
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        let is_path = path::ends_with(&head.path, "/rerank");
+        Claim::of_post(head, is_path, cohere::at_home)
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
@@ -112,16 +108,6 @@ impl Fold for Rerank {
         call.usage.output = None;
         Ok(())
     }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
-    }
-
-    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
@@ -11,7 +11,7 @@ use crate::{
         finish::Ending,
         google::{error, path, usage::Counts},
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -109,14 +109,6 @@ impl Fold for Embed {
             call.usage = counts.usage();
         }
         Ok(())
-    }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
     }
 
     /// What the path says stands also where the body was missed.

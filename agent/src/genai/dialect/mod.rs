@@ -87,6 +87,19 @@ pub(super) enum Claim {
 }
 
 impl Claim {
+    /// Of a POST to a path of this dialect that others may have too: the body decides, unless the head is enough.
+    pub(super) fn of_post(
+        head: &RequestHead,
+        is_path: bool,
+        is_enough: impl FnOnce(&RequestHead) -> bool,
+    ) -> Self {
+        match is_path && &*head.method == "POST" {
+            true if is_enough(head) => Self::Yes,
+            true => Self::Maybe,
+            false => Self::No,
+        }
+    }
+
     /// Of a dialect that is spoken in WebSocket sessions only, at whose path this request is.
     fn in_sessions(head: &RequestHead) -> Self {
         if head.session.is_some() {
@@ -168,19 +181,22 @@ pub(super) trait Fold: Send {
     /// The whole body of another response, where it is no event stream.
     fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed>;
 
-    /// The next event of a streamed response.
-    fn event(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget)
-    -> Result<Carried, Malformed>;
+    /// The next event of a streamed response, in an API that has such.
+    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
+        Err(Malformed)
+    }
 
     /// Did the stream say that it is over?
-    fn terminated(&self, call: &Call) -> bool;
+    fn terminated(&self, _: &Call) -> bool {
+        false
+    }
 
     /// Does the stream never say that it is over, so that it is with the end of its body?
     fn ends_with_its_body(&self) -> bool {
         false
     }
 
-    /// Nothing more comes. A stream puts its generations and its usage into the call now; `damaged` says that
+    /// Nothing more comes. A stream puts its generations and its usage into the call now; the flag says that
     /// some of its events may be missing.
-    fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget);
+    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }

@@ -3,16 +3,15 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed, ollama};
+use super::{Claim, Dialect, Fold, Malformed, ollama};
 use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         field::{Field, Kind},
-        finish::Ending,
         openai::error,
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -93,16 +92,6 @@ impl Fold for Embed {
         call.usage.input = answer.prompt_eval_count.count(budget);
         Ok(())
     }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
-    }
-
-    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }
 
 #[cfg(test)]

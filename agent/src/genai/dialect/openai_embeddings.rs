@@ -3,16 +3,15 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         field::Field,
-        finish::Ending,
         openai::{error, path, usage},
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 const PATH: &str = "/embeddings";
@@ -106,16 +105,6 @@ impl Fold for Embeddings {
         call.usage.output = None;
         Ok(())
     }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
-    }
-
-    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }
 
 #[cfg(test)]

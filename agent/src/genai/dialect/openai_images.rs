@@ -39,13 +39,9 @@ impl Dialect for OpenAiImages {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let is_mine = PATHS.iter().any(|end| path::ends_with(&head.path, end));
-        match is_mine && &*head.method == "POST" {
-            true if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
-            // A gallery may have such paths: the bodies tell.
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        // A gallery may have such paths.
+        let is_path = PATHS.iter().any(|end| path::ends_with(&head.path, end));
+        Claim::of_post(head, is_path, provider::is_named)
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {

@@ -3,17 +3,16 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         field::{Field, Kind},
-        finish::Ending,
         openai::{error, path, usage},
         provider,
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -33,12 +32,9 @@ impl Dialect for OpenAiModerations {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        match path::ends_with(&head.path, "/moderations") && &*head.method == "POST" {
-            true if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
-            // A forum may have such a path: the body tells.
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        // A forum may have such a path.
+        let is_path = path::ends_with(&head.path, "/moderations");
+        Claim::of_post(head, is_path, provider::is_named)
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
@@ -95,16 +91,6 @@ impl Fold for Moderation {
         call.usage.output = None;
         Ok(())
     }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
-    }
-
-    fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
 }
 
 #[cfg(test)]

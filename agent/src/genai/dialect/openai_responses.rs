@@ -39,7 +39,7 @@ impl Dialect for OpenAiResponses {
             _ if head.session.is_some() => Claim::Yes,
             _ if opens_session(head) => Claim::Session,
             // Other services have responses too, to surveys for one.
-            "POST" if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
+            "POST" if provider::is_named(head) => Claim::Yes,
             "POST" => Claim::Maybe,
             _ => Claim::No,
         }

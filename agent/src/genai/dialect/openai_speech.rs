@@ -38,11 +38,8 @@ impl Dialect for OpenAiSpeech {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        match path::ends_with(&head.path, PATH) && &*head.method == "POST" {
-            true if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        let is_path = path::ends_with(&head.path, PATH);
+        Claim::of_post(head, is_path, provider::is_named)
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {

@@ -41,12 +41,8 @@ impl Dialect for OpenAiTranscriptions {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        let is_mine = PATHS.iter().any(|end| path::ends_with(&head.path, end));
-        match is_mine && &*head.method == "POST" {
-            true if provider::of_authority(head.authority.as_deref()).is_some() => Claim::Yes,
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        let is_path = PATHS.iter().any(|end| path::ends_with(&head.path, end));
+        Claim::of_post(head, is_path, provider::is_named)
     }
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {

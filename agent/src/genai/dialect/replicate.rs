@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
@@ -13,7 +13,7 @@ use crate::{
         openai::{error::message, path},
         provider, text,
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -197,14 +197,6 @@ impl Fold for Predicted {
             call.response.generations.push(Generation { message, ..Generation::default() });
         }
         Ok(())
-    }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
     }
 
     fn finish(&mut self, _: Ending, _: bool, call: &mut Call, _: &mut Budget) {

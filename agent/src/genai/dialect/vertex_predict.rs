@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::{Carried, Claim, Dialect, Fold, Malformed};
+use super::{Claim, Dialect, Fold, Malformed};
 use crate::{
     genai::{
         budget::Budget,
@@ -13,7 +13,7 @@ use crate::{
         finish::Ending,
         google::{error, path},
     },
-    wire::{RequestHead, SseEvent},
+    wire::RequestHead,
 };
 
 /// The dialect.
@@ -178,14 +178,6 @@ impl Fold for Predict {
         });
         call.usage.input = tokens;
         if embedded { Ok(()) } else { Err(Malformed) }
-    }
-
-    fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {
-        Err(Malformed)
-    }
-
-    fn terminated(&self, _: &Call) -> bool {
-        false
     }
 
     /// What the path says stands also where the body was missed.

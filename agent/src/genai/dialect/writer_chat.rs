@@ -21,12 +21,9 @@ impl Dialect for WriterChat {
     }
 
     fn claim(&self, head: &RequestHead) -> Claim {
-        match &*head.method == "POST" && path::ends_with(&head.path, "/v1/chat") {
-            true if provider::is_at(head.authority.as_deref(), "api.writer.com") => Claim::Yes,
-            // Cohere has such a path too, and any chat may: the body tells.
-            true => Claim::Maybe,
-            false => Claim::No,
-        }
+        // Cohere has such a path too, and any chat may.
+        let is_path = path::ends_with(&head.path, "/v1/chat");
+        Claim::of_post(head, is_path, |head| provider::is_at(head.authority.as_deref(), "api.writer.com"))
     }
 
     fn open(&self, _: &RequestHead) -> Box<dyn Fold> {
