@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    registry::{Attribute, Kind, Registry, Requirement, Use},
+use plainspan_registry::{
+    model::{Attribute, Kind, Registry, Requirement, Use},
     source::{Cardinality, Privacy, Values},
 };
 

@@ -1,10 +1,8 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
 mod docs;
-mod registry;
 mod rust;
 mod schema;
-mod source;
 
 use std::{
     fs,
@@ -13,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use registry::Registry;
+use plainspan_registry::{model::Registry, source};
 
 /// `contract [--check]`: writes the generated files, or says which of them are stale.
 pub fn run(args: &[String]) -> anyhow::Result<()> {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    registry::{Attribute, Kind, Registry, Requirement, Use, constant_case, pascal_case},
+use plainspan_registry::{
+    model::{Attribute, Kind, Registry, Requirement, Use, constant_case, pascal_case},
     source::{Cardinality, Privacy, Values},
 };
 

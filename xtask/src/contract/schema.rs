@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{
-    registry::{Attribute, Kind, Registry, Requirement, Span},
+use plainspan_registry::{
+    model::{Attribute, Kind, Registry, Requirement, Span},
     source::Values,
 };
 

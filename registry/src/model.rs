@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail, ensure};
 
-use super::source::{
+use crate::source::{
     self, AttributeNotes, Cardinality, Definitions, EnumType, Event, File, Level, Manifest, Member, Privacy,
     Reference, ReferenceNotes, SpanNotes, Values,
 };
@@ -434,5 +434,5 @@ fn example(value: &serde_yaml_ng::Value) -> anyhow::Result<String> {
 }
 
 #[cfg(test)]
-#[path = "registry_tests.rs"]
+#[path = "model_tests.rs"]
 mod tests;
