@@ -46,7 +46,7 @@ impl Dialect for ModelContextProtocol {
         match &*head.method {
             "POST" if is_named => Claim::Yes,
             "POST" if may_carry_messages(head) => Claim::Maybe,
-            "GET" if is_named && accepts(head, &["text/event-stream"]) => Claim::Yes,
+            "GET" if is_named && accepts_events(head) => Claim::Yes,
             "GET" if path::ends_with(&head.path, "/sse") && accepts(head, &["text/event-stream"]) => {
                 Claim::Maybe
             }
@@ -105,6 +105,12 @@ fn accepts(head: &RequestHead, wanted: &[&str]) -> bool {
         found += 1;
     }
     found == wanted.len()
+}
+
+/// Some clients say for a stream what they say for an answer.
+fn accepts_events(head: &RequestHead) -> bool {
+    let accept = head.headers.get("accept").unwrap_or_default();
+    accept.split(',').any(|range| media_type(range, "text/event-stream"))
 }
 
 fn media_type(value: &str, wanted: &str) -> bool {

@@ -71,6 +71,8 @@ fn claims() {
         ("POST", "/anything", &[JSON, ("accept", "application/json, text/event-stream, */*")], Claim::No),
         ("POST", "/graphql", &[BOTH], Claim::No),
         ("GET", "/anything", &[IN_SESSION, EVENTS], Claim::Yes),
+        ("GET", "/anything", &[IN_SESSION, BOTH], Claim::Yes),
+        ("GET", "/anything", &[IN_SESSION, ("accept", "application/json")], Claim::NotInference("mcp")),
         ("GET", "/api/sse", &[EVENTS], Claim::Maybe),
         ("GET", "/api/events", &[EVENTS], Claim::No),
         ("GET", "/sse", &[("accept", "text/html")], Claim::No),
