@@ -47,6 +47,23 @@ pub(super) fn set(set: &mut Attributes, call: &Call) {
     set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
 }
 
+/// Sets what a tool is called with, and what it answered.
+pub(super) fn set_tool(set: &mut Attributes, arguments: Option<&Content>, result: Option<&Content>) {
+    let mut cut = 0;
+    for (key, content) in
+        [(names::GEN_AI_TOOL_CALL_ARGUMENTS, arguments), (names::GEN_AI_TOOL_CALL_RESULT, result)]
+    {
+        let Some(content) = content else { continue };
+        // Two for the quotes of what can't stand as JSON.
+        let (payload, left_out) = payload(&content.text, key.def().max_bytes.unwrap_or(0).saturating_sub(2));
+        cut += content.cut + left_out;
+        if let Some(json) = to_json(&payload) {
+            set.set(key, Json(json));
+        }
+    }
+    set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
+}
+
 /// A JSON array that is written element by element, and never longer than its limit.
 struct List {
     out: String,

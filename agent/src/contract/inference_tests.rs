@@ -527,7 +527,8 @@ fn unknown_methods_are_folded() {
 #[test]
 fn spans_fit_the_generated_schema() {
     let schema: Parsed =
-        serde_json::from_str(include_str!("../../../contract/generated/span.schema.json")).unwrap();
+        serde_json::from_str(include_str!("../../../contract/generated/gen_ai.client.inference.schema.json"))
+            .unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let object = |span: &Span| {
         let pairs = span.attributes.iter().map(|attribute| {

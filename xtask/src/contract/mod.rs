@@ -27,15 +27,19 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// Path below the workspace, and text, of every generated file.
-fn generate(registry: &Registry) -> anyhow::Result<[(&'static str, String); 3]> {
-    Ok([
-        ("agent/src/contract/names.rs", rust::generate(registry)?),
-        ("docs/contract.md", docs::generate(registry)?),
-        ("contract/generated/span.schema.json", schema::generate(registry)?),
-    ])
+fn generate(registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files = vec![
+        ("agent/src/contract/names.rs".to_owned(), rust::generate(registry)?),
+        ("docs/contract.md".to_owned(), docs::generate(registry)?),
+    ];
+    for span in &registry.spans {
+        let name = format!("contract/generated/{}", schema::file(span));
+        files.push((name, schema::generate(registry, span)?));
+    }
+    Ok(files)
 }
 
-fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn write_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     for (name, text) in files {
         let path = root.join(name);
@@ -51,11 +55,11 @@ fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn check_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let stale: Vec<_> = files
         .iter()
         .filter(|(name, text)| fs::read_to_string(root.join(name)).map_or(true, |old| old != *text))
-        .map(|(name, _)| *name)
+        .map(|(name, _)| name.as_str())
         .collect();
     if !stale.is_empty() {
         bail!("stale, renew with `cargo xtask contract`: {}", stale.join(", "));
