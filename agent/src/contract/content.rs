@@ -17,14 +17,15 @@ use crate::genai::{Call, Content, Message, Part, ToolDefinition};
 /// Deepest JSON that is passed on as JSON; deeper text stands as a string, since consumers parse with recursion.
 const MAX_DEPTH: usize = 64;
 
-/// Sets the content attributes that there is something to say in.
-pub(super) fn set(set: &mut Attributes, call: &Call) {
-    let mut cut = 0;
+/// Sets the content attributes that there is something to say in; tells whether there are any.
+pub(super) fn set(set: &mut Attributes, call: &Call) -> bool {
+    let (mut cut, mut any) = (0, false);
     let mut list = |key: Key<Json>, write: &dyn Fn(&mut List)| {
         let mut list = List::new(key.def().max_bytes.unwrap_or(0));
         write(&mut list);
         cut += list.cut;
         if let Some(json) = list.finish() {
+            any = true;
             set.set(key, Json(json));
         }
     };
@@ -45,6 +46,7 @@ pub(super) fn set(set: &mut Attributes, call: &Call) {
         }
     });
     set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
+    any
 }
 
 /// A JSON array that is written element by element, and never longer than its limit.

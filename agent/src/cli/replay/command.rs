@@ -74,7 +74,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         .with_rules(args.output.api_rule.clone());
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
-        args.output.contract(),
+        args.output.content.policy(&account)?,
         extra_attributes()?,
         Arc::clone(&account),
     );
@@ -115,7 +115,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         }
         outcome.verdicts.clear();
         for call in outcome.calls.drain(..) {
-            outputs.send_waiting(spans.deliver(&call)).await;
+            outputs.send_waiting(spans.deliver(call)).await;
         }
     }
     let mut complete = true;
