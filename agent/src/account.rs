@@ -113,6 +113,20 @@ counters! {
     BodiesMalformed = "genai", "bodies malformed";
     /// Messages, parts, tools and choices left out of calls by a limit.
     PartsOmitted = "genai", "message parts over the limit";
+    /// Credentials taken out of content.
+    RedactedCredentials = "policy", "credentials redacted";
+    /// E-mail addresses taken out of content.
+    RedactedEmails = "policy", "e-mail addresses redacted";
+    /// Card numbers taken out of content.
+    RedactedCards = "policy", "card numbers redacted";
+    /// Account numbers taken out of content.
+    RedactedIbans = "policy", "IBANs redacted";
+    /// Phone numbers taken out of content.
+    RedactedPhones = "policy", "phone numbers redacted";
+    /// IP addresses taken out of content.
+    RedactedIps = "policy", "IP addresses redacted";
+    /// What the user's own rules took out of content.
+    RedactedCustom = "policy", "findings of own rules redacted";
     /// Violations of the contract found while building spans.
     ContractViolations = "contract", "contract violations";
     /// Attribute values cut to their length limit.

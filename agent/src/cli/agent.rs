@@ -416,7 +416,7 @@ impl Agent {
         let finished: Vec<Finished> = self.outcome.calls.drain(..).collect();
         for call in finished {
             self.summary.add(&call.call);
-            self.outputs.send(self.spans.deliver(&call));
+            self.outputs.send(self.spans.deliver(call));
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod child;
+mod content;
 mod doctor;
 mod logging;
 mod run;

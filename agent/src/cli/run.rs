@@ -3,13 +3,12 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clap::ValueEnum;
 
-use super::{Usage, agent::Agent, child, targets::Targets};
+use super::{Usage, agent::Agent, child, content::ContentArgs, targets::Targets};
 use crate::{
     account::Account,
     capture::{self, Kernel},
-    contract::{self, ContentMode},
+    contract,
     export::{self, Target},
     genai::Rule,
     pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
@@ -86,10 +85,8 @@ pub(super) struct OutputArgs {
     /// OTEL_EXPORTER_OTLP_ENDPOINT is set].
     #[arg(short, long, value_name = "OUTPUT")]
     pub(super) output: Vec<Target>,
-    /// Whether prompts, answers and tool definitions are exported: none, or span for attributes
-    /// of the span.
-    #[arg(long, value_enum, value_name = "MODE", default_value = "none")]
-    pub(super) content: Content,
+    #[command(flatten)]
+    pub(super) content: ContentArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
@@ -97,15 +94,6 @@ pub(super) struct OutputArgs {
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
-}
-
-/// What is exported of prompts and answers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Content {
-    /// Nothing.
-    None,
-    /// All of it, as attributes of the span.
-    Span,
 }
 
 impl OutputArgs {
@@ -116,15 +104,6 @@ impl OutputArgs {
         } else {
             self.output.clone()
         }
-    }
-
-    /// Options of the contract.
-    pub(super) fn contract(&self) -> contract::Options {
-        let content = match self.content {
-            Content::None => ContentMode::None,
-            Content::Span => ContentMode::Span,
-        };
-        contract::Options { content, capture_source: None }
     }
 }
 
@@ -173,16 +152,17 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     let limits = Limits::default();
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;
+    let content = args.output.content.policy(&account)?;
     let pipeline = Pipeline::new(
         &limits,
         Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),
         Arc::clone(&account),
     )
     .with_rules(args.output.api_rule.clone())
-    .with_digests(args.output.contract().content != ContentMode::None);
+    .with_digests(content.keeps_any());
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
-        args.output.contract(),
+        content,
         extra,
         Arc::clone(&account),
     );

@@ -23,7 +23,7 @@ pub fn generate(registry: &Registry) -> anyhow::Result<String> {
         "\nAn attribute that was not on the wire is absent; nothing is guessed. A value that is longer than its limit is cut at a\n\
          character's boundary. A span that does not fit is exported with what fits, and says so in `plainspan.contract.violations`.\n\n\
          **Privacy**: *structural* says nothing about people or content, *identifying* may name a person, a tenant or a single call, *content* is\n\
-         exported only with `--content span`. **Cardinality**: only *bounded* attributes are fit to group or label by.\n",
+         exported only with `--content`. **Cardinality**: only *bounded* attributes are fit to group or label by.\n",
     );
     for span in &registry.spans {
         writeln!(out, "\n## Span `{}`\n\n{}\n", span.name, span.brief)?;
