@@ -4,10 +4,12 @@
 //! resolves it ([`Registry::read`]). It knows nothing of the agent, so that a contract can be held, compared and checked for any
 //! telemetry; the agent's `contract` verbs and the generators of `cargo xtask contract` are built on it.
 
+pub mod diff;
 mod error;
 mod model;
 mod pattern;
 mod read;
+pub mod report;
 mod resolve;
 mod source;
 mod version;
@@ -18,5 +20,5 @@ pub use model::{
     Privacy, Registry, Requirement, Span, SpanKind, Upstream, Use, Values,
 };
 pub use pattern::{Part, Pattern};
-pub use read::{File, releases};
+pub use read::{File, files, newest, releases};
 pub use version::Version;
