@@ -2,6 +2,7 @@
 
 mod agent;
 mod child;
+mod contract;
 mod doctor;
 mod logging;
 mod run;
@@ -36,6 +37,8 @@ enum Verb {
     Doctor(doctor::Args),
     /// Makes spans of recorded exchanges, without a kernel or privileges.
     Replay(replay::Args),
+    /// Compares and checks telemetry contracts: plainspan's own, or a team's.
+    Contract(contract::Args),
 }
 
 /// Runs the command line and returns the exit status: 0 for success, that of the command for
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Contract(args) => contract::run(&args),
     });
     match outcome {
         Ok(status) => status,

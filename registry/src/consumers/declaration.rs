@@ -21,6 +21,13 @@ pub struct Declarations {
     pub consumers: Vec<Consumer>,
 }
 
+impl Declarations {
+    /// As they are written in a file.
+    pub fn yaml(&self) -> Result<String, serde_yaml_ng::Error> {
+        serde_yaml_ng::to_string(self)
+    }
+}
+
 /// Something that reads the telemetry: a dashboard, a set of rules, a query, a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

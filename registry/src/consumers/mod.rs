@@ -7,6 +7,7 @@
 mod check;
 mod declaration;
 mod document;
+mod files;
 mod found;
 mod lexer;
 mod names;
@@ -17,6 +18,7 @@ mod traceql;
 
 pub use check::{Problem, check, readers};
 pub use declaration::{Consumer, Declarations, FILE_FORMAT, Reading, Subject};
+pub use files::{check_all, read};
 pub use found::{Found, Usage, Value, What};
 pub use names::Names;
 
