@@ -6,10 +6,10 @@ use super::key::{
 };
 
 /// Version of the contract.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.2.0";
 
 /// Schema URL of that version, carried on everything that is exported.
-pub const SCHEMA_URL: &str = "https://plainspan.dev/schemas/0.1.0";
+pub const SCHEMA_URL: &str = "https://plainspan.dev/schemas/0.2.0";
 
 /// `container.id`: Id of the container that the process runs in.
 pub const CONTAINER_ID: Key<String> = Key::new(&ATTRIBUTES[0]);

@@ -4,6 +4,7 @@
 //! each language ([`scan`]) and held against its declaration ([`check()`]); what a change takes away is looked up in all declarations
 //! ([`readers`]).
 
+mod affected;
 mod check;
 mod declaration;
 mod document;
@@ -16,6 +17,7 @@ mod promql;
 mod sql;
 mod traceql;
 
+pub use affected::affected;
 pub use check::{Problem, check, readers};
 pub use declaration::{Consumer, Declarations, FILE_FORMAT, Reading, Subject};
 pub use files::{check_all, read};

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{Registry, read::File};
 
-const MANIFEST: &str = "
+pub(super) const MANIFEST: &str = "
 file_format: definition_manifest/2.0
 schema_url: https://example.com/schemas/0.1.0
 description: A contract.
@@ -11,7 +11,7 @@ stability: development
 annotations: {plainspan: {name: shop, version: 0.1.0, based_on: []}}
 ";
 
-const DEFINITIONS: &str = "
+pub(super) const DEFINITIONS: &str = "
 file_format: definition/2
 attributes:
   - {key: shop.model, type: string, brief: A., stability: stable, annotations: {plainspan: {privacy: structural, cardinality: unbounded, since: 0.1.0}}}

@@ -1,6 +1,9 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
 mod docs;
+mod gate;
+mod lists;
+mod otel;
 mod rust;
 mod schema;
 
@@ -10,10 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
-use plainspan_registry::Registry;
+use anyhow::{Context, bail, ensure};
+use plainspan_registry::{Registry, releases};
 
-/// `contract [--check]`: writes the generated files, or says which of them are stale.
+/// `contract [--check]`: writes the generated files; or says which of them are stale, and whether the contract breaks what was released.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
     let check = match args {
         [] => false,
@@ -22,20 +25,44 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
     };
     let root = workspace_root()?;
     let registry = Registry::read(&root.join("contract/registry"))?;
-    let files = generate(&registry)?;
-    if check { check_files(&root, &files) } else { write_files(&root, &files) }
+    let mut files = generate(&registry)?;
+    files.extend(beside(&root, &registry)?);
+    if !check {
+        return write_files(&root, &files);
+    }
+    check_files(&root, &files)?;
+    gate::check(&root, &registry)
 }
 
 /// Path below the workspace, and text, of every generated file.
-fn generate(registry: &Registry) -> anyhow::Result<[(&'static str, String); 3]> {
-    Ok([
-        ("agent/src/contract/names.rs", rust::generate(registry)?),
-        ("docs/contract.md", docs::generate(registry)?),
-        ("contract/generated/span.schema.json", schema::generate(registry)?),
+fn generate(registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
+    Ok(vec![
+        ("agent/src/contract/names.rs".to_owned(), rust::generate(registry)?),
+        ("docs/contract.md".to_owned(), docs::generate(registry)?),
+        ("contract/generated/span.schema.json".to_owned(), schema::generate(registry)?),
     ])
 }
 
-fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+/// The same of what is for tools of others.
+fn beside(root: &Path, registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files = vec![
+        ("contract/generated/attributes.json".to_owned(), lists::attributes(registry)?),
+        ("contract/generated/collector.yaml".to_owned(), lists::collector(registry)?),
+    ];
+    let mut versions = Vec::new();
+    for (version, dir) in releases(&root.join(gate::BASELINES))? {
+        let released = Registry::read(&dir)?;
+        ensure!(released.version == version, "{} is version {}", dir.display(), released.version);
+        versions.extend((version < registry.version).then_some(released));
+    }
+    versions.push(registry.clone());
+    for (version, text) in otel::generate(&versions)? {
+        files.push((format!("contract/generated/schema-{version}.yaml"), text));
+    }
+    Ok(files)
+}
+
+fn write_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     for (name, text) in files {
         let path = root.join(name);
@@ -51,11 +78,11 @@ fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn check_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let stale: Vec<_> = files
         .iter()
         .filter(|(name, text)| fs::read_to_string(root.join(name)).map_or(true, |old| old != *text))
-        .map(|(name, _)| *name)
+        .map(|(name, _)| name.as_str())
         .collect();
     if !stale.is_empty() {
         bail!("stale, renew with `cargo xtask contract`: {}", stale.join(", "));
@@ -78,7 +105,8 @@ mod tests {
 
     #[test]
     fn generated_files_are_fresh_and_say_what_they_are() {
-        let files = generate(&load()).unwrap();
+        let mut files = generate(&load()).unwrap();
+        files.extend(beside(&workspace_root().unwrap(), &load()).unwrap());
         check_files(&workspace_root().unwrap(), &files).unwrap();
         for (name, text) in &files {
             let first = text.lines().next().unwrap();
@@ -97,5 +125,7 @@ mod tests {
     #[test]
     fn generation_is_deterministic() {
         assert_eq!(generate(&load()).unwrap(), generate(&load()).unwrap());
+        let beside = || beside(&workspace_root().unwrap(), &load()).unwrap();
+        assert_eq!(beside(), beside());
     }
 }
