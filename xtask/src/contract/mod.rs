@@ -1,5 +1,6 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
+mod consumers;
 mod docs;
 mod gate;
 mod lists;
@@ -16,7 +17,8 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use plainspan_registry::{Registry, releases};
 
-/// `contract [--check]`: writes the generated files; or says which of them are stale, and whether the contract breaks what was released.
+/// `contract [--check]`: writes the generated files; or says which of them are stale, which consumers are not declared as they are, and
+/// whether the contract breaks what was released.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
     let check = match args {
         [] => false,
@@ -31,6 +33,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         return write_files(&root, &files);
     }
     check_files(&root, &files)?;
+    consumers::check(&root, &registry)?;
     gate::check(&root, &registry)
 }
 
