@@ -246,9 +246,9 @@ impl<'t, 'a> Scan<'t, 'a> {
     /// A text: the key of an attribute, or a value of no interest.
     fn text(&mut self, at: usize, text: &str) -> usize {
         // `$."a.b"`, `$['a.b']`, `$.a.b`
-        let key = text.strip_prefix("$.").or_else(|| text.strip_prefix('$')).unwrap_or(text);
+        let path = ["$.", "$[", "$\""].iter().any(|start| text.starts_with(start));
+        let key = if path { text[1..].trim_start_matches('.') } else { text };
         let key = key.trim_matches(|c| matches!(c, '"' | '[' | ']' | '\''));
-        let path = key.len() != text.len();
         let before = at.checked_sub(1).map(|before| &self.tokens[before]);
         let access = before.is_some_and(|t| t.is("[") || t.is("->") || t.is("->>")) || path;
         let contains = self.frame().contains && before.is_some_and(|t| t.is(","));

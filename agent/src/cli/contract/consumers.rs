@@ -7,7 +7,6 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
 use clap::Args as ClapArgs;
 use plainspan_registry::{
     Registry,
@@ -61,7 +60,7 @@ fn scan(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let declarations =
         Declarations { file_format: FILE_FORMAT.to_owned(), owner: args.owner.clone(), consumers: declared };
-    tell(&declarations.yaml().context("the declarations can't be written")?)?;
+    tell(&declarations.yaml())?;
     Ok(ExitCode::SUCCESS)
 }
 
