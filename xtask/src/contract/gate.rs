@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use plainspan_registry::{
     Registry,
     diff::{Class, Diff, Side},
@@ -17,6 +17,16 @@ pub const BASELINES: &str = "contract/baselines";
 /// built from the contract.
 pub fn check(root: &Path, registry: &Registry) -> anyhow::Result<()> {
     let baseline = Registry::read(&newest(&root.join(BASELINES))?)?;
+    for attribute in &registry.attributes {
+        ensure!(
+            attribute.since > baseline.version || baseline.attribute(&attribute.key).is_some(),
+            "{} says since {}, and is not in {}: it is new in {}",
+            attribute.key,
+            attribute.since,
+            baseline.version,
+            registry.version
+        );
+    }
     let diff = Diff::between(&baseline, registry);
     let report = Report {
         contract: &registry.name,
@@ -39,6 +49,16 @@ mod tests {
     #[test]
     fn the_contract_keeps_what_was_released() {
         check(&workspace_root().unwrap(), &load()).unwrap();
+    }
+
+    #[test]
+    fn what_is_new_says_since_when() {
+        let mut registry = load();
+        let mut new = registry.attributes[0].clone();
+        new.key = "aaa".into();
+        registry.attributes.insert(0, new);
+        let message = check(&workspace_root().unwrap(), &registry).unwrap_err().to_string();
+        assert!(message.contains("aaa says since 0.1.0, and is not in 0.1.0"), "{message}");
     }
 
     #[test]

@@ -17,6 +17,9 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use plainspan_registry::{Registry, releases};
 
+/// Where only generated files are, below the workspace.
+const GENERATED: &str = "contract/generated";
+
 /// `contract [--check]`: writes the generated files; or says which of them are stale, which consumers are not declared as they are, and
 /// whether the contract breaks what was released.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
@@ -39,11 +42,15 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
 
 /// Path below the workspace, and text, of every generated file.
 fn generate(registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
-    Ok(vec![
+    let mut files = vec![
         ("agent/src/contract/names.rs".to_owned(), rust::generate(registry)?),
         ("docs/contract.md".to_owned(), docs::generate(registry)?),
-        ("contract/generated/span.schema.json".to_owned(), schema::generate(registry)?),
-    ])
+    ];
+    for span in &registry.spans {
+        let name = format!("contract/generated/{}", schema::file(span));
+        files.push((name, schema::generate(registry, span)?));
+    }
+    Ok(files)
 }
 
 /// The same of what is for tools of others.
@@ -67,6 +74,10 @@ fn beside(root: &Path, registry: &Registry) -> anyhow::Result<Vec<(String, Strin
 
 fn write_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
+    for name in left_over(root, files)? {
+        fs::remove_file(root.join(&name)).with_context(|| format!("cannot remove {name}"))?;
+        writeln!(stdout, "removed {name}")?;
+    }
     for (name, text) in files {
         let path = root.join(name);
         if fs::read_to_string(&path).is_ok_and(|old| old == *text) {
@@ -87,10 +98,24 @@ fn check_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
         .filter(|(name, text)| fs::read_to_string(root.join(name)).map_or(true, |old| old != *text))
         .map(|(name, _)| name.as_str())
         .collect();
+    let stale: Vec<_> = stale.into_iter().map(str::to_owned).chain(left_over(root, files)?).collect();
     if !stale.is_empty() {
         bail!("stale, renew with `cargo xtask contract`: {}", stale.join(", "));
     }
     Ok(())
+}
+
+/// Files beside the generated ones that are generated no more, by their paths below the workspace.
+fn left_over(root: &Path, files: &[(String, String)]) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root.join(GENERATED)).with_context(|| format!("cannot read {GENERATED}"))? {
+        let name = format!("{GENERATED}/{}", entry?.file_name().display());
+        if files.iter().all(|(generated, _)| *generated != name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn workspace_root() -> anyhow::Result<PathBuf> {
@@ -120,9 +145,11 @@ mod tests {
     #[test]
     fn a_stale_file_is_named() {
         let mut files = generate(&load()).unwrap();
+        files.extend(beside(&workspace_root().unwrap(), &load()).unwrap());
         files[1].1.push('x');
+        files.retain(|(name, _)| !name.ends_with("attributes.json"));
         let message = check_files(&workspace_root().unwrap(), &files).unwrap_err().to_string();
-        assert!(message.contains("docs/contract.md") && !message.contains("names.rs"), "{message}");
+        assert!(message.ends_with(": docs/contract.md, contract/generated/attributes.json"), "{message}");
     }
 
     #[test]
