@@ -77,7 +77,7 @@ fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let Registry { name, version, .. } = &registry;
     out.push_str(&match problems.len() {
         0 => format!("{count} consumers of {name} {version}: every declaration holds\n"),
-        n => format!("{count} consumers of {name} {version}: {n} problems\n"),
+        n => format!("{count} consumers of {name} {version}, problems: {n}\n"),
     });
     tell(&out)?;
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

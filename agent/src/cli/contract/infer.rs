@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let reviews: usize = files.iter().map(|file| file.text.matches("# review:").count()).sum();
     say(&format!(
-        "plainspan: wrote {}: {spans} kinds of spans, {metrics} metrics, {events} events, {} attributes; {reviews} places to review\n",
+        "plainspan: wrote {}: kinds of spans {spans}, metrics {metrics}, events {events}, attributes {}; places to review: {reviews}\n",
         dir.display(),
         registry.attributes.len(),
     ));
