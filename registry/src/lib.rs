@@ -19,6 +19,7 @@ mod resolve;
 mod source;
 pub mod telemetry;
 mod version;
+mod yaml;
 
 pub use error::{Error, Rule};
 pub use model::{

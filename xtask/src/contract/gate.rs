@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 use plainspan_registry::{
-    Registry,
+    Registry, consumers,
     diff::{Class, Diff, Side},
     newest,
     report::{Places, Report},
@@ -28,12 +28,13 @@ pub fn check(root: &Path, registry: &Registry) -> anyhow::Result<()> {
         );
     }
     let diff = Diff::between(&baseline, registry);
+    let declared = consumers::read(&root.join("contract"))?;
     let report = Report {
         contract: &registry.name,
         diff: &diff,
         sides: &[Side::Consumers],
         places: &Places::default(),
-        affected: &|_| Vec::new(),
+        affected: &|change| consumers::affected(&declared, change),
     };
     if report.class() == Class::Breaking {
         bail!("the contract breaks its consumers\n{}", report.text());

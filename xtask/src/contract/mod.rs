@@ -1,5 +1,6 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
+mod consumers;
 mod docs;
 mod gate;
 mod lists;
@@ -19,7 +20,8 @@ use plainspan_registry::{Registry, releases};
 /// Where only generated files are, below the workspace.
 const GENERATED: &str = "contract/generated";
 
-/// `contract [--check]`: writes the generated files; or says which of them are stale, and whether the contract breaks what was released.
+/// `contract [--check]`: writes the generated files; or says which of them are stale, which consumers are not declared as they are, and
+/// whether the contract breaks what was released.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
     let check = match args {
         [] => false,
@@ -34,6 +36,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         return write_files(&root, &files);
     }
     check_files(&root, &files)?;
+    consumers::check(&root, &registry)?;
     gate::check(&root, &registry)
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use clap::{Args as ClapArgs, ValueEnum};
 use plainspan_registry::{
-    Registry,
-    diff::{Change, Class, Diff, Side},
+    Registry, consumers,
+    diff::{Class, Diff, Side},
     files,
     report::{Places, Report},
 };
@@ -56,19 +56,20 @@ impl Who {
     }
 }
 
-/// Compares the contracts in two directories and tells the findings on standard output.
-pub fn run(old: &Path, new: &Path, output: &Output) -> anyhow::Result<ExitCode> {
+/// Compares the contracts in two directories and tells the findings on standard output, with the consumers that the new one declares.
+pub fn run(old: &Path, dir: &Path, output: &Output) -> anyhow::Result<ExitCode> {
     let unreadable = |error: plainspan_registry::Error| Usage(error.to_string());
     let old = Registry::read(old).map_err(unreadable)?;
-    let texts = files(new).map_err(unreadable)?;
+    let texts = files(dir).map_err(unreadable)?;
     let new = Registry::load(&texts).map_err(unreadable)?;
+    let declared = consumers::read(dir).map_err(unreadable)?;
     let diff = Diff::between(&old, &new);
     let report = Report {
         contract: &new.name,
         diff: &diff,
         sides: output.who.sides(),
         places: &Places::of(&texts),
-        affected: &affected,
+        affected: &|change| consumers::affected(&declared, change),
     };
     let told = match output {
         Output { json: true, .. } => report.json()?,
@@ -81,9 +82,4 @@ pub fn run(old: &Path, new: &Path, output: &Output) -> anyhow::Result<ExitCode> 
         _ => {}
     }
     Ok(if report.class() == Class::Breaking { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Who is hit by a change.
-fn affected(_: &Change) -> Vec<String> {
-    Vec::new()
 }
