@@ -32,7 +32,7 @@ fn heads() {
         ("POST", "api.openai.com", "/v1/responses", "call"),
         ("POST", "me.openai.azure.com", "/openai/v1/responses/", "call"),
         ("POST", "surveys.example", "/v1/responses", "call"),
-        ("GET", "api.openai.com", "/v1/responses/resp_1", "unread: fetch_response"),
+        ("GET", "api.openai.com", "/v1/responses/resp_1", "call"),
         ("POST", "api.openai.com", "/v1/responses/compact", "unread: responses"),
         ("POST", "api.openai.com", "/v1/responses/resp_1/cancel", "unread: responses"),
         ("POST", "api.openai.com", "/v1/responses/input_tokens", "not inference: count_tokens"),
@@ -111,7 +111,7 @@ fn heads() {
             "POST",
             "bedrock-agent-runtime.us-east-1.amazonaws.com",
             "/agents/A/agentAliases/B/sessions/S/text",
-            "unread: agents",
+            "call",
         ),
         (
             "POST",
