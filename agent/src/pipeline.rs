@@ -200,6 +200,12 @@ impl Pipeline {
         self
     }
 
+    /// The same, with or without digests of the binary content of messages: only who exports content needs them.
+    pub fn with_digests(mut self, wanted: bool) -> Self {
+        self.shared.recognizer = self.shared.recognizer.with_digests(wanted);
+        self
+    }
+
     /// Takes the next record.
     pub fn record(&mut self, record: Record, outcome: &mut Outcome) {
         let mut events = std::mem::take(&mut self.stream_events);

@@ -70,7 +70,7 @@ fn said(span: &Span) -> String {
     for attribute in &span.attributes {
         let version = attribute.key == "network.protocol.version";
         if let (false, Value::String(value)) = (version, &attribute.value) {
-            said += &format!(" {}={value}", attribute.key);
+            said.push_str(&[" ", attribute.key, "=", value].concat());
         }
     }
     said

@@ -232,6 +232,11 @@ struct Element<'a> {
     /// Length of a blob's text, which itself is not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     encoded_len: Option<u64>,
+    /// Length of the bytes that it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<Payload<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,12 +323,14 @@ fn element<'a>(part: &'a Part, server_tool: ServerTool<'a>, budget: usize) -> (E
             };
             (element, left_out)
         }
-        Part::Blob { modality, mime_type, encoded_len } => {
+        Part::Blob { modality, mime_type, encoded_len, digest } => {
             let element = Element {
                 kind: "blob",
                 modality: Some(modality),
                 mime_type: mime_type.as_deref(),
                 encoded_len: Some(*encoded_len),
+                size: digest.map(|digest| digest.size),
+                sha256: digest.map(|digest| digest.hex()),
                 // The schema wants it; `encoded_len` says that there was more.
                 content: Some(Payload::Text("")),
                 ..Element::default()

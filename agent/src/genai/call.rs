@@ -11,6 +11,7 @@ use crate::{
     wire::{ExchangeEnd, Version},
 };
 
+pub use super::blob::Digest;
 use super::mcp::Mcp;
 pub use crate::wire::Role;
 
@@ -347,6 +348,8 @@ pub enum Part {
         mime_type: Option<String>,
         /// Length of its (base64) text in bytes.
         encoded_len: u64,
+        /// What the bytes were, if that was asked for and all of them are known.
+        digest: Option<Digest>,
     },
     /// Content by reference.
     Uri {

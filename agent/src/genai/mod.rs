@@ -7,12 +7,14 @@
 mod answer;
 mod api;
 mod bedrock;
+mod blob;
 mod budget;
 mod builder;
 mod call;
 mod cohere;
 mod dialect;
 mod elements;
+mod escaped;
 mod field;
 mod finish;
 mod google;
@@ -33,9 +35,9 @@ mod transport;
 pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
-    Call, CallError, Content, Damage, FinishReason, Generation, Message, Missed, OperationName, OutputType,
-    Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming, ToolDefinition,
-    TraceContext, Transport, Usage,
+    Call, CallError, Content, Damage, Digest, FinishReason, Generation, Message, Missed, OperationName,
+    OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
+    ToolDefinition, TraceContext, Transport, Usage,
 };
 pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use recognize::{Recognition, Recognizer};

@@ -45,12 +45,13 @@ const KEPT_PARAMETERS: &[&str] = &[
 
 /// Is a header a credential? `name` in lower case.
 pub(super) fn is_credential_header(name: &str, value: &str) -> bool {
-    // Rate limits are told in tokens of text, which are no tokens of access.
     // Browsers can't set headers on a WebSocket: OpenAI takes the key as one of its subprotocols.
     if name == "sec-websocket-protocol" {
         return true;
     }
-    let harmless = HARMLESS.contains(&name) || name.contains("ratelimit");
+    // Rate limits and usage are told in tokens of text, which are no tokens of access.
+    let counts = name.contains("ratelimit") || name.ends_with("-token-count");
+    let harmless = HARMLESS.contains(&name) || counts;
     if !harmless && (name.ends_with("key") || CREDENTIAL_WORDS.iter().any(|word| name.contains(word))) {
         return true;
     }
@@ -128,6 +129,7 @@ mod tests {
             "mcp-protocol-version",
             "x-ratelimit-remaining-tokens",
             "anthropic-ratelimit-output-tokens-limit",
+            "x-amzn-bedrock-cache-read-input-token-count",
             "idempotency-key",
             "request-id",
             "x-goog-api-client",

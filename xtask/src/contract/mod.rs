@@ -1,10 +1,8 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
 mod docs;
-mod registry;
 mod rust;
 mod schema;
-mod source;
 
 use std::{
     fs,
@@ -13,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use registry::Registry;
+use plainspan_registry::Registry;
 
 /// `contract [--check]`: writes the generated files, or says which of them are stale.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
@@ -23,7 +21,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         _ => bail!("usage: cargo xtask contract [--check]"),
     };
     let root = workspace_root()?;
-    let registry = Registry::load(&source::read(&root)?)?;
+    let registry = Registry::read(&root.join("contract/registry"))?;
     let files = generate(&registry)?;
     if check { check_files(&root, &files) } else { write_files(&root, &files) }
 }
@@ -78,8 +76,8 @@ fn workspace_root() -> anyhow::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn load() -> Registry {
-        Registry::load(&source::read(&workspace_root().unwrap()).unwrap()).unwrap()
+    pub fn load() -> Registry {
+        Registry::read(&workspace_root().unwrap().join("contract")).unwrap()
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(in crate::genai) struct Exchange {
     pub(in crate::genai) events: Vec<EventKind>,
     pub(in crate::genai) limits: Limits,
     pub(in crate::genai) rules: Vec<Rule>,
+    pub(in crate::genai) digests: bool,
     pub(in crate::genai) account: Arc<Account>,
 }
 
@@ -85,6 +86,7 @@ impl Exchange {
             events: Vec::new(),
             limits: Limits::default(),
             rules: Vec::new(),
+            digests: false,
             account: Arc::default(),
         }
     }
@@ -151,7 +153,9 @@ impl Exchange {
 
     /// Runs it; all that it tells.
     pub(in crate::genai) fn told(self, end: ExchangeEnd) -> Vec<Told> {
-        let recognizer = Recognizer::new(self.limits, Arc::clone(&self.account)).with_rules(self.rules);
+        let recognizer = Recognizer::new(self.limits, Arc::clone(&self.account))
+            .with_rules(self.rules)
+            .with_digests(self.digests);
         let Recognition::Call(mut builder) = recognizer.recognize(&self.head) else { return Vec::new() };
         let first = EventKind::RequestHead(Box::new(self.head));
         let mut told = Vec::new();

@@ -13,7 +13,7 @@ use crate::{
         openai::path,
         provider,
     },
-    wire::{RequestHead, SseEvent},
+    wire::{RequestHead, ResponseHead, SseEvent},
 };
 
 /// The dialect.
@@ -45,13 +45,18 @@ impl Dialect for OpenAiFetchResponse {
 
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
         let streamed = head.query.split('&').any(|parameter| parameter.eq_ignore_ascii_case("stream=true"));
-        Box::new(Fetched { streamed, of: Responses { session: false, stream: Stream::default() } })
+        let of = Responses { session: false, stream: Stream::default() };
+        Box::new(Fetched { streamed, background: false, failed: false, of })
     }
 }
 
 struct Fetched {
     /// The rest of it is to come as a stream.
     streamed: bool,
+    /// Whoever asked for the response did not wait for it.
+    background: bool,
+    /// It could not be fetched.
+    failed: bool,
     of: Responses,
 }
 
@@ -60,6 +65,17 @@ struct Fetched {
 struct Stored<'a> {
     #[serde(borrow)]
     background: Field<'a>,
+    /// In an event.
+    #[serde(borrow)]
+    response: Field<'a>,
+}
+
+impl Fetched {
+    fn look(&mut self, body: &[u8], budget: &mut Budget) {
+        let stored: Stored<'_> = Field::body(body, budget).unwrap_or_default();
+        let within: Stored<'_> = stored.response.object(budget).unwrap_or_default();
+        self.background |= stored.background.or(within.background).flag(budget) == Some(true);
+    }
 }
 
 impl Fold for Fetched {
@@ -68,18 +84,17 @@ impl Fold for Fetched {
         Ok(true)
     }
 
+    fn head(&mut self, head: &ResponseHead, _: &mut Budget) {
+        self.failed = head.status >= 400;
+    }
+
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
         self.of.error(body, budget)
     }
 
     fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        self.of.response(body, call, budget)?;
-        let stored: Stored<'_> = Field::body(body, budget).unwrap_or_default();
-        // The call that asked for it was told them, unless it did not wait: tokens are not to be counted twice.
-        if stored.background.flag(budget) != Some(true) {
-            call.usage = Usage::default();
-        }
-        Ok(())
+        self.look(body, budget);
+        self.of.response(body, call, budget)
     }
 
     fn event(
@@ -88,6 +103,7 @@ impl Fold for Fetched {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
+        self.look(&event.data, budget);
         self.of.event(event, call, budget)
     }
 
@@ -97,6 +113,10 @@ impl Fold for Fetched {
 
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {
         self.of.finish(ending, damaged, call, budget);
+        // Who asked for it was told its tokens, and that it failed: neither is to be counted twice.
+        if !self.background && !self.failed {
+            (call.usage, call.error) = (Usage::default(), None);
+        }
     }
 }
 
