@@ -99,6 +99,11 @@ fn request(set: &mut Attributes, call: &Call) {
     set.set(names::PLAINSPAN_API, call.dialect.to_owned());
     set.set_some(names::GEN_AI_REQUEST_MODEL, request.model.clone());
     set.set_some(names::GEN_AI_CONVERSATION_ID, request.conversation_id.clone());
+    set.set_some(names::GEN_AI_AGENT_ID, request.agent_id.clone());
+    set.set_some(names::GEN_AI_AGENT_NAME, request.agent_name.clone());
+    let base = &request.knowledge_base_id;
+    set.set_some(names::AWS_BEDROCK_KNOWLEDGE_BASE_ID, base.clone());
+    set.set_some(names::GEN_AI_DATA_SOURCE_ID, base.clone());
     set.set_some(names::GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID, request.previous_response_id.clone());
     set.set_some(names::GEN_AI_OUTPUT_TYPE, request.output_type.map(output_type));
     set.set_some(names::GEN_AI_REQUEST_STREAM, request.stream.filter(|stream| *stream));
@@ -377,7 +382,7 @@ fn is_openai_api(call: &Call) -> bool {
 fn openai_api_type(dialect: &str) -> Option<names::OpenaiApiType> {
     match dialect {
         "openai.chat_completions" => Some(names::OpenaiApiType::ChatCompletions),
-        "openai.responses" => Some(names::OpenaiApiType::Responses),
+        "openai.responses" | "openai.fetch_response" => Some(names::OpenaiApiType::Responses),
         _ => None,
     }
 }
@@ -425,7 +430,7 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
     }
 }
 
-/// What is called, and which: the method and the tool or prompt, else the operation and the model. Reads the checked attributes,
+/// What is called, and which: the method and the tool or prompt, else the operation and the model, agent or data source. Reads the checked attributes,
 /// so that a model that was cut is cut in the name too.
 fn span_name(attributes: &[Attribute]) -> String {
     let text = |key: &str| match attributes.iter().find(|a| a.key == key).map(|a| &a.value) {
@@ -435,8 +440,13 @@ fn span_name(attributes: &[Attribute]) -> String {
     let first = |keys: [&'static str; 2]| keys.map(text).into_iter().find(|text| !text.is_empty());
     let method = text(names::MCP_METHOD_NAME.name());
     let (what, which) = if method.is_empty() {
-        let model = text(names::GEN_AI_REQUEST_MODEL.name());
-        (text(names::GEN_AI_OPERATION_NAME.name()), Some(model).filter(|model| !model.is_empty()))
+        let operation = text(names::GEN_AI_OPERATION_NAME.name());
+        let which = match operation {
+            "invoke_agent" => names::GEN_AI_AGENT_NAME.name(),
+            "retrieval" => names::GEN_AI_DATA_SOURCE_ID.name(),
+            _ => names::GEN_AI_REQUEST_MODEL.name(),
+        };
+        (operation, Some(text(which)).filter(|which| !which.is_empty()))
     } else {
         (method, first([names::GEN_AI_TOOL_NAME.name(), names::GEN_AI_PROMPT_NAME.name()]))
     };

@@ -77,6 +77,9 @@ fn full() -> Call {
             reasoning_level: Some("high".into()),
             service_tier: Some("flex".into()),
             conversation_id: Some("conv_1".into()),
+            agent_id: Some("AGENT1".into()),
+            agent_name: Some("helper".into()),
+            knowledge_base_id: Some("KB1".into()),
             previous_response_id: Some("resp_0".into()),
             system: vec![Part::Text("Be kind".into())],
             messages: vec![Message {
@@ -174,6 +177,10 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("gen_ai.system", text("openai")),
         ("gen_ai.request.model", text("gpt-4.1-mini")),
         ("gen_ai.conversation.id", text("conv_1")),
+        ("gen_ai.agent.id", text("AGENT1")),
+        ("gen_ai.agent.name", text("helper")),
+        ("gen_ai.data_source.id", text("KB1")),
+        ("aws.bedrock.knowledge_base.id", text("KB1")),
         ("gen_ai.output.type", text("json")),
         ("gen_ai.request.stream", Some(Value::Bool(true))),
         ("gen_ai.request.temperature", Some(Value::Double(0.5))),
@@ -565,4 +572,25 @@ fn spans_fit_the_generated_schema() {
         }
         assert!(!validator.is_valid(&wrong), "{key}");
     }
+}
+
+#[test]
+fn agents_and_searches_are_named_by_whom_they_ask() {
+    let asked = || Request {
+        model: Some("m".into()),
+        agent_name: Some("helper".into()),
+        knowledge_base_id: Some("KB1".into()),
+        ..Request::default()
+    };
+    for (operation, name) in [
+        (OperationName::InvokeAgent, "invoke_agent helper"),
+        (OperationName::Retrieval, "retrieval KB1"),
+        (OperationName::Rerank, "rerank m"),
+        (OperationName::FetchResponse, "fetch_response m"),
+    ] {
+        assert_eq!(spanned(&Call { operation, request: asked(), ..plain() }).name, name);
+    }
+    let nameless = Request { agent_name: None, ..asked() };
+    let call = Call { operation: OperationName::InvokeAgent, request: nameless, ..plain() };
+    assert_eq!(spanned(&call).name, "invoke_agent");
 }

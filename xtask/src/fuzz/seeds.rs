@@ -217,6 +217,16 @@ fn bodies() -> Vec<Seed> {
         ),
         seed(
             "genai",
+            "mcp",
+            call(
+                r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1},"_meta":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}},{"jsonrpc":"2.0","id":2,"result":{}}]"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}
+{"jsonrpc":"2.0","id":0,"method":"roots/list"}
+{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}"#,
+            ),
+        ),
+        seed(
+            "genai",
             "ollama",
             call(
                 r#"{"model":"m","messages":[{"role":"user","content":"u","images":["AA"]}],"prompt":"p","inputs":"i","options":{"temperature":0.5}}"#,
