@@ -18,8 +18,10 @@ const CREDENTIAL_WORDS: &[&str] = &[
     "token",
 ];
 
-/// Names that end in `key` or contain one of the words and are harmless all the same.
-const HARMLESS: &[&str] = &["idempotency-key", "x-idempotency-key", "sec-websocket-key", "surrogate-key"];
+/// Names that end in `key` or contain one of the words and are harmless all the same. The id of an MCP session must not be taken
+/// for proof of who asks (MCP, security best practices).
+const HARMLESS: &[&str] =
+    &["idempotency-key", "x-idempotency-key", "mcp-session-id", "sec-websocket-key", "surrogate-key"];
 
 /// Query parameters that are kept; all others may carry a key or a signature, and nothing needs them.
 const KEPT_PARAMETERS: &[&str] = &[
@@ -34,6 +36,9 @@ const KEPT_PARAMETERS: &[&str] = &[
     "limit",
     "model",
     "order",
+    // Of MCP's older transport.
+    "sessionId",
+    "session_id",
     "stream",
     "version",
 ];
@@ -120,6 +125,8 @@ mod tests {
             "openai-project",
             "content-type",
             "traceparent",
+            "mcp-session-id",
+            "mcp-protocol-version",
             "x-ratelimit-remaining-tokens",
             "anthropic-ratelimit-output-tokens-limit",
             "x-amzn-bedrock-cache-read-input-token-count",
