@@ -9,6 +9,7 @@ mod inference;
 mod key;
 #[rustfmt::skip] // Generated.
 pub mod names;
+pub mod otlp;
 mod resource;
 mod span;
 
