@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Usage, keeping, moment, table};
+use super::{Usage, keeping, moment, table, table::hex};
 use crate::{
     contract::{Attribute, Delivery, Kind, Status, Value},
     export::Console,
@@ -199,7 +199,10 @@ fn list(args: &Args) -> anyhow::Result<()> {
         seen = seen.max(kept.id);
     }
     out.flush()?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOK);
         let newest = history.newest()?;
         loop {
@@ -215,7 +218,6 @@ fn list(args: &Args) -> anyhow::Result<()> {
         }
         seen = seen.max(newest);
     }
-    Ok(())
 }
 
 /// A list as it grows.
@@ -287,8 +289,4 @@ fn attributes(attributes: &[Attribute]) -> Map<String, Json> {
         Value::Strings(texts) => json!(texts),
     };
     attributes.iter().map(|attribute| (attribute.key.to_owned(), value(&attribute.value))).collect()
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

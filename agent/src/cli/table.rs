@@ -1,6 +1,7 @@
 //! The result of a query, as a table or as JSON.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     time::Duration,
 };
@@ -107,8 +108,13 @@ fn shown(cell: &Cell) -> String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

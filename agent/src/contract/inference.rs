@@ -1,9 +1,11 @@
-//! The span of one call.
+//! The span of one call; [`super::mcp`] has what those of MCP say instead of model and usage.
 
 use super::{
     attributes::Attributes,
     check::{self, Context},
-    content, names,
+    content,
+    key::Shape,
+    mcp, names,
     span::{Attribute, Kind, Relations, Span, SpanIds, Status, Value},
 };
 use crate::{
@@ -42,15 +44,21 @@ const MAX_TRACE_STATE: usize = 1024;
 pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options, account: &Account) -> Span {
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
-    request(&mut set, call);
-    response(&mut set, call);
-    usage(&mut set, call);
+    let with_content = options.content == ContentMode::Span;
+    let shape = if let Some(message) = &call.mcp {
+        mcp::set(&mut set, call, message, with_content);
+        mcp::shape(call)
+    } else {
+        request(&mut set, call);
+        response(&mut set, call);
+        usage(&mut set, call);
+        if with_content {
+            content::set(&mut set, call);
+        }
+        &names::GEN_AI_CLIENT_INFERENCE
+    };
     transport(&mut set, call);
     capture(&mut set, call);
-    let with_content = options.content == ContentMode::Span;
-    if with_content {
-        content::set(&mut set, call);
-    }
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
@@ -58,7 +66,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
 
     let mut attributes = set.finish();
     let context = Context { failed: call.error.is_some(), content: with_content };
-    settle(&mut attributes, context, account);
+    settle(&mut attributes, shape, context, account);
 
     let trace = call.trace.as_ref();
     let (trace_state, state_cut) = trace_state(trace.and_then(|t| t.state.as_deref()).unwrap_or_default());
@@ -80,8 +88,8 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
 }
 
 /// Checks the attributes and says on the span, and in the account, what did not fit.
-fn settle(attributes: &mut Vec<Attribute>, context: Context, account: &Account) {
-    let findings = check::fit(attributes, &names::GEN_AI_CLIENT_INFERENCE, context);
+fn settle(attributes: &mut Vec<Attribute>, shape: &Shape, context: Context, account: &Account) {
+    let findings = check::fit(attributes, shape, context);
     account.add(Counter::ValuesCut, findings.cut);
     account.add(Counter::ContractViolations, findings.violations.len() as u64);
     if !findings.violations.is_empty() {
@@ -313,6 +321,10 @@ fn operation(operation: OperationName) -> names::GenAiOperationName {
         OperationName::Speech => Name::Speech,
         OperationName::Transcription => Name::Transcription,
         OperationName::Moderation => Name::Moderation,
+        OperationName::ExecuteTool => Name::ExecuteTool,
+        OperationName::InvokeAgent => Name::InvokeAgent,
+        OperationName::Retrieval => Name::Retrieval,
+        OperationName::FetchResponse => Name::FetchResponse,
     }
 }
 
@@ -406,15 +418,22 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
     }
 }
 
-/// Reads the checked attributes, so that a model that was cut is cut in the name too.
+/// What is called, and which: the method and the tool or prompt, else the operation and the model. Reads the checked attributes,
+/// so that a model that was cut is cut in the name too.
 fn span_name(attributes: &[Attribute]) -> String {
     let text = |key: &str| match attributes.iter().find(|a| a.key == key).map(|a| &a.value) {
         Some(Value::String(text)) => text.as_str(),
         _ => "",
     };
-    let operation = text(names::GEN_AI_OPERATION_NAME.name());
-    let model = text(names::GEN_AI_REQUEST_MODEL.name());
-    if model.is_empty() { operation.to_owned() } else { format!("{operation} {model}") }
+    let first = |keys: [&'static str; 2]| keys.map(text).into_iter().find(|text| !text.is_empty());
+    let method = text(names::MCP_METHOD_NAME.name());
+    let (what, which) = if method.is_empty() {
+        let model = text(names::GEN_AI_REQUEST_MODEL.name());
+        (text(names::GEN_AI_OPERATION_NAME.name()), Some(model).filter(|model| !model.is_empty()))
+    } else {
+        (method, first([names::GEN_AI_TOOL_NAME.name(), names::GEN_AI_PROMPT_NAME.name()]))
+    };
+    which.map_or_else(|| what.to_owned(), |which| format!("{what} {which}"))
 }
 
 /// Longest description of a failed span, in bytes.

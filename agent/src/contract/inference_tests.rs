@@ -415,7 +415,7 @@ fn without_content_no_content_leaves() {
             Part::ToolCallResponse { id: mark(), response: content() },
             Part::ServerToolCall { id: mark(), name: MARK.into(), arguments: content() },
             Part::ServerToolCallResponse { id: mark(), response: content() },
-            Part::Blob { modality: MARK, mime_type: mark(), encoded_len: 1 },
+            Part::Blob { modality: MARK, mime_type: mark(), encoded_len: 1, digest: None },
             Part::Uri { modality: MARK, uri: MARK.into() },
             Part::File { modality: MARK, file_id: MARK.into() },
             Part::Generic { kind: MARK.into(), json: content() },
@@ -527,7 +527,8 @@ fn unknown_methods_are_folded() {
 #[test]
 fn spans_fit_the_generated_schema() {
     let schema: Parsed =
-        serde_json::from_str(include_str!("../../../contract/generated/span.schema.json")).unwrap();
+        serde_json::from_str(include_str!("../../../contract/generated/gen_ai.client.inference.schema.json"))
+            .unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let object = |span: &Span| {
         let pairs = span.attributes.iter().map(|attribute| {

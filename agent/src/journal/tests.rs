@@ -411,6 +411,7 @@ async fn an_output_gets_what_is_on_disk_and_marks_what_it_has_done_with() {
     drop(backlog);
     tokio::task::spawn_blocking(|| journal.close()).await.unwrap();
     assert_eq!(account.get(Counter::SpansWritten), 5);
+    assert!(!dir.path().join("journal.db-wal").exists(), "a journal that was closed is one file");
 
     // The next run has what is left.
     let (journal, _, account) = self::journal(&path, Limits::default());

@@ -172,6 +172,8 @@ impl Journal {
     pub fn close(self) {
         self.end();
         drop(self.messages);
+        // Whose connection is the last one takes the log into the database and removes it, if it may write.
+        drop(self.reader);
         if self.thread.join().is_err() {
             error!("the journal's thread has failed: report it");
         }
@@ -192,9 +194,10 @@ impl Journal {
 }
 
 struct Writer {
+    /// Before the store, so that it goes first.
+    reader: Reader,
     store: Store,
     received: mpsc::Receiver<Message>,
-    reader: Reader,
     last: watch::Sender<i64>,
     committed: Committed,
     ending: Arc<AtomicBool>,

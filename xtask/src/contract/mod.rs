@@ -1,10 +1,8 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
 mod docs;
-mod registry;
 mod rust;
 mod schema;
-mod source;
 
 use std::{
     fs,
@@ -13,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use registry::Registry;
+use plainspan_registry::Registry;
 
 /// `contract [--check]`: writes the generated files, or says which of them are stale.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
@@ -23,21 +21,25 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         _ => bail!("usage: cargo xtask contract [--check]"),
     };
     let root = workspace_root()?;
-    let registry = Registry::load(&source::read(&root)?)?;
+    let registry = Registry::read(&root.join("contract/registry"))?;
     let files = generate(&registry)?;
     if check { check_files(&root, &files) } else { write_files(&root, &files) }
 }
 
 /// Path below the workspace, and text, of every generated file.
-fn generate(registry: &Registry) -> anyhow::Result<[(&'static str, String); 3]> {
-    Ok([
-        ("agent/src/contract/names.rs", rust::generate(registry)?),
-        ("docs/contract.md", docs::generate(registry)?),
-        ("contract/generated/span.schema.json", schema::generate(registry)?),
-    ])
+fn generate(registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files = vec![
+        ("agent/src/contract/names.rs".to_owned(), rust::generate(registry)?),
+        ("docs/contract.md".to_owned(), docs::generate(registry)?),
+    ];
+    for span in &registry.spans {
+        let name = format!("contract/generated/{}", schema::file(span));
+        files.push((name, schema::generate(registry, span)?));
+    }
+    Ok(files)
 }
 
-fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn write_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     for (name, text) in files {
         let path = root.join(name);
@@ -53,11 +55,11 @@ fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn check_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let stale: Vec<_> = files
         .iter()
         .filter(|(name, text)| fs::read_to_string(root.join(name)).map_or(true, |old| old != *text))
-        .map(|(name, _)| *name)
+        .map(|(name, _)| name.as_str())
         .collect();
     if !stale.is_empty() {
         bail!("stale, renew with `cargo xtask contract`: {}", stale.join(", "));
@@ -74,8 +76,8 @@ fn workspace_root() -> anyhow::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn load() -> Registry {
-        Registry::load(&source::read(&workspace_root().unwrap()).unwrap()).unwrap()
+    pub fn load() -> Registry {
+        Registry::read(&workspace_root().unwrap().join("contract")).unwrap()
     }
 
     #[test]

@@ -90,12 +90,11 @@ pub(super) fn of_response(response: &Response<impl AsRef<[u8]>>, now: Timestamp)
 /// `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            Duration::try_from(then.duration_since(now)).unwrap_or_default()
-        }
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Duration::try_from(then.duration_since(now)).unwrap_or_default()
     };
     Some(wait.min(LONGEST_WAIT))
 }

@@ -344,3 +344,31 @@ async fn a_time_that_is_named_is_waited_for() {
     assert!(begun.elapsed() >= wait);
     assert_eq!(outputs.shutdown(PATIENCE).await[0].delivered, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_cannot_be_had_stops_only_whoever_asked_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    std::os::unix::fs::symlink(dir.path().join("elsewhere"), &path).unwrap();
+    let file = dir.path().join("spans.jsonl");
+    for required in [true, false] {
+        let limits = crate::journal::Limits::default();
+        let settings = super::super::Settings {
+            schema_url: "s",
+            verbose: false,
+            console_on_stderr: true,
+            limits: Limits::default(),
+            keep: Some(Keep { path: path.clone(), limits, required, patient: false }),
+        };
+        let targets = [super::super::Target::File(file.clone())];
+        match super::super::open(&targets, settings, Arc::default()) {
+            Err(error) => assert!(required && error.to_string().contains("symbolic link"), "{error}"),
+            Ok(outputs) => {
+                assert!(!required);
+                outputs.send(span(1));
+                assert_eq!(outputs.shutdown(PATIENCE).await[0].delivered, 1);
+            }
+        }
+    }
+    assert!(!dir.path().join("elsewhere").exists());
+}
