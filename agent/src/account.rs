@@ -131,6 +131,28 @@ counters! {
     ContractViolations = "contract", "contract violations";
     /// Attribute values cut to their length limit.
     ValuesCut = "contract", "attribute values cut";
+    /// Spans written to the journal.
+    SpansWritten = "journal", "spans written";
+    /// Spans of an earlier run that an output did not have yet, once for each output.
+    SpansLeft = "journal", "spans left from before";
+    /// Spans refused because too many waited to be written.
+    SpansUnwritten = "journal", "spans dropped, queue full";
+    /// Spans that could not be written.
+    SpansUnwritable = "journal", "spans lost, not writable";
+    /// Delivered spans that the journal let go for its size.
+    SpansGoneSize = "journal", "delivered spans let go, over size";
+    /// Delivered spans that the journal let go for their age.
+    SpansGoneAge = "journal", "delivered spans let go, over age";
+    /// Spans that the journal dropped for its size before an output had them, once for each.
+    SpansLostSize = "journal", "undelivered spans dropped, over size";
+    /// Spans that the journal dropped for their age before an output had them, once for each.
+    SpansLostAge = "journal", "undelivered spans dropped, over age";
+    /// Spans in the journal that can't be read any more, once for each output.
+    SpansUnreadable = "journal", "undelivered spans dropped, unreadable";
+    /// Databases that were damaged, and moved aside.
+    JournalsDamaged = "journal", "databases moved aside, damaged";
+    /// Spans that an output did not take yet and that are kept for the next run, once for each output.
+    SpansKept = "journal", "spans kept for later";
     /// Spans handed to the exporters.
     Spans = "export", "spans";
     /// Spans that an exporter delivered.

@@ -4,7 +4,9 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Dura
 
 use anyhow::Context;
 
-use super::{Usage, agent::Agent, child, content::ContentArgs, targets::Targets};
+use super::{
+    Usage, agent::Agent, child, content::ContentArgs, keeping::KeepArgs, targets::Targets,
+};
 use crate::{
     account::Account,
     capture::{self, Kernel},
@@ -94,6 +96,8 @@ pub(super) struct OutputArgs {
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
 }
 
 impl OutputArgs {
@@ -146,9 +150,11 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         // What a command prints stays its own: piping it must work as without plainspan.
         console_on_stderr: !args.command.is_empty(),
         limits: export::Limits::default(),
+        keep: args.output.keep.by_default(),
     };
-    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
+    // First what takes rights: without them nothing else matters, and no journal is begun.
     let (kernel, events) = Kernel::load(&config, Arc::clone(&account))?;
+    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;

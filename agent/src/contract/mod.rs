@@ -10,6 +10,7 @@ mod key;
 mod mcp;
 #[rustfmt::skip] // Generated.
 pub mod names;
+pub mod otlp;
 mod resource;
 mod span;
 

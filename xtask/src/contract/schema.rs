@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::Serialize;
 
-use anyhow::Context as _;
 use plainspan_registry::{Attribute, Kind, Registry, Requirement, Span, Values};
 
 // Structs and sorted maps only: the order must not depend on how serde_json's own map was built.

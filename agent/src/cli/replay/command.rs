@@ -65,6 +65,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         verbose: args.output.verbose,
         console_on_stderr: false,
         limits: export::Limits::default(),
+        keep: args.output.keep.if_asked(),
     };
     // Opened before anything is exported: a file that isn't there stops a replay at once.
     let inputs = args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
@@ -123,7 +124,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let mut complete = true;
     for report in outputs.shutdown(DELIVERY).await {
         complete &= report.complete();
-        if !report.complete() && !report.told {
+        if report.kept > 0 || (!report.complete() && !report.told) {
             say(&format!("plainspan: {report}\n"));
         }
     }
