@@ -29,9 +29,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A copy of the registry after some replacements, each in one file.
+/// A contract that is the released registry after some replacements, each in one file.
 fn edited(edits: &[(&str, &str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("registry")).unwrap();
     for entry in fs::read_dir(root().join("contract/baselines/0.1.0")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -40,7 +41,7 @@ fn edited(edits: &[(&str, &str, &str)]) -> tempfile::TempDir {
             assert!(text.contains(from), "{name} has no {from}");
             text = text.replace(from, to);
         }
-        fs::write(dir.path().join(name), text).unwrap();
+        fs::write(dir.path().join("registry").join(name), text).unwrap();
     }
     dir
 }
@@ -78,6 +79,19 @@ fn a_break_is_a_status_and_is_told_in_each_form() {
     let output = contract(&["check", dir, "--baseline", "contract/baselines/0.1.0", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["class"], &json["changes"][0]["change"]), (&"breaking".into(), &"type".into()));
+}
+
+#[test]
+fn the_gate_prints_who_breaks() {
+    let new = edited(&BREAKING);
+    let dir = new.path();
+    fs::create_dir(dir.join("consumers")).unwrap();
+    let declared = "file_format: consumers/1\nowner: research\nconsumers:\n  - name: research/seeds.sql\n    reads:\n      \
+                    - {attribute: gen_ai.request.seed, how: [groups_by]}\n";
+    fs::write(dir.join("consumers/research.yaml"), declared).unwrap();
+    let output = contract(&["diff", "contract/baselines/0.1.0", dir.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(said.contains("research/seeds.sql groups by `gen_ai.request.seed`, which this change"), "{said}");
 }
 
 #[test]
