@@ -9,7 +9,7 @@ use super::{Usage, agent::Agent, child, targets::Targets};
 use crate::{
     account::Account,
     capture::{self, Kernel},
-    contract::{self, ContentMode},
+    contract::{self, ContentMode, Profile},
     export::{self, Target},
     genai::Rule,
     pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
@@ -94,6 +94,10 @@ pub(super) struct OutputArgs {
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
     pub(super) api_rule: Vec<Rule>,
+    /// Names that spans go by: overlap for both names of what was renamed, current for current names
+    /// only, or the names that a version had, as 0.1.0 of plainspan's contract or otel-1.41.
+    #[arg(long, value_name = "PROFILE", default_value = "overlap", value_parser = Profile::parse)]
+    pub(super) contract: &'static Profile,
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
@@ -119,12 +123,12 @@ impl OutputArgs {
     }
 
     /// Options of the contract.
-    pub(super) fn contract(&self) -> contract::Options {
+    pub(super) fn options(&self) -> contract::Options {
         let content = match self.content {
             Content::None => ContentMode::None,
             Content::Span => ContentMode::Span,
         };
-        contract::Options { content, capture_source: None }
+        contract::Options { content, profile: self.contract, capture_source: None }
     }
 }
 
@@ -162,7 +166,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         diagnostics: args.kernel_log,
     };
     let settings = export::Settings {
-        schema_url: contract::SCHEMA_URL,
+        schema_url: args.output.contract.schema_url,
         verbose: args.output.verbose,
         // What a command prints stays its own: piping it must work as without plainspan.
         console_on_stderr: !args.command.is_empty(),
@@ -181,7 +185,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     .with_rules(args.output.api_rule.clone());
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
-        args.output.contract(),
+        args.output.options(),
         extra,
         Arc::clone(&account),
     );

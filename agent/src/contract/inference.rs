@@ -3,11 +3,15 @@
 use super::{
     attributes::Attributes,
     check::{self, Context},
-    content, names,
-    span::{Attribute, Kind, Relations, Span, SpanIds, Status, Value},
+    content,
+    key::AttributeDef,
+    names,
+    profile::Profile,
+    settle::settle,
+    span::{Kind, Relations, Span, SpanIds, Status},
 };
 use crate::{
-    account::{Account, Counter},
+    account::Account,
     genai::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
@@ -31,6 +35,8 @@ pub enum ContentMode {
 pub struct Options {
     /// Where content goes.
     pub content: ContentMode,
+    /// The names that spans go by.
+    pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.
     pub capture_source: Option<String>,
 }
@@ -49,20 +55,24 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     capture(&mut set, call);
     let with_content = options.content == ContentMode::Span;
     if with_content {
-        content::set(&mut set, call);
+        content::set(&mut set, call, options.profile);
     }
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
-    set.set(names::PLAINSPAN_CONTRACT_VERSION, names::VERSION.to_owned());
-
-    let mut attributes = set.finish();
-    let context = Context { failed: call.error.is_some(), content: with_content };
-    settle(&mut attributes, context, account);
+    set.set(names::PLAINSPAN_CONTRACT_VERSION, options.profile.version.to_owned());
 
     let trace = call.trace.as_ref();
     let (trace_state, state_cut) = trace_state(trace.and_then(|t| t.state.as_deref()).unwrap_or_default());
-    account.add(Counter::ValuesCut, u64::from(state_cut));
+    let (status, status_cut) =
+        call.error.as_ref().map_or((Status::Unset, false), |error| status(error, call, with_content));
+    // What is no attribute goes by the names of the OTLP protocol.
+    let cut = [("status.message", status_cut), ("trace_state", state_cut)];
+    let cut = cut.into_iter().filter_map(|(field, cut)| cut.then_some(field));
+    // Before names are left out, and of the length that it will have on the span.
+    let name = span_name(&set);
+    let context = Context { failed: call.error.is_some(), content: with_content, profile: options.profile };
+    settle(&mut set, &names::GEN_AI_CLIENT_INFERENCE, context, cut, account);
     Span {
         trace_id: trace.map_or(ids.trace_id, |t| t.trace_id),
         span_id: ids.span_id,
@@ -70,24 +80,12 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         link,
         flags: trace.map_or(1, |t| t.flags),
         trace_state,
-        name: span_name(&attributes),
+        name,
         kind: if call.role == Some(Role::Server) { Kind::Server } else { Kind::Client },
         start: call.start,
         end: call.end.max(call.start),
-        status: call.error.as_ref().map_or(Status::Unset, |error| status(error, call, with_content, account)),
-        attributes,
-    }
-}
-
-/// Checks the attributes and says on the span, and in the account, what did not fit.
-fn settle(attributes: &mut Vec<Attribute>, context: Context, account: &Account) {
-    let findings = check::fit(attributes, &names::GEN_AI_CLIENT_INFERENCE, context);
-    account.add(Counter::ValuesCut, findings.cut);
-    account.add(Counter::ContractViolations, findings.violations.len() as u64);
-    if !findings.violations.is_empty() {
-        let said = findings.violations.iter().take(32).map(ToString::to_string).collect();
-        let key = names::PLAINSPAN_CONTRACT_VIOLATIONS.name();
-        attributes.push(Attribute { key, value: Value::Strings(said) });
+        status,
+        attributes: set.finish(),
     }
 }
 
@@ -406,34 +404,34 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
     }
 }
 
-/// Reads the checked attributes, so that a model that was cut is cut in the name too.
-fn span_name(attributes: &[Attribute]) -> String {
-    let text = |key: &str| match attributes.iter().find(|a| a.key == key).map(|a| &a.value) {
-        Some(Value::String(text)) => text.as_str(),
-        _ => "",
+/// A model that is cut is cut in the name too.
+fn span_name(set: &Attributes) -> String {
+    let text = |def: &'static AttributeDef| {
+        let text = set.text(def);
+        &text[..check::floor(text, def.max_bytes.unwrap_or(usize::MAX))]
     };
-    let operation = text(names::GEN_AI_OPERATION_NAME.name());
-    let model = text(names::GEN_AI_REQUEST_MODEL.name());
+    let operation = text(names::GEN_AI_OPERATION_NAME.def());
+    let model = text(names::GEN_AI_REQUEST_MODEL.def());
     if model.is_empty() { operation.to_owned() } else { format!("{operation} {model}") }
 }
 
 /// Longest description of a failed span, in bytes.
 const MAX_DESCRIPTION: usize = 1024;
 
-/// The provider's message may quote the prompt, so it is content.
-fn status(error: &CallError, call: &Call, with_content: bool, account: &Account) -> Status {
+/// The status of a failed call, and whether its description was cut. The provider's message may quote the prompt, so it is content.
+fn status(error: &CallError, call: &Call, with_content: bool) -> (Status, bool) {
     if let Some(message) = error.message.as_ref().filter(|message| with_content && !message.is_empty()) {
         let end = check::floor(message, MAX_DESCRIPTION);
-        account.add(Counter::ValuesCut, u64::from(end < message.len()));
-        return Status::Error(message[..end].to_owned());
+        return (Status::Error(message[..end].to_owned()), end < message.len());
     }
     let limit = names::ERROR_TYPE.def().max_bytes.unwrap_or_default();
     let kind = &error.kind[..check::floor(&error.kind, limit)];
-    Status::Error(match call.transport.status {
+    let description = match call.transport.status {
         Some(code) if kind.is_empty() || kind == code.to_string() => format!("HTTP {code}"),
         Some(code) if code >= 400 => format!("{kind} (HTTP {code})"),
         _ => kind.to_owned(),
-    })
+    };
+    (Status::Error(description), false)
 }
 
 /// Leaves out members at the end that are over the limit, as W3C Trace Context, section 3.3.1.5, has it; a member is never cut in two.

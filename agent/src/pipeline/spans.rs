@@ -58,7 +58,7 @@ impl Spans {
         extra: Vec<(String, String)>,
         account: Arc<Account>,
     ) -> Self {
-        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, options.content));
+        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, &options, &account));
         Self { processes, resources: HashMap::new(), nobody, absent: None, options, extra, account }
     }
 
@@ -106,7 +106,7 @@ impl Spans {
             } else {
                 // It was gone before anything but its id could be learnt.
                 let info = ProcessInfo { pid, ..ProcessInfo::default() };
-                Arc::new(contract::resource(&info, &self.extra, self.options.content))
+                Arc::new(contract::resource(&info, &self.extra, &self.options, &self.account))
             };
         };
         if let Some((known, resource)) = self.resources.get(&pid)
@@ -117,7 +117,7 @@ impl Spans {
         if self.resources.len() >= 2 * self.processes.len().max(512) {
             self.resources.clear();
         }
-        let resource = Arc::new(contract::resource(&info, &self.extra, self.options.content));
+        let resource = Arc::new(contract::resource(&info, &self.extra, &self.options, &self.account));
         self.resources.insert(pid, (info, Arc::clone(&resource)));
         resource
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
 mod docs;
+mod profiles;
 mod rust;
 mod schema;
 
@@ -22,15 +23,16 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
     };
     let root = workspace_root()?;
     let registry = Registry::load(&source::read(&root)?)?;
-    let files = generate(&registry)?;
+    let files = generate(&registry, &profiles::read(&root)?)?;
     if check { check_files(&root, &files) } else { write_files(&root, &files) }
 }
 
 /// Path below the workspace, and text, of every generated file.
-fn generate(registry: &Registry) -> anyhow::Result<[(&'static str, String); 3]> {
+fn generate(registry: &Registry, source: &profiles::Source) -> anyhow::Result<[(&'static str, String); 3]> {
+    let profiles = profiles::profiles(source, registry)?;
     Ok([
-        ("agent/src/contract/names.rs", rust::generate(registry)?),
-        ("docs/contract.md", docs::generate(registry)?),
+        ("agent/src/contract/names.rs", rust::generate(registry, &profiles)?),
+        ("docs/contract.md", docs::generate(registry, &profiles, &source.older_fields)?),
         ("contract/generated/span.schema.json", schema::generate(registry)?),
     ])
 }
@@ -72,13 +74,15 @@ fn workspace_root() -> anyhow::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn load() -> Registry {
-        Registry::load(&source::read(&workspace_root().unwrap()).unwrap()).unwrap()
+    fn generated() -> [(&'static str, String); 3] {
+        let root = workspace_root().unwrap();
+        let registry = Registry::load(&source::read(&root).unwrap()).unwrap();
+        generate(&registry, &profiles::read(&root).unwrap()).unwrap()
     }
 
     #[test]
     fn generated_files_are_fresh_and_say_what_they_are() {
-        let files = generate(&load()).unwrap();
+        let files = generated();
         check_files(&workspace_root().unwrap(), &files).unwrap();
         for (name, text) in &files {
             let first = text.lines().next().unwrap();
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_stale_file_is_named() {
-        let mut files = generate(&load()).unwrap();
+        let mut files = generated();
         files[1].1.push('x');
         let message = check_files(&workspace_root().unwrap(), &files).unwrap_err().to_string();
         assert!(message.contains("docs/contract.md") && !message.contains("names.rs"), "{message}");
@@ -96,6 +100,6 @@ mod tests {
 
     #[test]
     fn generation_is_deterministic() {
-        assert_eq!(generate(&load()).unwrap(), generate(&load()).unwrap());
+        assert_eq!(generated(), generated());
     }
 }
