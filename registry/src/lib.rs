@@ -1,8 +1,22 @@
 //! Telemetry contracts as data.
 //!
-//! A contract is a directory of Weaver `definition/2` YAML with our annotations. This crate reads it ([`source`]) and resolves it
-//! ([`model`]). It knows nothing of the agent, so that a contract can be held, compared and checked for any telemetry; the agent's
-//! `contract` verbs and the generators of `cargo xtask contract` are built on it.
+//! A contract is a directory of Weaver `definition/2` YAML with our annotations, under `annotations.plainspan`. This crate reads and
+//! resolves it ([`Registry::read`]). It knows nothing of the agent, so that a contract can be held, compared and checked for any
+//! telemetry; the agent's `contract` verbs and the generators of `cargo xtask contract` are built on it.
 
-pub mod model;
-pub mod source;
+mod error;
+mod model;
+mod pattern;
+mod read;
+mod resolve;
+mod source;
+mod version;
+
+pub use error::{Error, Rule};
+pub use model::{
+    Attribute, Cardinality, Conventions, Deprecated, Entity, Event, Instrument, Kind, Member, Metric,
+    Privacy, Registry, Requirement, Span, SpanKind, Upstream, Use, Values,
+};
+pub use pattern::{Part, Pattern};
+pub use read::{File, releases};
+pub use version::Version;

@@ -1,438 +1,447 @@
-//! The registry, resolved and checked: every reference points somewhere, every attribute says all that we ask of it.
+//! A contract, resolved and checked: every reference points somewhere, every element says all that we ask of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
 
-use anyhow::{Context, bail, ensure};
-
-use crate::source::{
-    self, AttributeNotes, Cardinality, Definitions, EnumType, Event, File, Level, Manifest, Member, Privacy,
-    Reference, ReferenceNotes, SpanNotes, Values,
-};
+use crate::{pattern::Pattern, version::Version};
 
 /// The whole contract.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Registry {
-    pub version: String,
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: Version,
+    /// Its schema URL, which ends in the version.
     pub schema_url: String,
+    /// What it is a contract of.
     pub description: String,
-    pub based_on: Vec<String>,
+    /// The conventions that it follows.
+    pub based_on: Vec<Conventions>,
     /// In the order of their keys.
     pub attributes: Vec<Attribute>,
+    /// In the order of the files.
     pub spans: Vec<Span>,
+    /// In the order of the files.
+    pub metrics: Vec<Metric>,
+    /// In the order of the files.
+    pub events: Vec<Event>,
+    /// In the order of the files.
     pub entities: Vec<Entity>,
 }
 
-#[derive(Debug)]
-pub struct Attribute {
-    pub key: String,
-    pub kind: Kind,
-    pub brief: String,
+impl Registry {
+    /// The attribute of a key.
+    pub fn attribute(&self, key: &str) -> Option<&Attribute> {
+        let at = self.attributes.binary_search_by(|a| a.key.as_str().cmp(key)).ok()?;
+        Some(&self.attributes[at])
+    }
+
+    /// The kind of span of a name in the registry.
+    pub fn span(&self, name: &str) -> Option<&Span> {
+        self.spans.iter().find(|span| span.name == name)
+    }
+
+    /// The metric of a name.
+    pub fn metric(&self, name: &str) -> Option<&Metric> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
+    /// The event of a name.
+    pub fn event(&self, name: &str) -> Option<&Event> {
+        self.events.iter().find(|event| event.name == name)
+    }
+}
+
+/// Published conventions that a contract follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conventions {
+    /// How elements of the contract refer to it.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The version that is followed.
+    pub version: String,
+    /// What of it is followed.
     pub note: Option<String>,
+}
+
+/// What an element follows upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upstream {
+    /// Id of the [`Conventions`].
+    pub conventions: String,
+    /// Their version.
+    pub version: String,
+    /// The element's name there.
+    pub name: String,
+}
+
+/// An older name, or something that goes without a successor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deprecated {
+    /// The current name; `None` if it goes without one.
+    pub renamed_to: Option<String>,
+    /// The first version of the contract that may leave it out. Every version before that emits it.
+    pub until: Version,
+}
+
+/// An attribute.
+#[derive(Clone, Debug)]
+pub struct Attribute {
+    /// Its key.
+    pub key: String,
+    /// Type of its value.
+    pub kind: Kind,
+    /// What it says, in one sentence.
+    pub brief: String,
+    /// More about it.
+    pub note: Option<String>,
+    /// Examples, as JSON.
     pub examples: Vec<String>,
+    /// How settled it is, in the conventions' words.
     pub stability: String,
     /// Listed values: an enum's members, or the items of an array.
     pub members: Vec<Member>,
+    /// Whether only listed values are allowed; `None` where there is no list.
     pub values: Option<Values>,
+    /// UCUM unit of the number.
+    pub unit: Option<String>,
+    /// How private it is.
     pub privacy: Privacy,
+    /// Whether it is fit to group by.
     pub cardinality: Cardinality,
-    pub since: String,
+    /// Version of the contract that brought it.
+    pub since: Version,
+    /// Longest text in bytes, for each item of an array.
     pub max_bytes: Option<u32>,
+    /// Most items of an array.
     pub max_items: Option<u32>,
-    /// The current name, where this is the older one.
-    pub renamed_to: Option<String>,
+    /// Set where this is an older name, or goes.
+    pub deprecated: Option<Deprecated>,
+    /// What it follows.
+    pub upstream: Option<Upstream>,
 }
 
+impl Attribute {
+    /// The current name, where this is the older one.
+    pub fn renamed_to(&self) -> Option<&str> {
+        self.deprecated.as_ref()?.renamed_to.as_deref()
+    }
+}
+
+/// The type of an attribute's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// `string`, or an enum of strings.
     String,
+    /// `int`, or an enum of integers.
     Int,
+    /// `double`.
     Double,
+    /// `boolean`.
     Bool,
+    /// `string[]`.
     Strings,
+    /// `int[]`.
+    Ints,
+    /// `double[]`.
+    Doubles,
+    /// `boolean[]`.
+    Bools,
     /// `any` in the conventions; a JSON string on spans.
     Json,
 }
 
-#[derive(Debug)]
+impl Kind {
+    /// Its name in the YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "boolean",
+            Self::Strings => "string[]",
+            Self::Ints => "int[]",
+            Self::Doubles => "double[]",
+            Self::Bools => "boolean[]",
+            Self::Json => "any",
+        }
+    }
+
+    /// The type of such a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        use Kind::{Bool, Bools, Double, Doubles, Int, Ints, Json, String, Strings};
+        [String, Int, Double, Bool, Strings, Ints, Doubles, Bools, Json]
+            .into_iter()
+            .find(|k| k.name() == name)
+    }
+
+    /// An array.
+    pub fn is_array(self) -> bool {
+        matches!(self, Self::Strings | Self::Ints | Self::Doubles | Self::Bools)
+    }
+
+    /// A text, or an array of texts.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::String | Self::Strings | Self::Json)
+    }
+
+    /// A number, or an array of numbers.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Int | Self::Double | Self::Ints | Self::Doubles)
+    }
+}
+
+/// A listed value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id in the registry.
+    pub id: String,
+    /// The value, as text.
+    pub value: String,
+    /// What it means; may be empty.
+    pub brief: String,
+}
+
+/// May a value be one that the registry does not list?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Values {
+    /// It may.
+    Open,
+    /// It may not.
+    Closed,
+}
+
+/// How private a value is, from the least on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privacy {
+    /// Says nothing about people or content.
+    Structural,
+    /// May name a person, a tenant or a single call.
+    Identifying,
+    /// Prompts, completions, tools.
+    Content,
+}
+
+impl Privacy {
+    /// Its name in the YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Structural => "structural",
+            Self::Identifying => "identifying",
+            Self::Content => "content",
+        }
+    }
+}
+
+/// How many values an attribute takes, from the fewest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cardinality {
+    /// Few: it is fit to group or label by.
+    Bounded,
+    /// Any number.
+    Unbounded,
+}
+
+impl Cardinality {
+    /// Its name in the YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bounded => "bounded",
+            Self::Unbounded => "unbounded",
+        }
+    }
+}
+
+/// A kind of span.
+#[derive(Clone, Debug)]
 pub struct Span {
+    /// Its name in the registry (Weaver's `type`); not the name that its spans have.
     pub name: String,
-    pub kinds: Vec<String>,
+    /// The span kinds it comes in.
+    pub kinds: Vec<SpanKind>,
+    /// How its spans are named, in words.
     pub naming: String,
+    /// The forms of their names, the usual one first; none if the contract does not bind them.
+    pub patterns: Vec<Pattern>,
+    /// What it is, in one sentence.
     pub brief: String,
+    /// More about it.
     pub note: Option<String>,
+    /// How settled it is, in the conventions' words.
+    pub stability: String,
+    /// Version of the contract that brought it.
+    pub since: Version,
+    /// Set where it has a successor, or goes.
+    pub deprecated: Option<Deprecated>,
+    /// What it follows.
+    pub upstream: Option<Upstream>,
+    /// What it carries.
     pub attributes: Vec<Use>,
 }
 
-#[derive(Debug)]
-pub struct Entity {
+/// OpenTelemetry's span kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SpanKind {
+    /// Makes a request.
+    Client,
+    /// Serves one.
+    Server,
+    /// Neither.
+    Internal,
+    /// Sends a message.
+    Producer,
+    /// Takes one.
+    Consumer,
+}
+
+impl SpanKind {
+    /// Its name in the YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Internal => "internal",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+
+    /// The kind of such a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::Client, Self::Server, Self::Internal, Self::Producer, Self::Consumer];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A metric.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// Its name.
     pub name: String,
+    /// What it is measured with.
+    pub instrument: Instrument,
+    /// UCUM unit.
+    pub unit: String,
+    /// What it says, in one sentence.
     pub brief: String,
+    /// More about it.
+    pub note: Option<String>,
+    /// How settled it is, in the conventions' words.
+    pub stability: String,
+    /// Version of the contract that brought it.
+    pub since: Version,
+    /// Set where it is an older name, or goes.
+    pub deprecated: Option<Deprecated>,
+    /// What it follows.
+    pub upstream: Option<Upstream>,
+    /// Upper bounds of a histogram's buckets, in the metric's unit; none if the contract does not bind them.
+    pub boundaries: Vec<f64>,
+    /// What its points carry.
     pub attributes: Vec<Use>,
 }
 
-/// An attribute as one span or entity uses it.
-#[derive(Debug)]
+/// OpenTelemetry's instruments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instrument {
+    /// A sum that only grows.
+    Counter,
+    /// A sum.
+    UpDownCounter,
+    /// The last value.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+impl Instrument {
+    /// Its name in the YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::UpDownCounter => "updowncounter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// An event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its name.
+    pub name: String,
+    /// What it says, in one sentence.
+    pub brief: String,
+    /// More about it.
+    pub note: Option<String>,
+    /// How settled it is, in the conventions' words.
+    pub stability: String,
+    /// Version of the contract that brought it.
+    pub since: Version,
+    /// Set where it is an older name, or goes.
+    pub deprecated: Option<Deprecated>,
+    /// What it follows.
+    pub upstream: Option<Upstream>,
+    /// What it carries.
+    pub attributes: Vec<Use>,
+}
+
+/// A part of the resource.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// Its name in the registry (Weaver's `type`).
+    pub name: String,
+    /// What it is, in one sentence.
+    pub brief: String,
+    /// How settled it is, in the conventions' words.
+    pub stability: String,
+    /// Keys of the attributes that tell one such entity from another.
+    pub identity: Vec<String>,
+    /// What it carries, identity first.
+    pub attributes: Vec<Use>,
+}
+
+/// An attribute as a span, metric, event or entity uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
+    /// The attribute's key.
     pub key: String,
+    /// Must it be there?
     pub level: Requirement,
     /// The condition or hint beside the level, in words.
     pub when: Option<String>,
+    /// Required whenever the attribute of this key is there.
     pub required_with: Option<String>,
+    /// Required whenever the span's status is an error.
     pub required_on_error: bool,
 }
 
+/// Must an attribute be there?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
+    /// Always.
     Required,
+    /// On its condition.
     Conditional,
+    /// If it is known.
     Recommended,
+    /// If the user asks for it.
     OptIn,
 }
 
-impl Registry {
-    /// Resolves and checks the files.
-    pub fn load(files: &[File]) -> anyhow::Result<Self> {
-        let (manifest, definitions) = source::parse(files)?;
-        let version = check_manifest(&manifest)?;
-
-        let mut attributes: BTreeMap<String, (String, Attribute)> = BTreeMap::new();
-        let mut groups: BTreeMap<String, (String, Vec<Reference>)> = BTreeMap::new();
-        for (file, definitions) in &definitions {
-            for raw in &definitions.attributes {
-                let attribute =
-                    attribute(raw, &version).with_context(|| format!("{file}: attribute {}", raw.key))?;
-                if let Some((first, _)) = attributes.insert(raw.key.clone(), (file.clone(), attribute)) {
-                    bail!("{file}: attribute {} is already defined in {first}", raw.key);
-                }
-            }
-            for group in &definitions.attribute_groups {
-                let held = (file.clone(), group.attributes.clone());
-                if let Some((first, _)) = groups.insert(group.id.clone(), held) {
-                    bail!("{file}: group {} is already defined in {first}", group.id);
-                }
-            }
-        }
-        for (key, (file, attribute)) in &attributes {
-            check_rename(attribute, &attributes).with_context(|| format!("{file}: attribute {key}"))?;
-        }
-        check_rust_names(&attributes)?;
-
-        let resolver = Resolver { attributes: &attributes, groups: &groups };
-        let mut spans = Vec::new();
-        let mut entities = Vec::new();
-        for (file, definitions) in &definitions {
-            resolver.spans(definitions, &mut spans).with_context(|| file.clone())?;
-            resolver.entities(definitions, &mut entities).with_context(|| file.clone())?;
-        }
-        check_all_used(&attributes, &spans, &entities)?;
-
-        Ok(Self {
-            version,
-            schema_url: manifest.schema_url,
-            description: manifest.description,
-            based_on: manifest.annotations.plainspan.based_on,
-            attributes: attributes.into_values().map(|(_, attribute)| attribute).collect(),
-            spans,
-            entities,
-        })
-    }
-
-    /// The attribute of a key that a [`Use`] names; the registry was checked, so it is there.
-    pub fn attribute(&self, key: &str) -> anyhow::Result<&Attribute> {
-        self.attributes.iter().find(|a| a.key == key).with_context(|| format!("no attribute {key}"))
-    }
-}
-
-fn check_manifest(manifest: &Manifest) -> anyhow::Result<String> {
-    let notes = &manifest.annotations.plainspan;
-    let file = "contract/registry/manifest.yaml";
-    ensure!(notes.name == "plainspan", "{file}: the contract's name is plainspan, not {}", notes.name);
-    ensure!(
-        version_parts(&notes.version).is_some(),
-        "{file}: version {} is not MAJOR.MINOR.PATCH",
-        notes.version
-    );
-    let last = manifest.schema_url.rsplit('/').next().unwrap_or_default();
-    ensure!(
-        last == notes.version,
-        "{file}: schema_url must end in the version {}, ends in {last}",
-        notes.version
-    );
-    Ok(notes.version.clone())
-}
-
-fn version_parts(version: &str) -> Option<[u32; 3]> {
-    let parts: Vec<u32> = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-    parts.try_into().ok()
-}
-
-fn attribute(raw: &source::Attribute, version: &str) -> anyhow::Result<Attribute> {
-    ensure!(is_key(&raw.key), "a key is lower-case words joined by dots and underscores");
-    let (kind, mut members) = attribute_type(&raw.r#type)?;
-    let notes: AttributeNotes = source::notes(&raw.annotations)?
-        .context("annotations.plainspan is missing (privacy, cardinality, since)")?;
-
-    ensure!(
-        version_parts(&notes.since).is_some_and(|since| Some(since) <= version_parts(version)),
-        "since {} is not a released or the current version ({version})",
-        notes.since
-    );
-    let listed = !members.is_empty() || !notes.items.is_empty();
-    ensure!(notes.items.is_empty() || kind == Kind::Strings, "items is for string[]; an enum has members");
-    ensure!(
-        listed == notes.values.is_some(),
-        "values (open or closed) belongs to a list of values, and only to one"
-    );
-    for item in &notes.items {
-        members.push(Member {
-            id: item.clone(),
-            value: item.clone(),
-            brief: String::new(),
-            _stability: None,
-        });
-    }
-    check_members(&members)?;
-
-    let text =
-        matches!(kind, Kind::String | Kind::Strings | Kind::Json) && notes.values != Some(Values::Closed);
-    ensure!(text == notes.max_bytes.is_some(), "max_bytes belongs to free text, and only to that");
-    ensure!(
-        (kind == Kind::Strings) == notes.max_items.is_some(),
-        "max_items belongs to arrays, and only to those"
-    );
-    let renamed_to = match &raw.deprecated {
-        None => None,
-        Some(deprecated) => {
-            ensure!(
-                deprecated.reason == "renamed",
-                "deprecated.reason {} is not supported",
-                deprecated.reason
-            );
-            Some(deprecated.renamed_to.clone().context("deprecated.renamed_to is missing")?)
-        }
-    };
-    Ok(Attribute {
-        key: raw.key.clone(),
-        kind,
-        brief: one_line(&raw.brief),
-        note: raw.note.as_deref().map(one_line),
-        examples: raw.examples.iter().map(example).collect::<anyhow::Result<_>>()?,
-        stability: raw.stability.clone(),
-        members,
-        values: notes.values,
-        privacy: notes.privacy,
-        cardinality: notes.cardinality,
-        since: notes.since,
-        max_bytes: notes.max_bytes,
-        max_items: notes.max_items,
-        renamed_to,
-    })
-}
-
-fn attribute_type(raw: &serde_yaml_ng::Value) -> anyhow::Result<(Kind, Vec<Member>)> {
-    if let Some(name) = raw.as_str() {
-        let kind = match name {
-            "string" => Kind::String,
-            "int" => Kind::Int,
-            "double" => Kind::Double,
-            "boolean" => Kind::Bool,
-            "string[]" => Kind::Strings,
-            "any" => Kind::Json,
-            other => bail!("type {other} is none of string, int, double, boolean, string[], any, or members"),
-        };
-        return Ok((kind, Vec::new()));
-    }
-    let members: EnumType = serde_yaml_ng::from_value(raw.clone()).context("type is wrong")?;
-    ensure!(!members.members.is_empty(), "type has no members");
-    Ok((Kind::String, members.members))
-}
-
-fn check_members(members: &[Member]) -> anyhow::Result<()> {
-    let mut ids = BTreeSet::new();
-    let mut values = BTreeSet::new();
-    for member in members {
-        ensure!(is_key(&member.id), "member id {} is not lower-case words", member.id);
-        ensure!(ids.insert(pascal_case(&member.id)), "member id {} is there twice", member.id);
-        ensure!(values.insert(&member.value), "member value {} is there twice", member.value);
-    }
-    Ok(())
-}
-
-fn check_rename(
-    attribute: &Attribute,
-    attributes: &BTreeMap<String, (String, Attribute)>,
-) -> anyhow::Result<()> {
-    let Some(current) = &attribute.renamed_to else { return Ok(()) };
-    let Some((_, target)) = attributes.get(current) else {
-        bail!("renamed_to {current}, which is not defined");
-    };
-    ensure!(target.renamed_to.is_none(), "renamed_to {current}, which is itself an older name");
-    ensure!(target.kind == attribute.kind, "renamed_to {current}, which has another type");
-    Ok(())
-}
-
-/// Two keys must not become one constant or one type in Rust.
-fn check_rust_names(attributes: &BTreeMap<String, (String, Attribute)>) -> anyhow::Result<()> {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-    for (key, (file, _)) in attributes {
-        if let Some(other) = seen.insert(constant_case(key), key) {
-            bail!("{file}: attribute {key} and {other} have the same name in Rust");
+impl Requirement {
+    /// Its name in the YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Conditional => "conditionally_required",
+            Self::Recommended => "recommended",
+            Self::OptIn => "opt_in",
         }
     }
-    Ok(())
 }
-
-fn check_all_used(
-    attributes: &BTreeMap<String, (String, Attribute)>,
-    spans: &[Span],
-    entities: &[Entity],
-) -> anyhow::Result<()> {
-    let all = spans.iter().flat_map(|s| &s.attributes).chain(entities.iter().flat_map(|e| &e.attributes));
-    let used: BTreeSet<&str> = all.map(|u| u.key.as_str()).collect();
-    for (key, (file, _)) in attributes {
-        ensure!(used.contains(key.as_str()), "{file}: attribute {key} is on no span and in no entity");
-    }
-    Ok(())
-}
-
-struct Resolver<'a> {
-    attributes: &'a BTreeMap<String, (String, Attribute)>,
-    groups: &'a BTreeMap<String, (String, Vec<Reference>)>,
-}
-
-impl Resolver<'_> {
-    fn spans(&self, definitions: &Definitions, spans: &mut Vec<Span>) -> anyhow::Result<()> {
-        for raw in &definitions.spans {
-            let name = &raw.r#type;
-            ensure!(spans.iter().all(|s| s.name != *name), "span {name} is already defined");
-            let notes: Option<SpanNotes> =
-                source::notes(&raw.annotations).with_context(|| format!("span {name}"))?;
-            let kinds = notes.map_or_else(|| vec![raw.kind.clone()], |notes| notes.kinds);
-            ensure!(kinds.contains(&raw.kind), "span {name}: kinds do not contain the kind {}", raw.kind);
-            for kind in &kinds {
-                ensure!(
-                    matches!(kind.as_str(), "client" | "server"),
-                    "span {name}: kind {kind} is not supported"
-                );
-            }
-            let attributes = self.uses(&raw.attributes).with_context(|| format!("span {name}"))?;
-            for used in &attributes {
-                let (_, attribute) = &self.attributes[&used.key];
-                ensure!(
-                    attribute.privacy != Privacy::Content || used.level == Requirement::OptIn,
-                    "span {name}: {} is content, so it must be opt_in",
-                    used.key
-                );
-            }
-            spans.push(Span {
-                name: name.clone(),
-                kinds,
-                naming: one_line(&raw.name.note),
-                brief: one_line(&raw.brief),
-                note: raw.note.as_deref().map(one_line),
-                attributes,
-            });
-        }
-        Ok(())
-    }
-
-    fn entities(&self, definitions: &Definitions, entities: &mut Vec<Entity>) -> anyhow::Result<()> {
-        for raw in &definitions.entities {
-            let name = &raw.r#type;
-            ensure!(entities.iter().all(|e| e.name != *name), "entity {name} is already defined");
-            ensure!(!raw.identity.is_empty(), "entity {name} has no identity");
-            let all: Vec<_> = raw.identity.iter().chain(&raw.description).cloned().collect();
-            let attributes = self.uses(&all).with_context(|| format!("entity {name}"))?;
-            entities.push(Entity { name: name.clone(), brief: one_line(&raw.brief), attributes });
-        }
-        Ok(())
-    }
-
-    fn uses(&self, references: &[Reference]) -> anyhow::Result<Vec<Use>> {
-        let mut uses = Vec::new();
-        for reference in references {
-            match (&reference.r#ref, &reference.ref_group) {
-                (Some(_), None) => uses.push(self.single(reference)?),
-                (None, Some(group)) => {
-                    let Some((_, members)) = self.groups.get(group) else {
-                        bail!("ref_group {group} is not defined");
-                    };
-                    for member in members {
-                        ensure!(member.ref_group.is_none(), "group {group} refers to a group");
-                        uses.push(self.single(member).with_context(|| format!("group {group}"))?);
-                    }
-                }
-                _ => bail!("an entry needs either ref or ref_group"),
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for used in &uses {
-            ensure!(seen.insert(&used.key), "{} is referred to twice", used.key);
-        }
-        for used in &uses {
-            if let Some(other) = &used.required_with {
-                ensure!(seen.contains(other), "{} is required_with {other}, which is not here", used.key);
-            }
-        }
-        Ok(uses)
-    }
-
-    fn single(&self, reference: &Reference) -> anyhow::Result<Use> {
-        let key = reference.r#ref.clone().context("an entry needs either ref or ref_group")?;
-        ensure!(self.attributes.contains_key(&key), "ref {key} is not defined");
-        let (level, when) = match &reference.requirement_level {
-            None => bail!("{key} has no requirement_level"),
-            Some(Level::Bare(level)) => (level.as_str(), None),
-            Some(Level::When(map)) => match map.iter().next() {
-                Some((level, when)) if map.len() == 1 => (level.as_str(), Some(one_line(when))),
-                _ => bail!("{key}: requirement_level needs exactly one level"),
-            },
-        };
-        let level = match (level, &when) {
-            ("required", None) => Requirement::Required,
-            ("conditionally_required", Some(_)) => Requirement::Conditional,
-            ("recommended", _) => Requirement::Recommended,
-            ("opt_in", _) => Requirement::OptIn,
-            (other, _) => bail!("{key}: requirement_level {other} is unknown, or lacks its condition"),
-        };
-        let notes: ReferenceNotes =
-            source::notes(&reference.annotations).with_context(|| key.clone())?.unwrap_or_default();
-        let required_on_error = notes.required_on == Some(Event::Error);
-        Ok(Use { key, level, when, required_with: notes.required_with, required_on_error })
-    }
-}
-
-fn is_key(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_'))
-        && !["..", "__", "._", "_."].iter().any(|pair| text.contains(pair))
-}
-
-/// `gen_ai.operation.name` as `GEN_AI_OPERATION_NAME`.
-pub fn constant_case(key: &str) -> String {
-    key.replace('.', "_").to_ascii_uppercase()
-}
-
-/// `gen_ai.operation.name` as `GenAiOperationName`.
-pub fn pascal_case(key: &str) -> String {
-    let mut name = String::new();
-    for word in key.split(['.', '_']) {
-        let mut letters = word.chars();
-        name.extend(letters.next().map(|c| c.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
-    }
-    name
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn example(value: &serde_yaml_ng::Value) -> anyhow::Result<String> {
-    serde_json::to_string(value).context("an example is no plain value")
-}
-
-#[cfg(test)]
-#[path = "model_tests.rs"]
-mod tests;

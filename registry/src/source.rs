@@ -1,286 +1,375 @@
-//! The registry's files as they are written: Weaver's `definition/2` YAML, with our annotations.
+//! The files of a contract as they are written: Weaver's `definition/2` YAML, with our annotations.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_yaml_ng::Value;
+
+use crate::{
+    error::{Error, Fault, Rule},
+    model::{Cardinality, Instrument, Privacy, Values},
+    read::File,
+};
+
+/// Annotations, by whose they are.
+pub(crate) type Annotations = BTreeMap<String, Value>;
 
 /// `manifest.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
-    pub file_format: String,
-    pub schema_url: String,
-    pub description: String,
+pub(crate) struct Manifest {
+    file_format: String,
+    pub(crate) schema_url: String,
+    pub(crate) description: String,
     #[serde(rename = "stability")]
-    pub _stability: String,
-    pub annotations: ManifestAnnotations,
+    _stability: String,
+    pub(crate) annotations: ManifestAnnotations,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ManifestAnnotations {
-    pub plainspan: ManifestNotes,
+pub(crate) struct ManifestAnnotations {
+    pub(crate) plainspan: ManifestNotes,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ManifestNotes {
-    pub name: String,
-    pub version: String,
-    pub based_on: Vec<String>,
+pub(crate) struct ManifestNotes {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) based_on: Vec<Conventions>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Conventions {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) note: Option<String>,
 }
 
 /// Any other file of the registry.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Definitions {
-    pub file_format: String,
+pub(crate) struct Definitions {
+    file_format: String,
     #[serde(default)]
-    pub attributes: Vec<Attribute>,
+    pub(crate) attributes: Vec<Attribute>,
     #[serde(default)]
-    pub attribute_groups: Vec<Group>,
+    pub(crate) attribute_groups: Vec<Group>,
     #[serde(default)]
-    pub spans: Vec<Span>,
+    pub(crate) spans: Vec<Span>,
     #[serde(default)]
-    pub entities: Vec<Entity>,
+    pub(crate) metrics: Vec<Metric>,
+    #[serde(default)]
+    pub(crate) events: Vec<Event>,
+    #[serde(default)]
+    pub(crate) entities: Vec<Entity>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Attribute {
-    pub key: String,
+pub(crate) struct Attribute {
+    pub(crate) key: String,
     /// Checked by hand, so that the message can name the attribute.
-    pub r#type: serde_yaml_ng::Value,
-    pub brief: String,
+    pub(crate) r#type: Value,
+    pub(crate) brief: String,
     #[serde(default)]
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
     #[serde(default)]
-    pub examples: Vec<serde_yaml_ng::Value>,
-    pub stability: String,
+    pub(crate) examples: Vec<Value>,
+    pub(crate) stability: String,
     #[serde(default)]
-    pub deprecated: Option<Deprecated>,
+    pub(crate) deprecated: Option<Deprecated>,
     #[serde(default)]
-    pub annotations: BTreeMap<String, serde_yaml_ng::Value>,
+    pub(crate) annotations: Annotations,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Deprecated {
-    pub reason: String,
+pub(crate) struct Deprecated {
+    pub(crate) reason: String,
     #[serde(default)]
-    pub renamed_to: Option<String>,
+    pub(crate) renamed_to: Option<String>,
     #[serde(default, rename = "note")]
-    pub _note: Option<String>,
+    _note: Option<String>,
 }
 
 /// `type: {members: [...]}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EnumType {
-    pub members: Vec<Member>,
+pub(crate) struct EnumType {
+    pub(crate) members: Vec<Member>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Member {
-    pub id: String,
-    pub value: String,
-    pub brief: String,
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) value: MemberValue,
+    #[serde(default)]
+    pub(crate) brief: Option<String>,
     #[serde(default, rename = "stability")]
-    pub _stability: Option<String>,
+    _stability: Option<String>,
+}
+
+/// A member's value: an enum is of strings or of integers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum MemberValue {
+    Int(i64),
+    Text(String),
 }
 
 /// `annotations.plainspan` of an attribute.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AttributeNotes {
-    pub privacy: Privacy,
-    pub cardinality: Cardinality,
-    pub since: String,
+pub(crate) struct AttributeNotes {
+    pub(crate) privacy: Privacy,
+    pub(crate) cardinality: Cardinality,
+    pub(crate) since: String,
     #[serde(default)]
-    pub values: Option<Values>,
+    pub(crate) until: Option<String>,
     #[serde(default)]
-    pub items: Vec<String>,
+    pub(crate) upstream: Option<Upstream>,
     #[serde(default)]
-    pub max_bytes: Option<u32>,
+    pub(crate) unit: Option<String>,
     #[serde(default)]
-    pub max_items: Option<u32>,
+    pub(crate) values: Option<Values>,
+    #[serde(default)]
+    pub(crate) items: Vec<String>,
+    #[serde(default)]
+    pub(crate) max_bytes: Option<u32>,
+    #[serde(default)]
+    pub(crate) max_items: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Privacy {
-    Structural,
-    Identifying,
-    Content,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cardinality {
-    Bounded,
-    Unbounded,
-}
-
-/// May a value be one that the registry does not list?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Values {
-    Open,
-    Closed,
+/// What is followed: by default the same name, in the version that the manifest tells.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    pub(crate) conventions: String,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Group {
-    pub id: String,
+pub(crate) struct Group {
+    pub(crate) id: String,
     #[serde(default, rename = "visibility")]
-    pub _visibility: Option<String>,
-    pub attributes: Vec<Reference>,
+    _visibility: Option<String>,
+    pub(crate) attributes: Vec<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Span {
-    pub r#type: String,
-    pub kind: String,
-    pub name: SpanName,
-    pub brief: String,
+pub(crate) struct Span {
+    pub(crate) r#type: String,
+    pub(crate) kind: String,
+    pub(crate) name: SpanName,
+    pub(crate) brief: String,
     #[serde(default)]
-    pub note: Option<String>,
-    #[serde(rename = "stability")]
-    pub _stability: String,
+    pub(crate) note: Option<String>,
+    pub(crate) stability: String,
     #[serde(default)]
-    pub annotations: BTreeMap<String, serde_yaml_ng::Value>,
-    pub attributes: Vec<Reference>,
+    pub(crate) deprecated: Option<Deprecated>,
+    #[serde(default)]
+    pub(crate) annotations: Annotations,
+    #[serde(default)]
+    pub(crate) attributes: Vec<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SpanName {
-    pub note: String,
+pub(crate) struct SpanName {
+    pub(crate) note: String,
 }
 
 /// `annotations.plainspan` of a span.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SpanNotes {
-    pub kinds: Vec<String>,
+pub(crate) struct SpanNotes {
+    pub(crate) since: String,
+    #[serde(default)]
+    pub(crate) until: Option<String>,
+    #[serde(default)]
+    pub(crate) upstream: Option<Upstream>,
+    #[serde(default)]
+    pub(crate) kinds: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) name_pattern: Option<OneOrMore>,
+}
+
+/// One text, or a list of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// The texts.
+    pub(crate) fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::More(texts) => texts,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entity {
-    pub r#type: String,
-    pub brief: String,
-    #[serde(rename = "stability")]
-    pub _stability: String,
-    pub identity: Vec<Reference>,
+pub(crate) struct Metric {
+    pub(crate) name: String,
+    pub(crate) instrument: Instrument,
+    pub(crate) unit: String,
+    pub(crate) brief: String,
     #[serde(default)]
-    pub description: Vec<Reference>,
+    pub(crate) note: Option<String>,
+    pub(crate) stability: String,
+    #[serde(default)]
+    pub(crate) deprecated: Option<Deprecated>,
+    #[serde(default)]
+    pub(crate) annotations: Annotations,
+    #[serde(default)]
+    pub(crate) attributes: Vec<Reference>,
+}
+
+/// `annotations.plainspan` of a metric.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricNotes {
+    pub(crate) since: String,
+    #[serde(default)]
+    pub(crate) until: Option<String>,
+    #[serde(default)]
+    pub(crate) upstream: Option<Upstream>,
+    #[serde(default)]
+    pub(crate) boundaries: Option<Vec<f64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) brief: String,
+    #[serde(default)]
+    pub(crate) note: Option<String>,
+    pub(crate) stability: String,
+    #[serde(default)]
+    pub(crate) deprecated: Option<Deprecated>,
+    #[serde(default)]
+    pub(crate) annotations: Annotations,
+    #[serde(default)]
+    pub(crate) attributes: Vec<Reference>,
+}
+
+/// `annotations.plainspan` of an event.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventNotes {
+    pub(crate) since: String,
+    #[serde(default)]
+    pub(crate) until: Option<String>,
+    #[serde(default)]
+    pub(crate) upstream: Option<Upstream>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entity {
+    pub(crate) r#type: String,
+    pub(crate) brief: String,
+    pub(crate) stability: String,
+    pub(crate) identity: Vec<Reference>,
+    #[serde(default)]
+    pub(crate) description: Vec<Reference>,
 }
 
 /// `ref` or `ref_group`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reference {
+pub(crate) struct Reference {
     #[serde(default)]
-    pub r#ref: Option<String>,
+    pub(crate) r#ref: Option<String>,
     #[serde(default)]
-    pub ref_group: Option<String>,
+    pub(crate) ref_group: Option<String>,
     #[serde(default)]
-    pub requirement_level: Option<Level>,
+    pub(crate) requirement_level: Option<Level>,
     #[serde(default)]
-    pub annotations: BTreeMap<String, serde_yaml_ng::Value>,
+    pub(crate) annotations: Annotations,
 }
 
 /// `annotations.plainspan` of a reference: conditions that can be checked on the finished span.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReferenceNotes {
+pub(crate) struct ReferenceNotes {
     #[serde(default)]
-    pub required_with: Option<String>,
+    pub(crate) required_with: Option<String>,
     #[serde(default)]
-    pub required_on: Option<Event>,
+    pub(crate) required_on: Option<Occasion>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event {
+pub(crate) enum Occasion {
     Error,
 }
 
 /// A requirement level, bare or with its condition.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Level {
+pub(crate) enum Level {
     Bare(String),
     When(BTreeMap<String, String>),
 }
 
-/// One file of the registry, with the name under which messages speak of it.
-pub struct File {
-    pub name: String,
-    pub text: String,
-}
-
-/// The registry's files: the manifest and the rest, in the order of their names.
-pub fn read(root: &Path) -> anyhow::Result<Vec<File>> {
-    let dir = root.join("contract/registry");
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "yaml") {
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let base = path.file_name().unwrap_or_default().to_string_lossy();
-            files.push(File { name: format!("contract/registry/{base}"), text });
-        }
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
-}
+/// A manifest and the definitions beside it, each with its file's name.
+pub(crate) type Parsed = ((String, Manifest), Vec<(String, Definitions)>);
 
 /// Splits the files into the manifest and the definitions.
-pub fn parse(files: &[File]) -> anyhow::Result<(Manifest, Vec<(String, Definitions)>)> {
+pub(crate) fn parse(files: &[File]) -> Result<Parsed, Error> {
     let mut manifest = None;
     let mut definitions = Vec::new();
     for file in files {
-        if file.name.ends_with("/manifest.yaml") {
+        if file.name == "manifest.yaml" || file.name.ends_with("/manifest.yaml") {
             let parsed: Manifest = yaml(file)?;
-            if parsed.file_format != "definition_manifest/2.0" {
-                bail!(
-                    "{}: file_format must be definition_manifest/2.0, is {}",
-                    file.name,
-                    parsed.file_format
-                );
+            format(file, &parsed.file_format, "definition_manifest/2.0")?;
+            if let Some((first, _)) = &manifest {
+                let twice = Rule::Twice { what: "the manifest".into(), first: String::clone(first) };
+                return Err(Fault::from(twice).at(&file.name));
             }
-            manifest = Some(parsed);
+            manifest = Some((file.name.clone(), parsed));
         } else {
             let parsed: Definitions = yaml(file)?;
-            if parsed.file_format != "definition/2" {
-                bail!("{}: file_format must be definition/2, is {}", file.name, parsed.file_format);
-            }
+            format(file, &parsed.file_format, "definition/2")?;
             definitions.push((file.name.clone(), parsed));
         }
     }
-    let manifest = manifest.context("contract/registry/manifest.yaml is missing")?;
+    let manifest = manifest.ok_or_else(|| Error::NoManifest { dir: "these files".into() })?;
     Ok((manifest, definitions))
 }
 
-fn yaml<T: DeserializeOwned>(file: &File) -> anyhow::Result<T> {
-    serde_yaml_ng::from_str(&file.text).map_err(|error| anyhow::anyhow!("{}: {error}", file.name))
+fn format(file: &File, found: &str, wanted: &'static str) -> Result<(), Error> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Fault::from(Rule::FileFormat { wanted, found: found.to_owned() }).at(&file.name))
+}
+
+fn yaml<T: DeserializeOwned>(file: &File) -> Result<T, Error> {
+    serde_yaml_ng::from_str(&file.text).map_err(|error| Error::Yaml { file: file.name.clone(), error })
 }
 
 /// `annotations.plainspan`, or `None` where there is none.
-pub fn notes<T: DeserializeOwned>(
-    annotations: &BTreeMap<String, serde_yaml_ng::Value>,
-) -> anyhow::Result<Option<T>> {
-    match annotations.get("plainspan") {
-        None => Ok(None),
-        Some(value) => {
-            serde_yaml_ng::from_value(value.clone()).map(Some).context("annotations.plainspan is wrong")
-        }
-    }
+pub(crate) fn notes<T: DeserializeOwned>(annotations: &Annotations) -> Result<Option<T>, Rule> {
+    let Some(value) = annotations.get("plainspan") else { return Ok(None) };
+    serde_yaml_ng::from_value(value.clone()).map(Some).map_err(Rule::Annotations)
 }

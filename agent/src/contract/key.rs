@@ -265,6 +265,8 @@ pub struct Overlap {
     pub current: &'static AttributeDef,
     /// The name that older consumers read.
     pub older: &'static AttributeDef,
+    /// The first version of the contract that may leave the older name out.
+    pub until: &'static str,
 }
 
 /// What the contract says about a key; `None` for a key that it does not know.

@@ -2068,8 +2068,8 @@ pub static ENTITY_TELEMETRY_DISTRO: Shape = Shape::new(
 
 /// Older names beside the current ones.
 pub static OVERLAPS: &[Overlap] = &[
-    Overlap { current: GEN_AI_PROVIDER_NAME.def(), older: GEN_AI_SYSTEM.def() },
-    Overlap { current: GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS.def(), older: GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS.def() },
+    Overlap { current: GEN_AI_PROVIDER_NAME.def(), older: GEN_AI_SYSTEM.def(), until: "1.0.0" },
+    Overlap { current: GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS.def(), older: GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS.def(), until: "1.0.0" },
 ];
 
 /// The names that spans can go by; the first is the default.

@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 
 use super::profiles::{OlderField, Profile};
-use plainspan_registry::{
-    model::{Attribute, Kind, Registry, Requirement, Use},
-    source::{Cardinality, Privacy, Values},
-};
+use anyhow::Context as _;
+use plainspan_registry::{Attribute, Kind, Registry, Requirement, Use, Values};
 
 /// The page's text.
 pub fn generate(registry: &Registry, profiles: &[Profile], fields: &[OlderField]) -> anyhow::Result<String> {
@@ -19,7 +17,8 @@ pub fn generate(registry: &Registry, profiles: &[Profile], fields: &[OlderField]
         registry.version, registry.schema_url
     )?;
     for base in &registry.based_on {
-        writeln!(out, "- {base}")?;
+        let note = base.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
+        writeln!(out, "- {} v{}{note}", base.name, base.version)?;
     }
     out.push_str(
         "\nAn attribute that was not on the wire is absent; nothing is guessed. A value that is longer than its limit is cut at a\n\
@@ -32,7 +31,8 @@ pub fn generate(registry: &Registry, profiles: &[Profile], fields: &[OlderField]
     for span in &registry.spans {
         writeln!(out, "\n## Span `{}`\n\n{}\n", span.name, span.brief)?;
         writeln!(out, "- Name: {}", span.naming)?;
-        writeln!(out, "- Kind: {}", span.kinds.join(", ").to_uppercase())?;
+        let kinds: Vec<_> = span.kinds.iter().map(|kind| kind.name()).collect();
+        writeln!(out, "- Kind: {}", kinds.join(", ").to_uppercase())?;
         if let Some(note) = &span.note {
             writeln!(out, "\n{note}")?;
         }
@@ -59,20 +59,21 @@ fn names(
 ) -> anyhow::Result<()> {
     out.push_str(
         "\n## Names to choose from\n\n`run` and `replay` take `--contract PROFILE`, so that a fleet can move before or after its dashboards. The schema URL is what\n\
-         stands on every export; values are the same under each.\n\n| Profile | Names | Schema URL |\n|---|---|---|\n",
+         stands on every export.\n\n| Profile | Names | Schema URL |\n|---|---|---|\n",
     );
     for (at, Profile { name, brief, schema_url, .. }) in profiles.iter().enumerate() {
         let default = if at == 0 { " (default)" } else { "" };
         writeln!(out, "| `{name}`{default} | {} | `{schema_url}` |", cell(brief))?;
     }
-    out.push_str("\nRenamed so far:\n\n| Older name | Current name |\n|---|---|\n");
+    out.push_str("\nRenamed so far:\n\n| Older name | Current name | Until version |\n|---|---|---|\n");
     for attribute in &registry.attributes {
-        if let Some(current) = &attribute.renamed_to {
-            writeln!(out, "| `{}` | `{current}` |", attribute.key)?;
+        if let Some(current) = attribute.renamed_to() {
+            let until = attribute.deprecated.as_ref().map(|d| d.until.to_string()).unwrap_or_default();
+            writeln!(out, "| `{}` | `{current}` | {until} |", attribute.key)?;
         }
     }
-    for OlderField { attribute, field, current } in fields {
-        writeln!(out, "| `{field}` of each message in `{attribute}` | `{current}` |")?;
+    for OlderField { attribute, field, current, until } in fields {
+        writeln!(out, "| `{field}` of each message in `{attribute}` | `{current}` | {until} |")?;
     }
     Ok(())
 }
@@ -80,17 +81,9 @@ fn names(
 fn attributes(out: &mut String, registry: &Registry, uses: &[Use]) -> anyhow::Result<()> {
     out.push_str("\n| Attribute | Type | Required | Privacy | Cardinality | What it says |\n|---|---|---|---|---|---|\n");
     for used in uses {
-        let attribute = registry.attribute(&used.key)?;
+        let attribute = registry.attribute(&used.key).context("the registry was resolved")?;
         let Attribute { key, brief, .. } = attribute;
-        let privacy = match attribute.privacy {
-            Privacy::Structural => "structural",
-            Privacy::Identifying => "identifying",
-            Privacy::Content => "content",
-        };
-        let cardinality = match attribute.cardinality {
-            Cardinality::Bounded => "bounded",
-            Cardinality::Unbounded => "unbounded",
-        };
+        let (privacy, cardinality) = (attribute.privacy.name(), attribute.cardinality.name());
         let (kind, required) = (type_of(attribute), required(used));
         writeln!(out, "| `{key}` | {kind} | {required} | {privacy} | {cardinality} | {} |", cell(brief))?;
     }
@@ -100,12 +93,8 @@ fn attributes(out: &mut String, registry: &Registry, uses: &[Use]) -> anyhow::Re
 fn type_of(attribute: &Attribute) -> String {
     let kind = match attribute.kind {
         Kind::String if !attribute.members.is_empty() => "enum",
-        Kind::String => "string",
-        Kind::Int => "int",
-        Kind::Double => "double",
-        Kind::Bool => "boolean",
-        Kind::Strings => "string[]",
         Kind::Json => "JSON string",
+        other => other.name(),
     };
     match attribute.max_bytes {
         Some(max) => format!("{kind}, up to {}", size(max)),
@@ -143,7 +132,8 @@ fn cell(text: &str) -> String {
 fn notes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
     out.push_str("\n## Values and notes\n");
     for attribute in &registry.attributes {
-        let Attribute { key, members, note, examples, renamed_to, .. } = attribute;
+        let Attribute { key, members, note, examples, .. } = attribute;
+        let renamed_to = attribute.renamed_to();
         if members.is_empty() && note.is_none() && examples.is_empty() && renamed_to.is_none() {
             continue;
         }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use plainspan_registry::{model::Registry, source};
+use plainspan_registry::Registry;
 
 /// `contract [--check]`: writes the generated files, or says which of them are stale.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
@@ -22,7 +22,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
         _ => bail!("usage: cargo xtask contract [--check]"),
     };
     let root = workspace_root()?;
-    let registry = Registry::load(&source::read(&root)?)?;
+    let registry = Registry::read(&root.join("contract/registry"))?;
     let files = generate(&registry, &profiles::read(&root)?)?;
     if check { check_files(&root, &files) } else { write_files(&root, &files) }
 }
@@ -74,10 +74,12 @@ fn workspace_root() -> anyhow::Result<PathBuf> {
 mod tests {
     use super::*;
 
+    pub fn load() -> Registry {
+        Registry::read(&workspace_root().unwrap().join("contract/registry")).unwrap()
+    }
+
     fn generated() -> [(&'static str, String); 3] {
-        let root = workspace_root().unwrap();
-        let registry = Registry::load(&source::read(&root).unwrap()).unwrap();
-        generate(&registry, &profiles::read(&root).unwrap()).unwrap()
+        generate(&load(), &profiles::read(&workspace_root().unwrap()).unwrap()).unwrap()
     }
 
     #[test]

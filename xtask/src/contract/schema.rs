@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde::Serialize;
 
-use plainspan_registry::{
-    model::{Attribute, Kind, Registry, Requirement, Span},
-    source::Values,
-};
+use plainspan_registry::{Attribute, Kind, Registry, Requirement, Span, Values};
 
 // Structs and sorted maps only: the order must not depend on how serde_json's own map was built.
 #[derive(Serialize)]
@@ -86,7 +83,7 @@ fn dependent(span: &Span) -> BTreeMap<&str, Vec<&str>> {
 fn properties<'a>(registry: &'a Registry, span: &'a Span) -> anyhow::Result<BTreeMap<&'a str, Property<'a>>> {
     let mut properties = BTreeMap::new();
     for used in &span.attributes {
-        let attribute = registry.attribute(&used.key)?;
+        let attribute = registry.attribute(&used.key).context("the registry was resolved")?;
         properties.insert(used.key.as_str(), property(attribute));
     }
     Ok(properties)
@@ -114,6 +111,9 @@ fn property(attribute: &Attribute) -> Property<'_> {
             content_media_type: Some("application/json"),
             ..Property::default()
         },
+        Kind::Ints => array(attribute, "integer"),
+        Kind::Doubles => array(attribute, "number"),
+        Kind::Bools => array(attribute, "boolean"),
         Kind::Strings => Property {
             description,
             r#type: "array",
@@ -126,5 +126,15 @@ fn property(attribute: &Attribute) -> Property<'_> {
             })),
             ..Property::default()
         },
+    }
+}
+
+fn array<'a>(attribute: &'a Attribute, of: &'a str) -> Property<'a> {
+    Property {
+        description: &attribute.brief,
+        r#type: "array",
+        max_items: attribute.max_items,
+        items: Some(Box::new(Property { r#type: of, ..Property::default() })),
+        ..Property::default()
     }
 }
