@@ -89,7 +89,7 @@ fn chosen(dir: &Path) -> PathBuf {
     let mut lines = String::new();
     for (name, source, ..) in RECORDED {
         let text = fs::read_to_string(file(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let marked = format!("{:?}", source);
+        let marked = format!("{source:?}");
         let line = text.lines().find(|line| line.contains(&marked)).unwrap_or_else(|| panic!("no {source}"));
         lines.push_str(line);
         lines.push('\n');
