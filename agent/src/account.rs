@@ -107,6 +107,8 @@ counters! {
     CallsUnread = "genai", "LLM calls in APIs that are not read yet";
     /// LLM calls rebuilt.
     Calls = "genai", "LLM calls";
+    /// Requests and notifications of the Model Context Protocol.
+    McpCalls = "genai", "MCP calls";
     /// Calls that ended before their response was complete.
     CallsCut = "genai", "LLM calls cut short";
     /// Calls of which bytes are missing.

@@ -4,12 +4,18 @@
 //! resolves it ([`Registry::read`]). It knows nothing of the agent, so that a contract can be held, compared and checked for any
 //! telemetry; the agent's `contract` verbs and the generators of `cargo xtask contract` are built on it.
 
+pub mod check;
+pub mod consumers;
 mod error;
+pub mod infer;
 mod model;
+mod namespace;
+mod naming;
 mod pattern;
 mod read;
 mod resolve;
 mod source;
+pub mod telemetry;
 mod version;
 
 pub use error::{Error, Rule};

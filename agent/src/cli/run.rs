@@ -182,7 +182,8 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),
         Arc::clone(&account),
     )
-    .with_rules(args.output.api_rule.clone());
+    .with_rules(args.output.api_rule.clone())
+    .with_digests(args.output.contract().content != ContentMode::None);
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
         args.output.options(),

@@ -139,7 +139,7 @@ pub(in crate::contract) fn json_of(attribute: &Attribute) -> (String, Parsed) {
 /// The generated schema of a span's attributes.
 pub(in crate::contract) static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
     let schema: Parsed =
-        serde_json::from_str(include_str!("../../../contract/generated/span.schema.json")).unwrap();
+        serde_json::from_str(include_str!("../../../contract/generated/gen_ai.client.inference.schema.json")).unwrap();
     jsonschema::draft202012::new(&schema).unwrap()
 });
 

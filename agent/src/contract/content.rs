@@ -50,6 +50,23 @@ pub(super) fn set(set: &mut Attributes, call: &Call, profile: &Profile) {
     set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
 }
 
+/// Sets what a tool is called with, and what it answered.
+pub(super) fn set_tool(set: &mut Attributes, arguments: Option<&Content>, result: Option<&Content>) {
+    let mut cut = 0;
+    for (key, content) in
+        [(names::GEN_AI_TOOL_CALL_ARGUMENTS, arguments), (names::GEN_AI_TOOL_CALL_RESULT, result)]
+    {
+        let Some(content) = content else { continue };
+        // Two for the quotes of what can't stand as JSON.
+        let (payload, left_out) = payload(&content.text, key.def().max_bytes.unwrap_or(0).saturating_sub(2));
+        cut += content.cut + left_out;
+        if let Some(json) = to_json(&payload) {
+            set.set(key, Json(json));
+        }
+    }
+    set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
+}
+
 /// A JSON array that is written element by element, and never longer than its limit.
 struct List {
     out: String,
@@ -218,6 +235,11 @@ struct Element<'a> {
     /// Length of a blob's text, which itself is not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     encoded_len: Option<u64>,
+    /// Length of the bytes that it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<Payload<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -304,12 +326,14 @@ fn element<'a>(part: &'a Part, server_tool: ServerTool<'a>, budget: usize) -> (E
             };
             (element, left_out)
         }
-        Part::Blob { modality, mime_type, encoded_len } => {
+        Part::Blob { modality, mime_type, encoded_len, digest } => {
             let element = Element {
                 kind: "blob",
                 modality: Some(modality),
                 mime_type: mime_type.as_deref(),
                 encoded_len: Some(*encoded_len),
+                size: digest.map(|digest| digest.size),
+                sha256: digest.map(|digest| digest.hex()),
                 // The schema wants it; `encoded_len` says that there was more.
                 content: Some(Payload::Text("")),
                 ..Element::default()

@@ -5,7 +5,7 @@ use serde_json::{Value as Parsed, json};
 
 use super::*;
 use crate::contract::Value;
-use crate::genai::{FinishReason, Generation, Request, Response};
+use crate::genai::{Digest, FinishReason, Generation, Request, Response};
 
 fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
@@ -34,8 +34,10 @@ fn parts() -> Vec<(Part, Parsed)> {
         (Part::ServerToolCallResponse { id: Some("id2".into()), response: "[1]".into() },
             json!({"type": "server_tool_call_response", "id": "id2",
                 "server_tool_call_response": {"type": "unknown", "response": [1]}})),
-        (Part::Blob { modality: "image", mime_type: Some("image/png".into()), encoded_len: 700 },
+        (Part::Blob { modality: "image", mime_type: Some("image/png".into()), encoded_len: 700, digest: None },
             json!({"type": "blob", "modality": "image", "mime_type": "image/png", "encoded_len": 700, "content": ""})),
+        (Part::Blob { modality: "audio", mime_type: None, encoded_len: 4, digest: Some(Digest { size: 3, sha256: [0xa5; 32] }) },
+            json!({"type": "blob", "modality": "audio", "encoded_len": 4, "size": 3, "sha256": "a5".repeat(32), "content": ""})),
         (Part::Uri { modality: "image", uri: "https://h/x.png".into() },
             json!({"type": "uri", "modality": "image", "uri": "https://h/x.png"})),
         (Part::File { modality: "document", file_id: "file-1".into() },
@@ -118,7 +120,7 @@ fn every_part_has_the_form_of_the_conventions() {
             {"type": "web_search", "name": "web_search"},
         ])
     );
-    assert_eq!(cut, 3 * 700, "a blob in each of the three lists");
+    assert_eq!(cut, 3 * (700 + 4), "the blobs in each of the three lists");
 }
 
 #[test]

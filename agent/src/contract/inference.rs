@@ -1,11 +1,11 @@
-//! The span of one call.
+//! The span of one call; [`super::mcp`] has what those of MCP say instead of model and usage.
 
 use super::{
     attributes::Attributes,
     check::{self, Context},
     content,
     key::AttributeDef,
-    names,
+    mcp, names,
     profile::Profile,
     settle::settle,
     span::{Kind, Relations, Span, SpanIds, Status},
@@ -48,15 +48,21 @@ const MAX_TRACE_STATE: usize = 1024;
 pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options, account: &Account) -> Span {
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
-    request(&mut set, call);
-    response(&mut set, call);
-    usage(&mut set, call);
+    let with_content = options.content == ContentMode::Span;
+    let shape = if let Some(message) = &call.mcp {
+        mcp::set(&mut set, call, message, with_content);
+        mcp::shape(call)
+    } else {
+        request(&mut set, call);
+        response(&mut set, call);
+        usage(&mut set, call);
+        if with_content {
+            content::set(&mut set, call, options.profile);
+        }
+        &names::GEN_AI_CLIENT_INFERENCE
+    };
     transport(&mut set, call);
     capture(&mut set, call);
-    let with_content = options.content == ContentMode::Span;
-    if with_content {
-        content::set(&mut set, call, options.profile);
-    }
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
@@ -72,7 +78,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     // Before names are left out, and of the length that it will have on the span.
     let name = span_name(&set);
     let context = Context { failed: call.error.is_some(), content: with_content, profile: options.profile };
-    settle(&mut set, &names::GEN_AI_CLIENT_INFERENCE, context, cut, account);
+    settle(&mut set, shape, context, cut, account);
     Span {
         trace_id: trace.map_or(ids.trace_id, |t| t.trace_id),
         span_id: ids.span_id,
@@ -311,6 +317,10 @@ fn operation(operation: OperationName) -> names::GenAiOperationName {
         OperationName::Speech => Name::Speech,
         OperationName::Transcription => Name::Transcription,
         OperationName::Moderation => Name::Moderation,
+        OperationName::ExecuteTool => Name::ExecuteTool,
+        OperationName::InvokeAgent => Name::InvokeAgent,
+        OperationName::Retrieval => Name::Retrieval,
+        OperationName::FetchResponse => Name::FetchResponse,
     }
 }
 
@@ -404,15 +414,20 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
     }
 }
 
-/// A model that is cut is cut in the name too.
+/// What is called, and which: the method and the tool or prompt, else the operation and the model. What is cut is cut in the name too.
 fn span_name(set: &Attributes) -> String {
     let text = |def: &'static AttributeDef| {
         let text = set.text(def);
         &text[..check::floor(text, def.max_bytes.unwrap_or(usize::MAX))]
     };
-    let operation = text(names::GEN_AI_OPERATION_NAME.def());
-    let model = text(names::GEN_AI_REQUEST_MODEL.def());
-    if model.is_empty() { operation.to_owned() } else { format!("{operation} {model}") }
+    let method = text(names::MCP_METHOD_NAME.def());
+    let (what, which) = if method.is_empty() {
+        (text(names::GEN_AI_OPERATION_NAME.def()), text(names::GEN_AI_REQUEST_MODEL.def()))
+    } else {
+        let tool = text(names::GEN_AI_TOOL_NAME.def());
+        (method, if tool.is_empty() { text(names::GEN_AI_PROMPT_NAME.def()) } else { tool })
+    };
+    if which.is_empty() { what.to_owned() } else { format!("{what} {which}") }
 }
 
 /// Longest description of a failed span, in bytes.

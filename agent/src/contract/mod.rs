@@ -7,6 +7,7 @@ mod check;
 mod content;
 mod inference;
 mod key;
+mod mcp;
 #[rustfmt::skip] // Generated.
 pub mod names;
 mod profile;

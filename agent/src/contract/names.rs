@@ -36,143 +36,179 @@ pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[6]);
 /// `gen_ai.output.type`: Kind of output that the request asks for.
 pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[7]);
 
+/// `gen_ai.prompt.name`: Name of the prompt or its template.
+pub const GEN_AI_PROMPT_NAME: Key<String> = Key::new(&ATTRIBUTES[8]);
+
 /// `gen_ai.provider.name`: Who serves the call, or whose flavour of API it speaks.
-pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[8]);
+pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[9]);
 
 /// `gen_ai.request.choice.count`: Number of choices asked for, when it is not 1.
-pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[9]);
+pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[10]);
 
 /// `gen_ai.request.encoding_formats`: Formats that the embeddings are to come in.
-pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[10]);
+pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[11]);
 
 /// `gen_ai.request.frequency_penalty`: Frequency penalty.
-pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[11]);
+pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[12]);
 
 /// `gen_ai.request.max_tokens`: Most output tokens that the request allows.
-pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[12]);
+pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[13]);
 
 /// `gen_ai.request.model`: The model that the request names.
-pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[13]);
+pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[14]);
 
 /// `gen_ai.request.presence_penalty`: Presence penalty.
-pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[14]);
+pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[15]);
 
 /// `gen_ai.request.previous_response.id`: Id of the answer that this one is to follow, where the provider holds what was said before.
-pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[15]);
+pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[16]);
 
 /// `gen_ai.request.reasoning.level`: Reasoning effort that the request asks for, in the provider's words.
-pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[16]);
+pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[17]);
 
 /// `gen_ai.request.seed`: Seed of the sampling.
-pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[17]);
+pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[18]);
 
 /// `gen_ai.request.stop_sequences`: Texts at which the model stops.
-pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[18]);
+pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[19]);
 
 /// `gen_ai.request.stream`: True when the answer is asked for as a stream; absent otherwise.
-pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[19]);
+pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[20]);
 
 /// `gen_ai.request.temperature`: Sampling temperature.
-pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[20]);
+pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[21]);
 
 /// `gen_ai.request.top_k`: Number of most likely tokens that are sampled from.
-pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[21]);
+pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[22]);
 
 /// `gen_ai.request.top_p`: Share of the probability mass that is sampled from.
-pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[22]);
+pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[23]);
 
 /// `gen_ai.response.finish_reasons`: Why the model stopped, one word per choice in the order of the choices, the same words for every provider.
-pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[23]);
+pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[24]);
 
 /// `gen_ai.response.id`: Id of the answer, as its body has it.
-pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[24]);
+pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[25]);
 
 /// `gen_ai.response.model`: The model that answered, as the answer names it.
-pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[25]);
+pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[26]);
 
 /// `gen_ai.response.time_to_first_chunk`: Seconds from the first byte of the request to the first chunk of a streamed answer, by the kernel's clock.
-pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[26]);
+pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[27]);
 
 /// `gen_ai.system`: The older name of `gen_ai.provider.name`, with the same value.
-pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[27]);
+pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[28]);
 
 /// `gen_ai.system_instructions`: System instructions that stand apart from the messages.
-pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[28]);
+pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[29]);
+
+/// `gen_ai.tool.call.arguments`: What the tool is called with.
+pub const GEN_AI_TOOL_CALL_ARGUMENTS: Key<Json> = Key::new(&ATTRIBUTES[30]);
+
+/// `gen_ai.tool.call.result`: What it answered.
+pub const GEN_AI_TOOL_CALL_RESULT: Key<Json> = Key::new(&ATTRIBUTES[31]);
 
 /// `gen_ai.tool.definitions`: Tools that the model may call.
-pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[29]);
+pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[32]);
+
+/// `gen_ai.tool.name`: Name of the tool.
+pub const GEN_AI_TOOL_NAME: Key<String> = Key::new(&ATTRIBUTES[33]);
 
 /// `gen_ai.usage.audio.input_tokens`: Input tokens that were audio; part of the input tokens.
-pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[30]);
+pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[34]);
 
 /// `gen_ai.usage.audio.output_tokens`: Output tokens that were audio; part of the output tokens.
-pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[31]);
+pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[35]);
 
 /// `gen_ai.usage.cache_creation.input_tokens`: The older name of `gen_ai.usage.cache_write.input_tokens`, with the same value.
-pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[32]);
+pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[36]);
 
 /// `gen_ai.usage.cache_read.input_tokens`: Input tokens that were read from the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[33]);
+pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[37]);
 
 /// `gen_ai.usage.cache_write.input_tokens`: Input tokens that were written to the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[34]);
+pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[38]);
 
 /// `gen_ai.usage.input_tokens`: Input tokens as the provider counted them, cached ones included.
-pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[35]);
+pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[39]);
 
 /// `gen_ai.usage.output_tokens`: Output tokens as the provider counted them, reasoning included.
-pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[36]);
+pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[40]);
 
 /// `gen_ai.usage.reasoning.output_tokens`: Output tokens spent on reasoning; part of the output tokens.
-pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[37]);
+pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[41]);
 
 /// `host.name`: Name of the machine.
-pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[38]);
+pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[42]);
 
 /// `http.request.method`: HTTP method.
-pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[39]);
+pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[43]);
 
 /// `http.response.status_code`: HTTP status of the answer.
-pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[40]);
+pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[44]);
+
+/// `jsonrpc.protocol.version`: Version of JSON-RPC, where it is not 2.0.
+pub const JSONRPC_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[45]);
+
+/// `jsonrpc.request.id`: Id of the request within its session; a number is written as text.
+pub const JSONRPC_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[46]);
+
+/// `mcp.method.name`: Method of the request or notification.
+pub const MCP_METHOD_NAME: Key<McpMethodName> = Key::new(&ATTRIBUTES[47]);
+
+/// `mcp.protocol.version`: Version of the protocol that the session speaks.
+pub const MCP_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[48]);
+
+/// `mcp.resource.uri`: The resource that is read, subscribed to or has changed.
+pub const MCP_RESOURCE_URI: Key<String> = Key::new(&ATTRIBUTES[49]);
+
+/// `mcp.session.id`: The session, as the server names it.
+pub const MCP_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[50]);
+
+/// `network.protocol.name`: Protocol that carried the session.
+pub const NETWORK_PROTOCOL_NAME: Key<NetworkProtocolName> = Key::new(&ATTRIBUTES[51]);
 
 /// `network.protocol.version`: HTTP version that carried the call.
-pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[41]);
+pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
+
+/// `network.transport`: What carried the session.
+pub const NETWORK_TRANSPORT: Key<NetworkTransport> = Key::new(&ATTRIBUTES[53]);
 
 /// `openai.api.type`: Which of OpenAI's APIs is spoken.
-pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[42]);
+pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[54]);
 
 /// `openai.request.service_tier`: Service tier that the request asks for, when it is not `auto`.
-pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[43]);
+pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[55]);
 
 /// `openai.response.service_tier`: Service tier that served the answer.
-pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[44]);
+pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[56]);
 
 /// `openai.response.system_fingerprint`: Fingerprint of the configuration that answered.
-pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[45]);
+pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[57]);
 
 /// `plainspan.api`: API dialect that was understood.
-pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[46]);
+pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[58]);
 
 /// `plainspan.call.ended`: How the call ended.
-pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[47]);
+pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[59]);
 
 /// `plainspan.capture.degraded`: What of the call was not captured whole; absent when everything was.
-pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[48]);
+pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[60]);
 
 /// `plainspan.capture.request.bytes_cut`: Bytes of the request that a limit left out.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[49]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[61]);
 
 /// `plainspan.capture.request.bytes_lost`: Bytes of the request that are known to be lost.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[50]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[62]);
 
 /// `plainspan.capture.response.bytes_cut`: Bytes of the response that a limit left out.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[51]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[63]);
 
 /// `plainspan.capture.response.bytes_lost`: Bytes of the response that are known to be lost.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[52]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[64]);
 
 /// `plainspan.content.cut`: Bytes of content that were left out of the content attributes of this span.
-pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[53]);
+pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[65]);
 
 /// `plainspan.contract.cut`: What was longer than its limit and was cut, by the names of the attributes.
 pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[54]);
@@ -344,6 +380,14 @@ pub enum GenAiOperationName {
     GenerateContent,
     /// Embeddings of the input.
     Embeddings,
+    /// A tool is run, at an MCP server.
+    ExecuteTool,
+    /// An agent that the provider runs is asked.
+    InvokeAgent,
+    /// A search in a knowledge base.
+    Retrieval,
+    /// A stored answer is read back.
+    FetchResponse,
     /// Documents put in the order in which they answer a query.
     Rerank,
     /// Images made or changed.
@@ -365,6 +409,10 @@ impl Text for GenAiOperationName {
             Self::TextCompletion => "text_completion".to_owned(),
             Self::GenerateContent => "generate_content".to_owned(),
             Self::Embeddings => "embeddings".to_owned(),
+            Self::ExecuteTool => "execute_tool".to_owned(),
+            Self::InvokeAgent => "invoke_agent".to_owned(),
+            Self::Retrieval => "retrieval".to_owned(),
+            Self::FetchResponse => "fetch_response".to_owned(),
             Self::Rerank => "rerank".to_owned(),
             Self::ImageGeneration => "image_generation".to_owned(),
             Self::Speech => "speech".to_owned(),
@@ -551,6 +599,126 @@ impl Text for HttpRequestMethod {
             Self::Put => "PUT".to_owned(),
             Self::Trace => "TRACE".to_owned(),
             Self::Other => "_OTHER".to_owned(),
+        }
+    }
+}
+
+/// Values of `mcp.method.name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum McpMethodName {
+    /// The client begins a session.
+    Initialize,
+    /// Whether the other side is still there.
+    Ping,
+    /// Which tools there are.
+    ToolsList,
+    /// A tool is called.
+    ToolsCall,
+    /// Which prompts there are.
+    PromptsList,
+    /// A prompt is fetched.
+    PromptsGet,
+    /// Which resources there are.
+    ResourcesList,
+    /// Which templates of resources there are.
+    ResourcesTemplatesList,
+    /// A resource is read.
+    ResourcesRead,
+    /// Changes of a resource are to be told.
+    ResourcesSubscribe,
+    /// They are to be told no longer.
+    ResourcesUnsubscribe,
+    /// Values for an argument of a prompt or template.
+    CompletionComplete,
+    /// How much the server is to log.
+    LoggingSetLevel,
+    /// The server asks for an answer of the client's model.
+    SamplingCreateMessage,
+    /// The server asks the user something.
+    ElicitationCreate,
+    /// The server asks which directories it may use.
+    RootsList,
+    /// The client is ready.
+    NotificationsInitialized,
+    /// A request is taken back.
+    NotificationsCancelled,
+    /// How far a request has come.
+    NotificationsProgress,
+    /// The server logs.
+    NotificationsMessage,
+    /// There are other tools.
+    NotificationsToolsListChanged,
+    /// There are other prompts.
+    NotificationsPromptsListChanged,
+    /// There are other resources.
+    NotificationsResourcesListChanged,
+    /// A resource has changed.
+    NotificationsResourcesUpdated,
+    /// The client has other directories.
+    NotificationsRootsListChanged,
+    /// Another value, as it came.
+    Unlisted(String),
+}
+
+impl Text for McpMethodName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Initialize => "initialize".to_owned(),
+            Self::Ping => "ping".to_owned(),
+            Self::ToolsList => "tools/list".to_owned(),
+            Self::ToolsCall => "tools/call".to_owned(),
+            Self::PromptsList => "prompts/list".to_owned(),
+            Self::PromptsGet => "prompts/get".to_owned(),
+            Self::ResourcesList => "resources/list".to_owned(),
+            Self::ResourcesTemplatesList => "resources/templates/list".to_owned(),
+            Self::ResourcesRead => "resources/read".to_owned(),
+            Self::ResourcesSubscribe => "resources/subscribe".to_owned(),
+            Self::ResourcesUnsubscribe => "resources/unsubscribe".to_owned(),
+            Self::CompletionComplete => "completion/complete".to_owned(),
+            Self::LoggingSetLevel => "logging/setLevel".to_owned(),
+            Self::SamplingCreateMessage => "sampling/createMessage".to_owned(),
+            Self::ElicitationCreate => "elicitation/create".to_owned(),
+            Self::RootsList => "roots/list".to_owned(),
+            Self::NotificationsInitialized => "notifications/initialized".to_owned(),
+            Self::NotificationsCancelled => "notifications/cancelled".to_owned(),
+            Self::NotificationsProgress => "notifications/progress".to_owned(),
+            Self::NotificationsMessage => "notifications/message".to_owned(),
+            Self::NotificationsToolsListChanged => "notifications/tools/list_changed".to_owned(),
+            Self::NotificationsPromptsListChanged => "notifications/prompts/list_changed".to_owned(),
+            Self::NotificationsResourcesListChanged => "notifications/resources/list_changed".to_owned(),
+            Self::NotificationsResourcesUpdated => "notifications/resources/updated".to_owned(),
+            Self::NotificationsRootsListChanged => "notifications/roots/list_changed".to_owned(),
+            Self::Unlisted(value) => value,
+        }
+    }
+}
+
+/// Values of `network.protocol.name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkProtocolName {
+    /// HTTP.
+    Http,
+}
+
+impl Text for NetworkProtocolName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Http => "http".to_owned(),
+        }
+    }
+}
+
+/// Values of `network.transport`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkTransport {
+    /// TCP.
+    Tcp,
+}
+
+impl Text for NetworkTransport {
+    fn into_text(self) -> String {
+        match self {
+            Self::Tcp => "tcp".to_owned(),
         }
     }
 }
@@ -750,7 +918,7 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         name: "gen_ai.operation.name",
         index: 5,
         kind: ValueKind::String,
-        members: &["chat", "text_completion", "generate_content", "embeddings", "rerank", "image_generation", "speech", "transcription", "moderation"],
+        members: &["chat", "text_completion", "generate_content", "embeddings", "execute_tool", "invoke_agent", "retrieval", "fetch_response", "rerank", "image_generation", "speech", "transcription", "moderation"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
@@ -779,6 +947,17 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
         max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.prompt.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
         max_items: None,
         since: "0.1.0",
     },
@@ -1035,6 +1214,28 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "gen_ai.tool.call.arguments",
+        kind: ValueKind::Json,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Content,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(524_288),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.tool.call.result",
+        kind: ValueKind::Json,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Content,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(1_048_576),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "gen_ai.tool.definitions",
         index: 29,
         kind: ValueKind::Json,
@@ -1043,6 +1244,17 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         privacy: Privacy::Content,
         cardinality: Cardinality::Unbounded,
         max_bytes: Some(524_288),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.tool.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
         max_items: None,
         since: "0.1.0",
     },
@@ -1179,6 +1391,83 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "jsonrpc.protocol.version",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "jsonrpc.request.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "mcp.method.name",
+        kind: ValueKind::String,
+        members: &["initialize", "ping", "tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete", "logging/setLevel", "sampling/createMessage", "elicitation/create", "roots/list", "notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/message", "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed", "notifications/resources/updated", "notifications/roots/list_changed"],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "mcp.protocol.version",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "mcp.resource.uri",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(2048),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "mcp.session.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "network.protocol.name",
+        kind: ValueKind::String,
+        members: &["http"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "network.protocol.version",
         index: 41,
         kind: ValueKind::String,
@@ -1187,6 +1476,17 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
         max_bytes: Some(8),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "network.transport",
+        kind: ValueKind::String,
+        members: &["tcp"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
         max_items: None,
         since: "0.1.0",
     },
@@ -1815,6 +2115,17 @@ pub static ATTRIBUTES: [AttributeDef; 101] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "rpc.response.status_code",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(32),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "server.address",
         index: 94,
         kind: ValueKind::String,
@@ -1995,6 +2306,120 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTRACT_CUT.def(), requirement: Requirement::Conditional },
     ],
 );
+
+/// Span `mcp.client`: A request or notification of the Model Context Protocol over HTTP, seen at the side that sent it.
+pub static MCP_CLIENT: Shape = Shape {
+    name: "mcp.client",
+    attributes: &[
+        Use { name: "mcp.method.name", requirement: Requirement::Required },
+        Use { name: "plainspan.api", requirement: Requirement::Required },
+        Use { name: "gen_ai.operation.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.tool.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.prompt.name", requirement: Requirement::Conditional },
+        Use { name: "mcp.resource.uri", requirement: Requirement::Conditional },
+        Use { name: "mcp.session.id", requirement: Requirement::Recommended },
+        Use { name: "mcp.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "jsonrpc.request.id", requirement: Requirement::Conditional },
+        Use { name: "jsonrpc.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "rpc.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.transport", requirement: Requirement::Recommended },
+        Use { name: "network.protocol.name", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.tool.call.arguments", requirement: Requirement::OptIn },
+        Use { name: "gen_ai.tool.call.result", requirement: Requirement::OptIn },
+        Use { name: "plainspan.content.cut", requirement: Requirement::Conditional },
+        Use { name: "server.address", requirement: Requirement::Recommended },
+        Use { name: "server.port", requirement: Requirement::With("server.address") },
+        Use { name: "error.type", requirement: Requirement::OnError },
+        Use { name: "plainspan.error.code", requirement: Requirement::Conditional },
+        Use { name: "plainspan.error.type", requirement: Requirement::Conditional },
+        Use { name: "plainspan.response.retry_after", requirement: Requirement::Conditional },
+        Use { name: "plainspan.rate_limit.requests.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "http.request.method", requirement: Requirement::Recommended },
+        Use { name: "http.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "url.path", requirement: Requirement::Recommended },
+        Use { name: "user_agent.original", requirement: Requirement::Recommended },
+        Use { name: "plainspan.call.ended", requirement: Requirement::Required },
+        Use { name: "plainspan.capture.degraded", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
+        Use { name: "plainspan.session.id", requirement: Requirement::Conditional },
+        Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
+        Use { name: "plainspan.contract.version", requirement: Requirement::Required },
+        Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },
+    ],
+};
+
+/// Span `mcp.server`: A request or notification of the Model Context Protocol over HTTP, seen at the side that received it.
+pub static MCP_SERVER: Shape = Shape {
+    name: "mcp.server",
+    attributes: &[
+        Use { name: "mcp.method.name", requirement: Requirement::Required },
+        Use { name: "plainspan.api", requirement: Requirement::Required },
+        Use { name: "gen_ai.operation.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.tool.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.prompt.name", requirement: Requirement::Conditional },
+        Use { name: "mcp.resource.uri", requirement: Requirement::Conditional },
+        Use { name: "mcp.session.id", requirement: Requirement::Recommended },
+        Use { name: "mcp.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "jsonrpc.request.id", requirement: Requirement::Conditional },
+        Use { name: "jsonrpc.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "rpc.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.transport", requirement: Requirement::Recommended },
+        Use { name: "network.protocol.name", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.tool.call.arguments", requirement: Requirement::OptIn },
+        Use { name: "gen_ai.tool.call.result", requirement: Requirement::OptIn },
+        Use { name: "plainspan.content.cut", requirement: Requirement::Conditional },
+        Use { name: "server.address", requirement: Requirement::Recommended },
+        Use { name: "server.port", requirement: Requirement::With("server.address") },
+        Use { name: "error.type", requirement: Requirement::OnError },
+        Use { name: "plainspan.error.code", requirement: Requirement::Conditional },
+        Use { name: "plainspan.error.type", requirement: Requirement::Conditional },
+        Use { name: "plainspan.response.retry_after", requirement: Requirement::Conditional },
+        Use { name: "plainspan.rate_limit.requests.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "http.request.method", requirement: Requirement::Recommended },
+        Use { name: "http.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "url.path", requirement: Requirement::Recommended },
+        Use { name: "user_agent.original", requirement: Requirement::Recommended },
+        Use { name: "plainspan.call.ended", requirement: Requirement::Required },
+        Use { name: "plainspan.capture.degraded", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
+        Use { name: "plainspan.session.id", requirement: Requirement::Conditional },
+        Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
+        Use { name: "plainspan.contract.version", requirement: Requirement::Required },
+        Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },
+    ],
+};
 
 /// The resource: all entities together.
 pub static RESOURCE: Shape = Shape::new(

@@ -5,7 +5,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{call::Content, text};
+use super::{
+    blob::{Code, Measure},
+    call::Content,
+    text,
+};
 
 /// Longest identifier, model name or tool name that is believed, in bytes. A cut id would be a wrong id, so
 /// longer ones are left out and counted.
@@ -53,6 +57,8 @@ pub(super) struct Budget {
     held: u64,
     content_left: u64,
     items_left: u64,
+    /// Digests of binary content are asked for.
+    hash: bool,
     /// Messages, parts and tools that were left out.
     pub(super) omitted: u64,
     /// Values that were not understood: a kind that is new to us, or a field of another JSON type.
@@ -67,9 +73,21 @@ impl Budget {
             held: 0,
             content_left: limits.call_content,
             items_left: limits.items,
+            hash: false,
             omitted: 0,
             unknown: 0,
         }
+    }
+
+    /// The same, with or without digests of binary content: only what is exported needs them.
+    pub(super) fn hashing(mut self, hash: bool) -> Self {
+        self.hash = hash;
+        self
+    }
+
+    /// Binary content that goes by.
+    pub(super) fn measure(&self, code: Code) -> Measure {
+        Measure::new(code, self.hash)
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -93,6 +111,13 @@ impl Budget {
         let n = n.min(self.held);
         self.held -= n;
         self.pool.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    /// What was kept so far is kept by somebody else from now on: there is as much room as at first.
+    pub(super) fn renew(&mut self) {
+        self.release(self.held);
+        self.content_left = self.limits.call_content;
+        self.items_left = self.limits.items;
     }
 
     /// May another message, part or tool be kept? If not, it is counted.

@@ -11,6 +11,8 @@ use crate::{
     wire::{ExchangeEnd, Version},
 };
 
+pub use super::blob::Digest;
+use super::mcp::Mcp;
 pub use crate::wire::Role;
 
 /// `gen_ai.operation.name`: what kind of call it is.
@@ -35,6 +37,14 @@ pub enum OperationName {
     Transcription,
     /// Content is judged.
     Moderation,
+    /// A tool is run.
+    ExecuteTool,
+    /// An agent that the provider runs is asked.
+    InvokeAgent,
+    /// A knowledge base is searched.
+    Retrieval,
+    /// A stored answer is read back.
+    FetchResponse,
 }
 
 /// `gen_ai.provider.name`: who serves, or whose flavour of API is spoken.
@@ -153,6 +163,8 @@ pub struct Call {
     pub omitted: u64,
     /// W3C trace context that the request carried.
     pub trace: Option<TraceContext>,
+    /// What it says, if it is a call of MCP: of one such there is neither provider nor model.
+    pub mcp: Option<Box<Mcp>>,
 }
 
 /// Request parameters and content.
@@ -330,6 +342,8 @@ pub enum Part {
         mime_type: Option<String>,
         /// Length of its (base64) text in bytes.
         encoded_len: u64,
+        /// What the bytes were, if that was asked for and all of them are known.
+        digest: Option<Digest>,
     },
     /// Content by reference.
     Uri {
@@ -433,7 +447,7 @@ pub struct Streaming {
 }
 
 /// A side of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
     /// Who asks.
     Client,

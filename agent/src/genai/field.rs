@@ -11,6 +11,7 @@ use serde::{
 };
 use serde_json::{Deserializer, value::RawValue};
 
+pub(super) use super::escaped::Escaped;
 use super::{budget::Budget, call::Content};
 
 /// One field of a JSON object, not yet read.
@@ -130,6 +131,12 @@ impl<'a> Field<'a> {
         let value = self.integer(budget)?;
         budget.unknown += u64::from(value < 0);
         (value >= 0).then_some(value)
+    }
+
+    /// A string as it is written, which may be too long to be copied.
+    pub(super) fn escaped(self, budget: &mut Budget) -> Option<Escaped<'a>> {
+        let json = self.expect(Kind::Text, budget)?;
+        json.get(1..json.len() - 1).map(Escaped)
     }
 
     /// A string, borrowed where it has no escapes.

@@ -1,20 +1,24 @@
 //! MEANING: exchanges in, [`Call`]s out; one file per API dialect. Pure: no I/O, no clock.
 //!
 //! A [`Recognizer`] is shown the head of every request. What is an LLM call gets a [`CallBuilder`], which is
-//! fed the events of its exchange and gives the [`Call`] when the exchange ends.
+//! fed the events of its exchange and gives the [`Call`] when the exchange ends. Exchanges of MCP tell several of them,
+//! also before (see [`Told`]).
 
 mod answer;
 mod api;
 mod bedrock;
+mod blob;
 mod budget;
 mod builder;
 mod call;
 mod cohere;
 mod dialect;
 mod elements;
+mod escaped;
 mod field;
 mod finish;
 mod google;
+mod mcp;
 mod media;
 mod openai;
 mod pace;
@@ -24,18 +28,21 @@ mod recognize;
 mod repetition;
 mod rule;
 mod text;
+mod told;
 mod trace;
 mod transport;
 
 pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
-    Call, CallError, Content, Damage, FinishReason, Generation, Message, Missed, OperationName, OutputType,
-    Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming, ToolDefinition,
-    TraceContext, Transport, Usage,
+    Call, CallError, Content, Damage, Digest, FinishReason, Generation, Message, Missed, OperationName,
+    OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
+    ToolDefinition, TraceContext, Transport, Usage,
 };
+pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};
+pub use told::Told;
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,7 @@ pub struct Recognizer {
     pool: Arc<Pool>,
     dialects: &'static [&'static dyn Dialect],
     rules: Vec<Rule>,
+    hash_blobs: bool,
 }
 
 impl fmt::Debug for Recognizer {
@@ -58,12 +59,17 @@ impl Recognizer {
         account: Arc<Account>,
         dialects: &'static [&'static dyn Dialect],
     ) -> Self {
-        Self { limits, account, pool: Arc::default(), dialects, rules: Vec::new() }
+        Self { limits, account, pool: Arc::default(), dialects, rules: Vec::new(), hash_blobs: false }
     }
 
     /// The same with these rules, of which the first that is about a request decides.
     pub fn with_rules(self, rules: Vec<Rule>) -> Self {
         Self { rules, ..self }
+    }
+
+    /// The same, with or without digests of the binary content of messages: they cost a pass over it.
+    pub fn with_digests(self, hash_blobs: bool) -> Self {
+        Self { hash_blobs, ..self }
     }
 
     /// What is the exchange that begins with this head? Each exchange is to be shown once: it is counted.
@@ -123,7 +129,7 @@ impl Recognizer {
     }
 
     fn builder(&self, candidates: Vec<Candidate>) -> CallBuilder {
-        let budget = Budget::new(self.limits, Arc::clone(&self.pool));
+        let budget = Budget::new(self.limits, Arc::clone(&self.pool)).hashing(self.hash_blobs);
         CallBuilder::new(candidates, budget, Arc::clone(&self.account))
     }
 }

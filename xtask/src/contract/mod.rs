@@ -28,16 +28,20 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// Path below the workspace, and text, of every generated file.
-fn generate(registry: &Registry, source: &profiles::Source) -> anyhow::Result<[(&'static str, String); 3]> {
+fn generate(registry: &Registry, source: &profiles::Source) -> anyhow::Result<Vec<(String, String)>> {
     let profiles = profiles::profiles(source, registry)?;
-    Ok([
-        ("agent/src/contract/names.rs", rust::generate(registry, &profiles)?),
-        ("docs/contract.md", docs::generate(registry, &profiles, &source.older_fields)?),
-        ("contract/generated/span.schema.json", schema::generate(registry)?),
-    ])
+    let mut files = vec![
+        ("agent/src/contract/names.rs".to_owned(), rust::generate(registry, &profiles)?),
+        ("docs/contract.md".to_owned(), docs::generate(registry, &profiles, &source.older_fields)?),
+    ];
+    for span in &registry.spans {
+        let name = format!("contract/generated/{}", schema::file(span));
+        files.push((name, schema::generate(registry, span)?));
+    }
+    Ok(files)
 }
 
-fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn write_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     for (name, text) in files {
         let path = root.join(name);
@@ -53,11 +57,11 @@ fn write_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_files(root: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+fn check_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let stale: Vec<_> = files
         .iter()
         .filter(|(name, text)| fs::read_to_string(root.join(name)).map_or(true, |old| old != *text))
-        .map(|(name, _)| *name)
+        .map(|(name, _)| name.as_str())
         .collect();
     if !stale.is_empty() {
         bail!("stale, renew with `cargo xtask contract`: {}", stale.join(", "));
@@ -78,7 +82,7 @@ mod tests {
         Registry::read(&workspace_root().unwrap().join("contract/registry")).unwrap()
     }
 
-    fn generated() -> [(&'static str, String); 3] {
+    fn generated() -> Vec<(String, String)> {
         generate(&load(), &profiles::read(&workspace_root().unwrap()).unwrap()).unwrap()
     }
 

@@ -71,7 +71,8 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
-        .with_rules(args.output.api_rule.clone());
+        .with_rules(args.output.api_rule.clone())
+        .with_digests(args.output.contract().content != contract::ContentMode::None);
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         args.output.options(),

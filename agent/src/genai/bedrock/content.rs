@@ -7,6 +7,7 @@ use super::super::{
     budget::Budget,
     call::{Content, Part},
     field::{Field, Kind},
+    media,
 };
 
 #[derive(Default, Deserialize)]
@@ -217,9 +218,8 @@ fn of_media(modality: &'static str, field: Field<'_>, budget: &mut Budget) -> Op
         let uri = location.uri.text(budget)?;
         return Some(Part::Uri { modality, uri: budget.whole(&uri)? });
     }
-    let encoded_len = source.bytes.text(budget)?.len() as u64;
-    let format = media.format.label(budget);
-    Some(Part::Blob { modality, mime_type: format.map(|format| mime_type(modality, format)), encoded_len })
+    let mime_type = media.format.label(budget).map(|format| mime_type(modality, format));
+    media::of_base64(modality, mime_type, source.bytes, budget)
 }
 
 /// The MIME type of a format, which clients have also sent in its place.

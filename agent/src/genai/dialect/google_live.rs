@@ -202,10 +202,12 @@ impl Live {
                     return before.join(more);
                 }
                 (
-                    Part::Blob { mime_type: before, encoded_len: len, .. },
+                    Part::Blob { mime_type: before, encoded_len: len, digest, .. },
                     Part::Blob { mime_type, encoded_len, .. },
                 ) if before == mime_type => {
                     *len += encoded_len;
+                    // Of what came in pieces there is none: each was only seen by itself.
+                    *digest = None;
                     return;
                 }
                 (Part::ToolCall { .. }, _) => break,

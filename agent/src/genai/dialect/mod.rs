@@ -10,6 +10,7 @@ mod cohere_rerank;
 mod google_embed_content;
 mod google_generate_content;
 mod google_live;
+mod mcp;
 mod mistral_fim;
 mod ollama;
 mod ollama_embed;
@@ -33,6 +34,7 @@ use super::{
     call::{Call, CallError, OperationName, Provider},
     field::Field,
     finish::Ending,
+    mcp::Settled,
 };
 use crate::wire::{self, RequestHead, ResponseHead, SseEvent};
 
@@ -69,6 +71,7 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &ollama::OllamaChat,
     &ollama::OllamaGenerate,
     &ollama_embed::OllamaEmbed,
+    &mcp::ModelContextProtocol,
 ];
 
 /// What a dialect says of a request, by its head alone.
@@ -199,4 +202,10 @@ pub(super) trait Fold: Send {
     /// Nothing more comes. A stream puts its generations and its usage into the call now; the flag says that
     /// some of its events may be missing.
     fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
+
+    /// What the messages that were seen have settled since it was asked last, in a protocol whose exchanges carry several
+    /// calls. `None` in all others: there the exchange is the call.
+    fn settled(&mut self) -> Option<Vec<Settled>> {
+        None
+    }
 }

@@ -171,7 +171,7 @@ impl message::Sink for Turn {
         self.text(text, budget);
     }
 
-    fn audio(&mut self, _: Option<String>, _: u64, _: &mut Budget) {}
+    fn audio(&mut self, _: Option<String>, _: Field<'_>, _: &mut Budget) {}
 
     fn part(&mut self, part: Part, budget: &mut Budget) {
         self.carried = true;

@@ -9,6 +9,7 @@ use crate::{
         call::{Call, CallError, Generation, Message, OperationName, OutputType, Part, Provider, Request},
         field::{Field, Kind},
         finish::Ending,
+        media,
         openai::{
             answer::{self, Chunk},
             error,
@@ -106,9 +107,8 @@ struct Image<'a> {
 /// An image is a choice of its own. What is not sent is named by its address.
 fn image(image: &Image<'_>, format: Field<'_>, budget: &mut Budget) -> Option<Generation> {
     let part = if image.b64_json.is_some() {
-        let encoded_len = image.b64_json.text(budget)?.len() as u64;
         let mime_type = format.label(budget).map(|format| format!("image/{format}"));
-        Part::Blob { modality: "image", mime_type, encoded_len }
+        media::of_base64("image", mime_type, image.b64_json, budget)?
     } else {
         let url = image.url.text(budget)?;
         Part::Uri { modality: "image", uri: budget.whole(&url)? }
@@ -259,7 +259,8 @@ mod tests {
         );
         assert_eq!((call.request.output_type, call.request.messages.len()), (Some(OutputType::Image), 1));
         assert_eq!((call.usage.input, call.usage.output), (Some(9), Some(272)));
-        let blob = r#"Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 4 }"#;
+        let blob =
+            r#"Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 4, digest: None }"#;
         let uri = r#"Uri { modality: "image", uri: "https://x.example/a.png" }"#;
         assert_eq!(parts(&call), [blob, uri]);
         let path = "/openai/deployments/my-image/images/generations";
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!((call.usage.output, call.error.is_none(), call.streaming.chunks), (Some(272), true, 2));
         assert_eq!(
             parts(&call),
-            [r#"Blob { modality: "image", mime_type: Some("image/webp"), encoded_len: 4 }"#]
+            [r#"Blob { modality: "image", mime_type: Some("image/webp"), encoded_len: 4, digest: None }"#]
         );
         let call = streamed(&[partial]).run(ExchangeEnd::ClosedRemotely).unwrap();
         assert_eq!(

@@ -230,8 +230,7 @@ fn blob_or_uri(data: &Media<'_>, budget: &mut Budget) -> Option<Part> {
     let mime_type = data.mime_type.label(budget);
     let modality = media::modality(mime_type.as_deref().unwrap_or_default());
     if data.file_uri.is_some() {
-        return media::of_url(modality, &data.file_uri.text(budget)?, budget);
+        return media::of_url(modality, data.file_uri, budget);
     }
-    let encoded_len = data.data.text(budget).map_or(0, |data| data.len() as u64);
-    Some(Part::Blob { modality, mime_type, encoded_len })
+    Some(media::blob(modality, mime_type, data.data, budget))
 }

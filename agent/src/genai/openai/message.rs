@@ -128,8 +128,8 @@ pub(in crate::genai) trait Sink {
     fn reasoning(&mut self, text: &str, budget: &mut Budget);
     /// A refusal.
     fn refusal(&mut self, text: &str, budget: &mut Budget);
-    /// Generated audio: its id, and the length of its base64 text.
-    fn audio(&mut self, id: Option<String>, encoded_len: u64, budget: &mut Budget);
+    /// Generated audio: its id, and its base64 text.
+    fn audio(&mut self, id: Option<String>, data: Field<'_>, budget: &mut Budget);
     /// Anything else.
     fn part(&mut self, part: Part, budget: &mut Budget);
 }
@@ -153,9 +153,9 @@ impl Sink for Vec<Part> {
         }
     }
 
-    fn audio(&mut self, id: Option<String>, encoded_len: u64, budget: &mut Budget) {
-        if encoded_len > 0 {
-            self.part(Part::Blob { modality: "audio", mime_type: None, encoded_len }, budget);
+    fn audio(&mut self, id: Option<String>, data: Field<'_>, budget: &mut Budget) {
+        if let Some(part) = media::of_base64("audio", None, nonempty(data, Field::default()), budget) {
+            self.part(part, budget);
         } else if let Some(file_id) = id {
             // A request names the audio of an earlier answer by its id.
             self.part(Part::File { modality: "audio", file_id }, budget);
@@ -223,8 +223,7 @@ impl Wire<'_> {
         with_text(self.refusal, budget, |text, budget| sink.refusal(text, budget));
         if let Some(audio) = self.audio.object::<Media<'_>>(budget) {
             with_text(audio.transcript, budget, |text, budget| sink.text(text, budget));
-            let encoded_len = audio.data.text(budget).map_or(0, |data| data.len() as u64);
-            sink.audio(audio.id.label(budget), encoded_len, budget);
+            sink.audio(audio.id.label(budget), audio.data, budget);
         }
     }
 
@@ -253,8 +252,8 @@ impl Wire<'_> {
 /// Ollama's images, each of them base64 and no more.
 pub(in crate::genai) fn images(list: Field<'_>, sink: &mut impl Sink, budget: &mut Budget) {
     list.each(budget, |item, budget| {
-        let encoded_len = item.text(budget).map_or(0, |data| data.len() as u64);
-        sink.part(Part::Blob { modality: "image", mime_type: None, encoded_len }, budget);
+        let part = media::blob("image", None, item, budget);
+        sink.part(part, budget);
     });
 }
 
@@ -290,9 +289,8 @@ fn content_part(item: Field<'_>, sink: &mut impl Sink, budget: &mut Budget) {
         "audio_url" => by_url("audio", part.audio_url, budget),
         "document_url" => by_url("document", part.document_url, budget),
         "input_audio" => part.input_audio.object::<Media<'_>>(budget).and_then(|audio| {
-            let encoded_len = audio.data.text(budget)?.len() as u64;
             let mime_type = audio.format.label(budget).map(|format| format!("audio/{format}"));
-            Some(Part::Blob { modality: "audio", mime_type, encoded_len })
+            media::of_base64("audio", mime_type, audio.data, budget)
         }),
         "file" => part.file.object::<Media<'_>>(budget).and_then(|file| held_or_sent(&file, budget)),
         _ => {
@@ -323,24 +321,22 @@ fn by_url(modality: &'static str, field: Field<'_>, budget: &mut Budget) -> Opti
         Kind::Object => field.object::<Media<'_>>(budget)?.url,
         _ => field,
     };
-    let url = url.text(budget)?;
-    media::of_url(modality, &url, budget)
+    media::of_url(modality, url, budget)
 }
 
 fn held_or_sent(file: &Media<'_>, budget: &mut Budget) -> Option<Part> {
     if let Some(file_id) = file.file_id.label(budget) {
         return Some(Part::File { modality: "document", file_id });
     }
-    let data = file.file_data.text(budget)?;
-    let part = media::of_url("document", &data, budget)?;
-    Some(match part {
-        Part::Blob { mime_type, encoded_len, .. } => {
-            let modality = mime_type.as_deref().map_or("document", media::modality);
-            Part::Blob { modality, mime_type, encoded_len }
-        }
-        // Without a `data:` head it is bare base64.
-        _ => Part::Blob { modality: "document", mime_type: None, encoded_len: data.len() as u64 },
-    })
+    // Without a `data:` head it is bare base64.
+    if !media::is_data_url(file.file_data) {
+        return media::of_base64("document", None, file.file_data, budget);
+    }
+    let mut part = media::of_url("document", file.file_data, budget)?;
+    if let Part::Blob { modality, mime_type: Some(mime_type), .. } = &mut part {
+        *modality = media::modality(mime_type);
+    }
+    Some(part)
 }
 
 #[cfg(test)]
@@ -372,15 +368,15 @@ mod tests {
             ),
             (
                 r#"{"content":[{"type":"image_url","image_url":{"url":"https://x"}},{"type":"image_url","image_url":"data:image/png;base64,AA"}]}"#,
-                r#"[Uri { modality: "image", uri: "https://x" }, Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 2 }]"#.into(),
+                r#"[Uri { modality: "image", uri: "https://x" }, Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 2, digest: None }]"#.into(),
             ),
             (
                 r#"{"content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}"#,
-                r#"[Blob { modality: "audio", mime_type: Some("audio/wav"), encoded_len: 4 }]"#.into(),
+                r#"[Blob { modality: "audio", mime_type: Some("audio/wav"), encoded_len: 4, digest: None }]"#.into(),
             ),
             (
                 r#"{"content":[{"type":"file","file":{"file_id":"file-1"}},{"type":"file","file":{"file_data":"data:application/pdf;base64,AAA"}},{"type":"file","file":{"file_data":"AAAAA"}}]}"#,
-                r#"[File { modality: "document", file_id: "file-1" }, Blob { modality: "document", mime_type: Some("application/pdf"), encoded_len: 3 }, Blob { modality: "document", mime_type: None, encoded_len: 5 }]"#.into(),
+                r#"[File { modality: "document", file_id: "file-1" }, Blob { modality: "document", mime_type: Some("application/pdf"), encoded_len: 3, digest: None }, Blob { modality: "document", mime_type: None, encoded_len: 5, digest: None }]"#.into(),
             ),
             (
                 r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"refusal","refusal":"no"}]}"#,
@@ -396,11 +392,11 @@ mod tests {
             ),
             (
                 r#"{"audio":{"id":"a","data":"AAAA","transcript":"hello"},"content":null}"#,
-                format!(r#"[Text({}), Blob {{ modality: "audio", mime_type: None, encoded_len: 4 }}]"#, content("hello")),
+                format!(r#"[Text({}), Blob {{ modality: "audio", mime_type: None, encoded_len: 4, digest: None }}]"#, content("hello")),
             ),
             (
                 r#"{"role":"user","content":"a","images":["AAAA"],"thinking":""}"#,
-                format!(r#"[Text({}), Blob {{ modality: "image", mime_type: None, encoded_len: 4 }}]"#, content("a")),
+                format!(r#"[Text({}), Blob {{ modality: "image", mime_type: None, encoded_len: 4, digest: None }}]"#, content("a")),
             ),
             (r#"{"thinking":"t","content":""}"#, format!("[Reasoning({})]", content("t"))),
             (r#"{"tool_plan":"p","content":null}"#, format!("[Reasoning({})]", content("p"))),

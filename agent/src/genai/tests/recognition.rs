@@ -232,6 +232,7 @@ fn responses_of_other_services_are_told_by_their_bodies() {
 /// Two dialects on one path, told apart by their bodies alone.
 mod by_body {
     use super::*;
+    use crate::genai::Told;
     use crate::{
         genai::{
             Call, CallError,
@@ -313,8 +314,10 @@ mod by_body {
             let head = EventKind::RequestHead(Box::new(exchange.head));
             let end = EventKind::End(ExchangeEnd::Complete);
             let mut events = std::iter::once(head).chain(exchange.events).chain([end]);
-            let call = events
-                .find_map(|kind| builder.event(Event { exchange: ExchangeId(1), time: Timestamp(1), kind }));
+            let call = events.find_map(|kind| {
+                let told = builder.event(Event { exchange: ExchangeId(1), time: Timestamp(1), kind });
+                told.into_iter().find_map(|told| if let Told::Call(call) = told { Some(call) } else { None })
+            });
             assert_eq!(call.map(|call| call.dialect), expected, "{request} {response}");
             assert_eq!(
                 account.get(Counter::ExchangesNotLlm),

@@ -119,13 +119,10 @@ fn source(modality: &'static str, field: Field<'_>, budget: &mut Budget) -> Opti
     let source: Source<'_> = field.object(budget)?;
     match source.kind.label(budget)?.as_str() {
         "base64" => {
-            let encoded_len = source.data.text(budget)?.len() as u64;
-            Some(Part::Blob { modality, mime_type: source.media_type.label(budget), encoded_len })
+            let mime_type = source.media_type.label(budget);
+            media::of_base64(modality, mime_type, source.data, budget)
         }
-        "url" => {
-            let url = source.url.text(budget)?;
-            media::of_url(modality, &url, budget)
-        }
+        "url" => media::of_url(modality, source.url, budget),
         "file" => Some(Part::File { modality, file_id: source.file_id.label(budget)? }),
         _ => None,
     }

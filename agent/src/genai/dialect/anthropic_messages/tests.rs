@@ -35,7 +35,7 @@ fn short(part: &Part) -> String {
         Part::ServerToolCallResponse { id, response } => {
             format!("served:{}:{}", id.as_deref().unwrap_or("-"), response.text)
         }
-        Part::Blob { modality, mime_type, encoded_len } => {
+        Part::Blob { modality, mime_type, encoded_len, .. } => {
             format!("blob:{modality}:{}:{encoded_len}", mime_type.as_deref().unwrap_or("-"))
         }
         Part::Uri { modality, uri } => format!("uri:{modality}:{uri}"),

@@ -42,7 +42,7 @@ fn short(part: &Part) -> String {
             format!("server:{}:{name}:{}", id(i), arguments.text)
         }
         Part::ServerToolCallResponse { id: i, response } => format!("served:{}:{}", id(i), response.text),
-        Part::Blob { modality, mime_type, encoded_len } => {
+        Part::Blob { modality, mime_type, encoded_len, .. } => {
             format!("blob:{modality}:{}:{encoded_len}", id(mime_type))
         }
         Part::Uri { modality, uri } => format!("uri:{modality}:{uri}"),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{Answer, Choice};
 use crate::{
     genai::{
+        blob::{Code, Measure},
         budget::Budget,
         call::{Call, Content, Generation, Message, Part, Usage},
         dialect::{Carried, Malformed},
-        field::Field,
+        field::{Escaped, Field},
         finish::Ending,
         openai::{
             answer::{self, Chunk},
@@ -41,7 +42,7 @@ struct Partial {
     reasoning: Content,
     text: Content,
     refusal: Content,
-    audio_len: u64,
+    audio: Option<Measure>,
     others: Vec<Part>,
     calls: Vec<Slot>,
     /// Position in `calls` of the last call with an index.
@@ -165,7 +166,7 @@ impl Stream {
         // An error in the stream is why a choice has no finish reason.
         let ending = if self.failed { Ending::Broken } else { ending };
         for choice in std::mem::take(&mut self.choices).into_values() {
-            call.response.generations.push(choice.into_generation(ending, budget));
+            call.response.generations.push(choice.into_generation(ending, damaged, budget));
         }
     }
 }
@@ -215,7 +216,7 @@ impl Partial {
         self.carried |= called.append_arguments(&mut slot.arguments, budget);
     }
 
-    fn into_generation(self, ending: Ending, budget: &mut Budget) -> Generation {
+    fn into_generation(self, ending: Ending, damaged: bool, budget: &mut Budget) -> Generation {
         let mut parts = Vec::new();
         let kept = |content: &Content| !content.text.is_empty() || content.cut > 0;
         if kept(&self.reasoning) {
@@ -227,8 +228,10 @@ impl Partial {
         if kept(&self.refusal) {
             parts.push(Part::Refusal(self.refusal));
         }
-        if self.audio_len > 0 {
-            parts.push(Part::Blob { modality: "audio", mime_type: None, encoded_len: self.audio_len });
+        if let Some(audio) = self.audio {
+            let encoded_len = audio.encoded_len();
+            let digest = audio.digest().filter(|_| ending == Ending::Whole && !damaged);
+            parts.push(Part::Blob { modality: "audio", mime_type: None, encoded_len, digest });
         }
         parts.extend(self.others);
         parts.extend(
@@ -261,9 +264,13 @@ impl message::Sink for Partial {
         budget.append(&mut self.refusal, text);
     }
 
-    fn audio(&mut self, _: Option<String>, encoded_len: u64, _: &mut Budget) {
-        self.carried |= encoded_len > 0;
-        self.audio_len = self.audio_len.saturating_add(encoded_len);
+    /// Each piece is base64 of its own.
+    fn audio(&mut self, _: Option<String>, data: Field<'_>, budget: &mut Budget) {
+        let Some(data) = data.escaped(budget).filter(|data| *data != Escaped::EMPTY) else { return };
+        self.carried = true;
+        let audio = self.audio.get_or_insert_with(|| budget.measure(Code::Base64));
+        data.pieces(|piece| audio.push(piece));
+        audio.end_text();
     }
 
     fn part(&mut self, part: Part, budget: &mut Budget) {

@@ -4,7 +4,7 @@ use crate::{
     account::Counter,
     genai::{
         Call, FinishReason, Generation, OutputType, Part, Provider, Request, Usage,
-        tests::harness::{Exchange, head, stream_of},
+        tests::harness::{Exchange, head, sse, stream_of},
     },
     wire::ExchangeEnd,
 };
@@ -332,7 +332,7 @@ fn usage_of_streams() {
     }
     // The total may have been in the gap.
     let first = format!("data: {}\n\n", text(usage));
-    let done = crate::genai::tests::harness::sse("data: [DONE]\n\n");
+    let done = sse("data: [DONE]\n\n");
     let call = Exchange::openai().request(MINIMAL).stream(&first).gap(Some(9)).more(done).call();
     assert_eq!((call.usage.output, call.usage.partial), (Some(1), true));
 }
@@ -389,5 +389,32 @@ fn of_mistral_at_vertex_ai() {
         assert_eq!((call.dialect, call.provider), ("openai.chat_completions", Provider::GcpVertexAi));
         assert_eq!((call.request.model.as_deref(), call.request.stream), (Some("codestral-2"), stream));
         assert_eq!((call.response.id.as_deref(), call.response.generations.len()), (Some("c"), 1));
+    }
+}
+
+/// Each piece is base64 of its own; together they are what was said.
+#[test]
+fn streamed_audio_has_a_digest_if_all_of_it_was_seen() {
+    const ABC: &str = "3:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let piece = |data: &str| {
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"audio\":{{\"data\":\"{data}\"}}}}}}]}}\n\n")
+    };
+    let (first, second) = (piece("YQ=="), piece("YmM="));
+    let done =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let asked = |digests| Exchange { digests, ..Exchange::openai().request(MINIMAL) }.stream(&first);
+    let rest = || sse(&format!("{second}{done}"));
+    let cases = [
+        (asked(true).more(rest()).call(), Some(ABC)),
+        (asked(false).more(rest()).call(), None),
+        (asked(true).gap(Some(9)).more(rest()).call(), None),
+        (asked(true).run(ExchangeEnd::ClosedRemotely).unwrap(), None),
+    ];
+    for (call, expected) in cases {
+        let [Part::Blob { encoded_len, digest, .. }] = &call.response.generations[0].message.parts[..] else {
+            panic!("{call:?}")
+        };
+        assert!([4, 8].contains(encoded_len));
+        assert_eq!(digest.map(|digest| format!("{digest:?}")).as_deref(), expected);
     }
 }

@@ -211,9 +211,8 @@ impl Item<'_> {
         out.push(Part::ServerToolCall { id: id.clone(), name, arguments: self.asked(budget) });
         if self.result.kind() == Kind::Text {
             // A generated image in base64.
-            let encoded_len = self.result.text(budget).map_or(0, |data| data.len() as u64);
             if budget.item() {
-                out.push(Part::Blob { modality: "image", mime_type: None, encoded_len });
+                out.push(media::blob("image", None, self.result, budget));
             }
             return;
         }
@@ -267,9 +266,8 @@ fn content_part(field: Field<'_>, budget: &mut Budget) -> Option<Part> {
         "input_file" => part.media("document", budget),
         "output_audio" | "audio" | "input_audio" if !part.input_audio.is_some() => Some(part.spoken(budget)),
         "input_audio" => part.input_audio.object::<Audio<'_>>(budget).and_then(|audio| {
-            let encoded_len = audio.data.text(budget)?.len() as u64;
             let mime_type = audio.format.label(budget).map(|format| format!("audio/{format}"));
-            Some(Part::Blob { modality: "audio", mime_type, encoded_len })
+            media::of_base64("audio", mime_type, audio.data, budget)
         }),
         _ => {
             budget.unknown += 1;
@@ -285,8 +283,7 @@ impl ContentPart<'_> {
         if let Some(words) = self.transcript.content(budget) {
             return Part::Text(words);
         }
-        let encoded_len = self.audio.text(budget).map_or(0, |audio| audio.len() as u64);
-        Part::Blob { modality: "audio", mime_type: None, encoded_len }
+        media::blob("audio", None, self.audio, budget)
     }
 
     /// By a provider's id, by URL, or sent along.
@@ -296,12 +293,11 @@ impl ContentPart<'_> {
         }
         let url = self.image_url.or(self.file_url);
         if url.is_some() {
-            return media::of_url(modality, &url.text(budget)?, budget);
+            return media::of_url(modality, url, budget);
         }
-        let data = self.file_data.text(budget)?;
-        if data.starts_with("data:") {
-            return media::of_url(modality, &data, budget);
+        if media::is_data_url(self.file_data) {
+            return media::of_url(modality, self.file_data, budget);
         }
-        Some(Part::Blob { modality, mime_type: None, encoded_len: data.len() as u64 })
+        media::of_base64(modality, None, self.file_data, budget)
     }
 }

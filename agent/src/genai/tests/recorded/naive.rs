@@ -249,5 +249,8 @@ pub(super) fn completions(recorded: &Recorded) -> Said {
 pub(super) fn embeddings(recorded: &Recorded) -> Said {
     let body: Value = serde_json::from_slice(&recorded.response).unwrap();
     let (id, model) = (filled(&body["id"]), filled(&body["model"]));
-    Said { id, model, input: body["usage"]["prompt_tokens"].as_i64(), ..Said::default() }
+    // Voyage AI tells the total alone.
+    let usage = &body["usage"];
+    let input = usage["prompt_tokens"].as_i64().or(usage["total_tokens"].as_i64());
+    Said { id, model, input, ..Said::default() }
 }
