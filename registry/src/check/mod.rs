@@ -16,6 +16,9 @@ use crate::{
 /// What is longer than this is not quoted in a violation.
 const QUOTED: usize = 64;
 
+/// Takes violations one by one: there may be as many as a request has bytes.
+pub type Tell<'a> = &'a mut dyn FnMut(Violation);
+
 /// A contract, made ready for checking.
 pub struct Checker<'a> {
     registry: &'a Registry,
@@ -36,14 +39,13 @@ impl<'a> Checker<'a> {
         Self { registry, own: namespace::own(registry), older }
     }
 
-    /// The violations of a span and its events; `None` if it is none of the contract's: neither its name nor an attribute is.
-    pub fn span(&self, span: &telemetry::Span) -> Option<Vec<Violation>> {
+    /// Tells the violations of a span and its events. False if it is none of the contract's: neither its name nor an attribute is.
+    pub fn span(&self, span: &telemetry::Span, tell: Tell<'_>) -> bool {
         let claims = span.attributes.iter().any(|(key, _)| namespace::holds(&self.own, key));
-        let definition = self.definition(span, claims)?;
+        let Some(definition) = self.definition(span, claims) else { return false };
         let signal = format!("span {}", definition.name);
-        let mut violations = Vec::new();
         let mut say = |rule: Rule, name: &str| {
-            violations.push(Violation { rule, signal: signal.clone(), name: name.to_owned() });
+            tell(Violation { rule, signal: signal.clone(), name: name.to_owned() });
         };
         if let Some(wanted) = self.wrong_name(definition, span) {
             say(Rule::SpanName { wanted }, &cut(&span.name));
@@ -53,37 +55,42 @@ impl<'a> Checker<'a> {
             let kinds: Vec<_> = definition.kinds.iter().map(|kind| kind.name()).collect();
             say(Rule::SpanKind { wanted: kinds.join(" or "), found: kind.name() }, "kind");
         }
-        self.attributes(&signal, &definition.attributes, &span.attributes, span.failed, &mut violations);
+        self.attributes(&definition.attributes, &span.attributes, span.failed, &mut say);
         for event in &span.events {
-            violations.extend(self.event(event).unwrap_or_default());
+            self.event(event, tell);
         }
-        Some(violations)
+        true
     }
 
-    /// The violations of an event; `None` if it is none of the contract's.
-    pub fn event(&self, event: &telemetry::Event) -> Option<Vec<Violation>> {
+    /// Tells the violations of an event. False if it is none of the contract's.
+    pub fn event(&self, event: &telemetry::Event, tell: Tell<'_>) -> bool {
         let signal = format!("event {}", cut(&event.name));
-        let Some(definition) = self.registry.event(&event.name) else {
-            let rule = Rule::UnknownEvent;
-            return namespace::holds(&self.own, &event.name)
-                .then(|| vec![Violation { rule, name: cut(&event.name), signal }]);
+        let mut say = |rule: Rule, name: &str| {
+            tell(Violation { rule, signal: signal.clone(), name: name.to_owned() });
         };
-        let mut violations = Vec::new();
-        self.attributes(&signal, &definition.attributes, &event.attributes, false, &mut violations);
-        Some(violations)
+        if let Some(definition) = self.registry.event(&event.name) {
+            self.attributes(&definition.attributes, &event.attributes, false, &mut say);
+            return true;
+        }
+        let ours = namespace::holds(&self.own, &event.name);
+        if ours {
+            say(Rule::UnknownEvent, &cut(&event.name));
+        }
+        ours
     }
 
-    /// The violations of a metric; `None` if it is none of the contract's.
-    pub fn metric(&self, metric: &telemetry::Metric) -> Option<Vec<Violation>> {
+    /// Tells the violations of a metric. False if it is none of the contract's.
+    pub fn metric(&self, metric: &telemetry::Metric, tell: Tell<'_>) -> bool {
         let signal = format!("metric {}", cut(&metric.name));
-        let mut violations = Vec::new();
-        let Some(definition) = self.registry.metric(&metric.name) else {
-            let rule = Rule::UnknownMetric;
-            return namespace::holds(&self.own, &metric.name)
-                .then(|| vec![Violation { rule, name: cut(&metric.name), signal }]);
-        };
         let mut say = |rule: Rule, name: &str| {
-            violations.push(Violation { rule, signal: signal.clone(), name: name.to_owned() });
+            tell(Violation { rule, signal: signal.clone(), name: name.to_owned() });
+        };
+        let Some(definition) = self.registry.metric(&metric.name) else {
+            let ours = namespace::holds(&self.own, &metric.name);
+            if ours {
+                say(Rule::UnknownMetric, &cut(&metric.name));
+            }
+            return ours;
         };
         if metric.unit != definition.unit {
             say(Rule::Unit { wanted: definition.unit.clone(), found: cut(&metric.unit) }, "unit");
@@ -96,24 +103,34 @@ impl<'a> Checker<'a> {
         if bound && metric.boundaries != definition.boundaries {
             say(Rule::Boundaries, "boundaries");
         }
-        if let Some(current) = definition.deprecated.as_ref().and_then(|d| d.renamed_to.clone()) {
-            say(Rule::Deprecated { current: Some(current) }, &metric.name);
-        }
         for point in &metric.points {
-            self.attributes(&signal, &definition.attributes, point, false, &mut violations);
+            self.attributes(&definition.attributes, point, false, &mut say);
         }
-        Some(violations)
+        true
     }
 
-    /// The violations of a resource under which something of the contract's came.
-    pub fn resource(&self, attributes: &Attributes) -> Vec<Violation> {
+    /// Tells the metrics that came under an older name and never under the current one; both beside each other are as they should be.
+    pub fn older_metrics(&self, came: &BTreeSet<String>, tell: Tell<'_>) {
+        for metric in self.registry.metrics.iter().filter(|metric| came.contains(&metric.name)) {
+            let Some(deprecated) = &metric.deprecated else { continue };
+            let current = deprecated.renamed_to.clone();
+            if !current.as_ref().is_some_and(|current| came.contains(current)) {
+                let (signal, name) = (format!("metric {}", metric.name), metric.name.clone());
+                tell(Violation { rule: Rule::Deprecated { current }, signal, name });
+            }
+        }
+    }
+
+    /// Tells the violations of a resource under which something of the contract's came.
+    pub fn resource(&self, attributes: &Attributes, tell: Tell<'_>) {
         let uses: Vec<Use> =
             self.registry.entities.iter().flat_map(|entity| entity.attributes.clone()).collect();
-        let mut violations = Vec::new();
+        let mut say = |rule: Rule, name: &str| {
+            tell(Violation { rule, signal: "resource".to_owned(), name: name.to_owned() });
+        };
         if !uses.is_empty() {
-            self.attributes("resource", &uses, attributes, false, &mut violations);
+            self.attributes(&uses, attributes, false, &mut say);
         }
-        violations
     }
 
     /// The definition that a span follows, or comes nearest to.
@@ -148,15 +165,11 @@ impl<'a> Checker<'a> {
 
     fn attributes(
         &self,
-        signal: &str,
         uses: &[Use],
         attributes: &Attributes,
         failed: bool,
-        out: &mut Vec<Violation>,
+        say: &mut dyn FnMut(Rule, &str),
     ) {
-        let mut say = |rule: Rule, name: &str| {
-            out.push(Violation { rule, signal: signal.to_owned(), name: name.to_owned() });
-        };
         let used: BTreeMap<&str, &Use> = uses.iter().map(|used| (used.key.as_str(), used)).collect();
         let there: BTreeSet<&str> = attributes.iter().map(|(key, _)| key.as_str()).collect();
         for (key, value) in attributes {

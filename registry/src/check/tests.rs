@@ -72,6 +72,13 @@ metrics:
     annotations: {plainspan: {since: 0.1.0, boundaries: [0.5, 1.0]}}
     attributes:
       - {ref: shop.model, requirement_level: required}
+  - name: shop.time
+    instrument: histogram
+    unit: s
+    brief: L.
+    stability: stable
+    deprecated: {reason: renamed, renamed_to: shop.call.duration}
+    annotations: {plainspan: {since: 0.1.0, until: 0.3.0}}
 events:
   - name: shop.retry
     brief: M.
@@ -107,8 +114,16 @@ fn call() -> telemetry::Span {
     }
 }
 
-fn said(violations: Option<Vec<Violation>>) -> Vec<String> {
-    violations.unwrap_or_default().iter().map(|v| format!("{} {v}", v.rule.name())).collect()
+/// The violations that a check tells, and whether it was of the contract.
+fn told(check: impl FnOnce(Tell<'_>) -> bool) -> Option<Vec<String>> {
+    let mut told = Vec::new();
+    let ours = check(&mut |v| told.push(format!("{} {v}", v.rule.name())));
+    assert!(ours || told.is_empty());
+    ours.then_some(told)
+}
+
+fn said(checker: &Checker<'_>, span: &telemetry::Span) -> Vec<String> {
+    told(|tell| checker.span(span, tell)).unwrap_or_default()
 }
 
 #[test]
@@ -116,14 +131,14 @@ fn a_span_that_keeps_the_contract_has_no_violations() {
     let registry = shop();
     let checker = Checker::new(&registry);
     let mut span = call();
-    assert_eq!(checker.span(&span), Some(vec![]));
+    assert_eq!(told(|tell| checker.span(&span, tell)), Some(vec![]));
     // What other libraries add is none of the contract's business.
     span.attributes.push(("http.request.method".into(), text("GET")));
     span.attributes.push(("elsewhere.x".into(), text("GET")));
-    assert_eq!(checker.span(&span), Some(vec![]));
+    assert_eq!(told(|tell| checker.span(&span, tell)), Some(vec![]));
     // Only the current name, as after the overlap.
     span.attributes.retain(|(key, _)| key != "shop.engine");
-    assert_eq!(checker.span(&span), Some(vec![]));
+    assert_eq!(told(|tell| checker.span(&span, tell)), Some(vec![]));
 }
 
 #[test]
@@ -151,7 +166,7 @@ fn each_violation_is_named() {
     for (key, value, wanted) in rows {
         let mut span = call();
         span.attributes.push((key.into(), value));
-        assert_eq!(said(checker.span(&span)), wanted, "{key}");
+        assert_eq!(said(&checker, &span), wanted, "{key}");
     }
 }
 
@@ -180,7 +195,7 @@ fn names_kinds_and_what_is_missing() {
     for (change, wanted) in rows {
         let mut span = call();
         change(&mut span);
-        assert_eq!(said(checker.span(&span)), wanted);
+        assert_eq!(said(&checker, &span), wanted);
     }
 }
 
@@ -191,12 +206,13 @@ fn what_is_not_the_contracts_is_left_alone() {
     let mut span = call();
     span.attributes = vec![("http.request.method".into(), text("GET"))];
     span.name = "GET".into();
-    assert_eq!(checker.span(&span), None);
+    assert_eq!(told(|tell| checker.span(&span, tell)), None);
     // Its very name makes it the contract's, with nothing under its namespaces.
     span.name = "tool".into();
     span.kind = None;
-    assert_eq!(said(checker.span(&span)), ["missing_attribute span shop.tool: `shop.end` is missing"]);
-    assert_eq!(checker.metric(&telemetry::Metric { name: "http.x".into(), ..Default::default() }), None);
+    assert_eq!(said(&checker, &span), ["missing_attribute span shop.tool: `shop.end` is missing"]);
+    let other = telemetry::Metric { name: "http.x".into(), ..Default::default() };
+    assert_eq!(told(|tell| checker.metric(&other, tell)), None);
 }
 
 #[test]
@@ -210,7 +226,8 @@ fn metrics_and_resources() {
         boundaries: vec![0.5, 1.0],
         points: vec![vec![("shop.model".into(), text("m"))]],
     };
-    assert_eq!(checker.metric(&fine), Some(vec![]));
+    let metric = |metric: &telemetry::Metric| told(|tell| checker.metric(metric, tell)).unwrap();
+    assert_eq!(metric(&fine), Vec::<String>::new());
     let wrong = telemetry::Metric {
         unit: "ms".into(),
         instrument: Some(Instrument::Gauge),
@@ -224,13 +241,14 @@ fn metrics_and_resources() {
         "wrong_boundaries metric shop.call.duration: the buckets have other boundaries",
         "missing_attribute metric shop.call.duration: `shop.model` is missing",
     ];
-    assert_eq!(said(checker.metric(&wrong)), wanted);
+    assert_eq!(metric(&wrong), wanted);
     let unknown = telemetry::Metric { name: "shop.calls".into(), ..fine };
-    assert_eq!(
-        said(checker.metric(&unknown)),
-        ["unknown_metric metric shop.calls: the metric is not in the contract"]
-    );
-    let resource = |attributes: Attributes| said(Some(checker.resource(&attributes)));
+    assert_eq!(metric(&unknown), ["unknown_metric metric shop.calls: the metric is not in the contract"]);
+    let resource = |attributes: Attributes| {
+        let mut told = Vec::new();
+        checker.resource(&attributes, &mut |v| told.push(v.to_string()));
+        told
+    };
     assert_eq!(
         resource(vec![("service.name".into(), text("s")), ("os.type".into(), text("x"))]),
         Vec::<String>::new()
@@ -240,4 +258,20 @@ fn metrics_and_resources() {
         2,
         "unknown, and the service is missing"
     );
+}
+
+#[test]
+fn an_older_metric_is_fine_beside_the_current_one() {
+    let registry = shop();
+    let checker = Checker::new(&registry);
+    let older = |came: &[&str]| {
+        let came = came.iter().map(|name| (*name).to_owned()).collect();
+        let mut told = Vec::new();
+        checker.older_metrics(&came, &mut |v| told.push(v.to_string()));
+        told
+    };
+    assert!(older(&["shop.time", "shop.call.duration"]).is_empty());
+    assert!(older(&["shop.call.duration"]).is_empty());
+    let wanted = ["metric shop.time: `shop.time` is an older name, and `shop.call.duration` is missing"];
+    assert_eq!(older(&["shop.time"]), wanted);
 }

@@ -31,7 +31,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { signals: 200, attributes: 500, values: 1000 }
+        // All of them full: about 300 MB.
+        Self { signals: 100, attributes: 200, values: 256 }
     }
 }
 

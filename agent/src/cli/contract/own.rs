@@ -14,9 +14,10 @@ macro_rules! embedded {
 }
 
 /// The files of `contract/registry/`.
-const FILES: [(&str, &str); 6] = embedded![
+const FILES: [(&str, &str); 7] = embedded![
     "gen_ai.yaml",
     "manifest.yaml",
+    "mcp.yaml",
     "plainspan.yaml",
     "resource.yaml",
     "spans.yaml",

@@ -81,6 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut session = Session::new(&registry);
     runtime.block_on(listen(args, &registry, &mut session))?;
     runtime.shutdown_background();
+    session.finish();
 
     let told = if args.json { session.json() } else { session.text() };
     match io::stdout().write_all(told.as_bytes()) {

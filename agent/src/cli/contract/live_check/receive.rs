@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use opentelemetry_proto::tonic::collector::{
@@ -98,6 +98,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, door: Door) {
         async move { Ok::<_, Infallible>(door.take(request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // With a timer, a connection that sends no head in time gives its place to another.
+    builder.http1().timer(TokioTimer::new());
     builder.http2().max_concurrent_streams(u32::try_from(REQUESTS).unwrap_or(1));
     if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!("a connection from {peer} broke off: {error}");

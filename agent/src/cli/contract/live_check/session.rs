@@ -1,6 +1,6 @@
 //! What was checked, and what it came to.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use plainspan_registry::{
     Registry,
@@ -21,6 +21,8 @@ pub struct Session<'a> {
     registry: &'a Registry,
     checker: Checker<'a>,
     tally: Tally,
+    /// Metrics of the contract that came.
+    metrics: BTreeSet<String>,
     /// Of the contract: spans, metrics, events.
     checked: Counts,
     /// Not of the contract.
@@ -49,6 +51,7 @@ impl<'a> Session<'a> {
             registry,
             checker: Checker::new(registry),
             tally: Tally::new(DISTINCT),
+            metrics: BTreeSet::new(),
             checked: Counts::default(),
             outside: Counts::default(),
             refused: 0,
@@ -62,7 +65,8 @@ impl<'a> Session<'a> {
         let mut service = String::new();
         let mut resource_checked = false;
         export.items(|item| {
-            let (violations, counts) = match &item {
+            let tell = &mut |violation| self.tally.add(violation, &service);
+            let (ours, counts) = match &item {
                 Item::Resource(attributes) => {
                     service = match get(attributes, "service.name") {
                         Some(Value::Text(name)) => name.chars().take(128).collect(),
@@ -73,23 +77,30 @@ impl<'a> Session<'a> {
                     return;
                 }
                 Item::Log => return,
-                Item::Span(span) => (self.checker.span(span), (1, 0, 0)),
-                Item::Metric(metric) => (self.checker.metric(metric), (0, 1, 0)),
-                Item::Event(event) => (self.checker.event(event), (0, 0, 1)),
+                Item::Span(span) => (self.checker.span(span, tell), (1, 0, 0)),
+                Item::Metric(metric) => (self.checker.metric(metric, tell), (0, 1, 0)),
+                Item::Event(event) => (self.checker.event(event, tell), (0, 0, 1)),
             };
-            let side = if violations.is_some() { &mut self.checked } else { &mut self.outside };
+            // Once for what came under it, and only if that is the contract's.
+            if ours && !std::mem::replace(&mut resource_checked, true) {
+                self.checker.resource(&resource, tell);
+            }
+            if let Item::Metric(metric) = &item
+                && self.registry.metric(&metric.name).is_some()
+                && !self.metrics.contains(&metric.name)
+            {
+                self.metrics.insert(metric.name.clone());
+            }
+            let side = if ours { &mut self.checked } else { &mut self.outside };
             side.spans += counts.0;
             side.metrics += counts.1;
             side.events += counts.2;
-            let Some(mut violations) = violations else { return };
-            // Once for what came under it, and only if that is the contract's.
-            if !std::mem::replace(&mut resource_checked, true) {
-                violations.extend(self.checker.resource(&resource));
-            }
-            for violation in violations {
-                self.tally.add(violation, &service);
-            }
         });
+    }
+
+    /// Adds what only the end shows.
+    pub fn finish(&mut self) {
+        self.checker.older_metrics(&self.metrics, &mut |violation| self.tally.add(violation, ""));
     }
 
     /// Counts a request that was none.
