@@ -435,6 +435,12 @@ impl Counter {
                 | Self::EventsLost
                 | Self::ConnectionsEvicted
                 | Self::ConnectionsGivenUp
+                | Self::SpansUnwritten
+                | Self::SpansUnwritable
+                | Self::SpansLostSize
+                | Self::SpansLostAge
+                | Self::SpansUnreadable
+                | Self::JournalsDamaged
                 | Self::SpansFailed
                 | Self::SpansDropped
         )

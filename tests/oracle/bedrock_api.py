@@ -113,10 +113,9 @@ def operation(asked: dict[str, Any]) -> str:
 def invoked(found: Call, exchange: Exchange, body: dict[str, Any]) -> None:
     """A whole answer: each model's own form; counts that it does not tell are in headers."""
     read(found, body)
-    for name, count in (("input", "input"), ("output", "output")):
-        header = exchange.header(f"x-amzn-bedrock-{count}-token-count")
-        if getattr(found.usage, name) is None and header is not None:
-            setattr(found.usage, name, int(header))
+    names = ("input", "output", "cache-read-input", "cache-write-input")
+    headers = [exchange.header(f"x-amzn-bedrock-{name}-token-count") for name in names]
+    complete(found.usage, *(None if header is None else int(header) for header in headers))
 
 
 def invoked_stream(found: Call, events: list[dict[str, Any]]) -> None:
@@ -124,10 +123,18 @@ def invoked_stream(found: Call, events: list[dict[str, Any]]) -> None:
     for event in events:
         read(found, event)
     metrics = events[-1].get("amazon-bedrock-invocationMetrics", {}) if events else {}
-    if found.usage.input is None:
-        found.usage.input = metrics.get("inputTokenCount")
-    if found.usage.output is None:
-        found.usage.output = metrics.get("outputTokenCount")
+    names = ("inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount", "cacheWriteInputTokenCount")
+    complete(found.usage, *(metrics.get(name) for name in names))
+
+
+def complete(usage: Usage, told: int | None, output: int | None, read: int | None, written: int | None) -> None:
+    """Adds what Bedrock has counted itself, where the model's own answer does not tell it; cached tokens are apart."""
+    usage.output = output if usage.output is None else usage.output
+    if usage.input is None:
+        usage.input = told
+    if usage.input is not None and usage.cache_read is None and usage.cache_write is None:
+        usage.input += (read or 0) + (written or 0)
+        usage.cache_read, usage.cache_write = read, written
 
 
 ANTHROPIC = {"message", "message_start", "message_delta"}

@@ -4,7 +4,7 @@ use super::{
     attributes::Attributes,
     check::{self, Context},
     content,
-    key::Shape,
+    key::{Shape, Text as _},
     mcp, names,
     span::{Attribute, Kind, Relations, Span, SpanIds, Status, Value},
 };
@@ -14,25 +14,18 @@ use crate::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
     },
+    policy::content::Form,
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
 
-/// Where content (prompts, completions, tools) goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ContentMode {
-    /// Nowhere.
-    #[default]
-    None,
-    /// On the span.
-    Span,
-}
-
 /// How spans are to be built.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where content goes.
-    pub content: ContentMode,
+    /// Form of the content, which the call is in already.
+    pub content: Form,
+    /// Findings that were taken out of it.
+    pub redacted: u64,
     /// The recorded exchange that a replayed call came from.
     pub capture_source: Option<String>,
 }
@@ -44,21 +37,21 @@ const MAX_TRACE_STATE: usize = 1024;
 pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options, account: &Account) -> Span {
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
-    let with_content = options.content == ContentMode::Span;
-    let shape = if let Some(message) = &call.mcp {
-        mcp::set(&mut set, call, message, with_content);
-        mcp::shape(call)
+    let with_content = options.content != Form::None;
+    let (shape, any_content) = if let Some(message) = &call.mcp {
+        (mcp::shape(call), mcp::set(&mut set, call, message, with_content))
     } else {
         request(&mut set, call);
         response(&mut set, call);
         usage(&mut set, call);
-        if with_content {
-            content::set(&mut set, call);
-        }
-        &names::GEN_AI_CLIENT_INFERENCE
+        (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call))
     };
     transport(&mut set, call);
     capture(&mut set, call);
+    if any_content {
+        set.set_some(names::PLAINSPAN_CONTENT_FORM, content_form(options.content));
+        set.set_count(names::PLAINSPAN_CONTENT_REDACTED, options.redacted);
+    }
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
@@ -356,6 +349,20 @@ fn provider(provider: Provider) -> names::GenAiProviderName {
         Provider::HuggingFace => Name::HuggingFace,
         Provider::Replicate => Name::Replicate,
         Provider::Unknown => Name::Unknown,
+    }
+}
+
+/// `gen_ai.provider.name` of a provider.
+pub fn provider_name(of: Provider) -> String {
+    provider(of).into_text()
+}
+
+fn content_form(form: Form) -> Option<names::PlainspanContentForm> {
+    match form {
+        Form::None => None,
+        Form::Hashed => Some(names::PlainspanContentForm::Hashed),
+        Form::Redacted => Some(names::PlainspanContentForm::Redacted),
+        Form::Full => Some(names::PlainspanContentForm::Full),
     }
 }
 

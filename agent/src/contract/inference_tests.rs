@@ -10,7 +10,7 @@ use crate::genai::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
-const CONTENT: Options = Options { content: ContentMode::Span, capture_source: None };
+const CONTENT: Options = Options { content: Form::Full, redacted: 0, capture_source: None };
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())
@@ -168,7 +168,7 @@ fn full() -> Call {
 #[test]
 fn everything_that_a_call_says_is_on_its_span() {
     let account = Account::default();
-    let options = Options { content: ContentMode::Span, capture_source: Some("x.jsonl:3".into()) };
+    let options = Options { capture_source: Some("x.jsonl:3".into()), ..CONTENT };
     let span = build(&full(), IDS, Relations::default(), &options, &account);
     #[rustfmt::skip]
     let rows = [
@@ -214,6 +214,7 @@ fn everything_that_a_call_says_is_on_its_span() {
             r#"[{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"stop"},"#,
             r#"{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"nap"}]"#))),
         ("gen_ai.tool.definitions", text(r#"[{"type":"function","name":"f"}]"#)),
+        ("plainspan.content.form", text("full")),
         ("openai.api.type", text("chat_completions")),
         ("openai.request.service_tier", text("flex")),
         ("openai.response.service_tier", text("default")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use anyhow::Context;
 use serde::Serialize;
 
 use plainspan_registry::{Attribute, Kind, Registry, Requirement, Span, Values};
