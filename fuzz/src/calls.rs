@@ -74,14 +74,13 @@ pub fn calls(data: &[u8]) {
         }
         run(head(host, path), whole(request), "text/event-stream", 200, lines(response));
     }
-    for (method, media_type) in [("POST", "application/json"), ("POST", "text/event-stream"), ("GET", "text/event-stream")] {
+    for (method, media_type) in
+        [("POST", "application/json"), ("POST", "text/event-stream"), ("GET", "text/event-stream")]
+    {
         let session = |name: &str, value: &str| Header { name: name.into(), value: value.into() };
         let headers = vec![session("mcp-session-id", "s"), session("accept", "text/event-stream")];
-        let asked = RequestHead {
-            method: method.into(),
-            headers: Headers(headers),
-            ..head("tools.example", "/mcp")
-        };
+        let asked =
+            RequestHead { method: method.into(), headers: Headers(headers), ..head("tools.example", "/mcp") };
         let answer = if media_type == "application/json" { whole(response) } else { lines(response) };
         run(asked, whole(request), media_type, 200, answer);
     }
