@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what a record costs on its way from the ring buffer to a span, and what each parser costs.
+//! `cargo xtask bench`: what a record costs on its way from the ring buffer to a span, what the journal does, and what
+//! each parser costs.
 
 use crate::workspace::{Workspace, must};
 use anyhow::Result;
