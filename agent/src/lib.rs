@@ -10,6 +10,7 @@ pub mod contract;
 pub mod export;
 pub mod genai;
 pub mod pipeline;
+pub mod policy;
 pub mod probe;
 pub mod resource;
 pub mod stream;

@@ -13,6 +13,7 @@ use crate::{
     export::{self, Target},
     genai::Rule,
     pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
+    policy,
     probe::{Cache, Prober},
     resource::Processes,
 };
@@ -171,6 +172,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let (kernel, events) = Kernel::load(&config, Arc::clone(&account))?;
     let limits = Limits::default();
+    tokio::task::spawn_blocking(policy::load_prices);
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;
     let pipeline = Pipeline::new(

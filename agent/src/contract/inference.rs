@@ -12,6 +12,7 @@ use crate::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
     },
+    policy,
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
@@ -184,6 +185,14 @@ fn usage(set: &mut Attributes, call: &Call) {
     set.set_some(names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning);
     set.set_some(names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS, usage.audio_input);
     set.set_some(names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output);
+    if let Some(cost) = policy::estimate(call) {
+        set.set(names::PLAINSPAN_COST_USD, cost.total);
+        set.set(names::PLAINSPAN_COST_INPUT_USD, cost.input);
+        set.set(names::PLAINSPAN_COST_OUTPUT_USD, cost.output);
+        set.set(names::PLAINSPAN_COST_ESTIMATED, true);
+        set.set(names::PLAINSPAN_COST_MODEL, cost.model);
+        set.set(names::PLAINSPAN_COST_TABLE_VERSION, policy::PRICE_TABLE.to_owned());
+    }
 }
 
 fn transport(set: &mut Attributes, call: &Call) {
