@@ -35,7 +35,9 @@ pub fn load_prices() {
 
 /// The price of a call's tokens; `None` where they are not all known, are not what is paid for, or have no price in the table.
 pub fn estimate(call: &Call) -> Option<Cost> {
-    if !is_paid_by_tokens(call) || call.usage.partial {
+    // What is lost of an answer may have told of another tier, or of more tokens.
+    let whole = !call.damage.response.any() && !call.damage.response_malformed && !call.usage.partial;
+    if !whole || !is_paid_by_tokens(call) {
         return None;
     }
     let url = url(call)?;
@@ -264,11 +266,12 @@ mod tests {
     #[test]
     fn what_is_not_known_has_no_price() {
         type Change = fn(&mut Call);
-        let changes: [(&str, Change); 9] = [
+        let changes: [(&str, Change); 10] = [
             ("a host of one's own", |call| call.transport.server_address = Some("llm.example".to_owned())),
             ("no host", |call| call.transport.server_address = None),
             ("no tokens", |call| call.usage = Usage::default()),
             ("not all tokens", |call| call.usage.partial = true),
+            ("an answer with a gap", |call| call.damage.response.lost = 1),
             ("tokens that make no sense", |call| call.usage.cache_read = Some(5000)),
             ("fewer than none", |call| call.usage.output = Some(-1)),
             ("sound, which has no price there", |call| call.usage.audio_output = Some(50)),
