@@ -9,6 +9,7 @@ pub mod cli;
 pub mod contract;
 pub mod export;
 pub mod genai;
+pub mod journal;
 pub mod pipeline;
 pub mod policy;
 pub mod probe;

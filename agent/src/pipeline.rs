@@ -8,16 +8,18 @@ mod causes;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::sync::Arc;
 
 use self::causes::Causes;
 pub use self::spans::{Ids, Spans, resource_attributes};
+use self::waiting::Waiting;
 use crate::{
     account::{Account, Counter},
     capture::{CloseReason, ConnectionId, ConnectionMap, Process, Record, Verdict},
     contract::{Link, SessionId, SpanIds},
-    genai::{self, Call, CallBuilder, Recognition, Recognizer},
+    genai::{self, Call, CallBuilder, Party, Recognition, Recognizer},
     resource,
     stream::{self, Piece, Segment, StreamEvent, Streams},
     time::Timestamp,
@@ -98,11 +100,22 @@ struct Connection {
 struct Open {
     exchange: ExchangeId,
     builder: Box<CallBuilder>,
-    ids: SpanIds,
+    /// Ids of its span; taken by the first one of an exchange that carries several calls.
+    ids: Option<SpanIds>,
     cause: Option<Link>,
     session: Option<SessionId>,
     /// The process that serves it, if others can be linked to it.
     server: Option<u32>,
+}
+
+impl Open {
+    /// A call that the exchange told. Its ids are those of the first that the client of the exchange asks.
+    fn finish(&mut self, call: Call, process: Process, ids: &mut Ids) -> Finished {
+        let is_asked = call.mcp.as_ref().is_none_or(|mcp| mcp.sender == Party::Client);
+        let own = if is_asked { self.ids.take() } else { None };
+        let cause = self.cause.filter(|_| is_asked);
+        Finished { call, process, ids: own.unwrap_or_else(|| ids.fresh()), cause, session: self.session }
+    }
 }
 
 /// What was seen of an HTTP/2 connection since it began, none of it LLM traffic. Its heads look like nothing that the
@@ -145,6 +158,7 @@ impl Strangers {
 struct Shared {
     recognizer: Recognizer,
     causes: Causes,
+    waiting: Waiting,
     ids: Ids,
 }
 
@@ -170,7 +184,7 @@ impl Pipeline {
         Self {
             streams: Streams::new(limits.stream, Arc::clone(&account)),
             connections: ConnectionMap::default(),
-            shared: Shared { recognizer, causes: Causes::default(), ids },
+            shared: Shared { recognizer, causes: Causes::default(), waiting: Waiting::default(), ids },
             wire_limits: limits.wire,
             buffers: limits.buffers,
             held: 0,
@@ -213,6 +227,7 @@ impl Pipeline {
         for event in events {
             self.stream_event(event, outcome);
         }
+        self.shared.waiting.finish(time, &mut outcome.calls);
     }
 
     /// How many calls are in flight.
@@ -334,39 +349,48 @@ impl Connection {
                     Recognition::NotLlm | Recognition::NotInference(_) | Recognition::Unread(_) => false,
                 };
                 if wanted {
-                    self.carries_calls = true;
+                    self.carries_calls |= self.session.is_some();
                     // The kernel may have missed the head, for one that came behind another in the same bytes.
                     if std::mem::take(&mut self.heads_only) {
                         outcome.verdicts.push((id, Verdict::Capture));
                     }
                 } else {
-                    self.wire.decline(exchange);
-                    if !self.carries_calls && !http2 {
-                        self.heads_only = true;
-                        outcome.verdicts.push((id, Verdict::Heads));
-                    }
+                    self.decline(exchange, id, outcome);
                 }
                 continue;
             }
             let Some(at) = self.calls.iter().position(|open| open.exchange == exchange) else { continue };
             let over = matches!(event.kind, EventKind::End(_));
-            let finished = self.calls[at].builder.event(event);
-            if !over {
-                continue;
+            let open = &mut self.calls[at];
+            for told in open.builder.event(event) {
+                (self.strangers.welcome, self.carries_calls) = (true, true);
+                let finish = |call| open.finish(call, self.process, &mut shared.ids);
+                shared.waiting.take(told, finish, self.process.pid, outcome);
             }
-            let Open { ids, cause, session, server, .. } = self.calls.swap_remove(at);
-            if let Some(pid) = server {
-                shared.causes.end(pid, id, exchange);
+            let gives_up = !over && self.calls[at].builder.gives_up();
+            if over || gives_up {
+                if let Some(pid) = self.calls.swap_remove(at).server {
+                    shared.causes.end(pid, id, exchange);
+                }
+                if gives_up {
+                    self.decline(exchange, id, outcome);
+                }
             }
-            self.strangers.welcome |= finished.is_some();
-            let process = self.process;
-            outcome.calls.extend(finished.map(|call| Finished { call, process, ids, cause, session }));
         }
         if self.wire.is_http2() && self.strangers.are_enough() {
             self.wire.leave();
         }
         if matches!(self.wire.interest(), Interest::Unread(_)) {
             outcome.verdicts.push((id, Verdict::Ignore));
+        }
+    }
+
+    /// This exchange is no call. Nor is what comes next, for all that is known of a connection that has carried none.
+    fn decline(&mut self, exchange: ExchangeId, id: ConnectionId, outcome: &mut Outcome) {
+        self.wire.decline(exchange);
+        if !self.carries_calls && self.calls.is_empty() && !self.wire.is_http2() {
+            self.heads_only = true;
+            outcome.verdicts.push((id, Verdict::Heads));
         }
     }
 
@@ -380,9 +404,10 @@ impl Connection {
         id: ConnectionId,
     ) {
         let exchange = head.exchange;
-        // Without its path it may turn out to be no call, which nothing can be linked to.
+        // Without its path it may turn out to be no call, which nothing can be linked to; and a GET asks nothing: it opens a
+        // stream of what the server has to say.
         let EventKind::RequestHead(request) = &head.kind else { return };
-        let named = !request.path.is_empty();
+        let named = !request.path.is_empty() && (&*request.method != "GET" || request.session.is_some());
         let session = self.session.filter(|_| request.session.is_some());
         builder.event(head);
         let mut ids = shared.ids.fresh();
@@ -393,7 +418,7 @@ impl Connection {
         if linked.is_some() {
             shared.causes.begin(self.process, id, exchange, ids, trace.is_some());
         }
-        self.calls.push(Open { exchange, builder, ids, cause, session, server: linked });
+        self.calls.push(Open { exchange, builder, ids: Some(ids), cause, session, server: linked });
     }
 }
 
@@ -410,6 +435,12 @@ impl Counter {
                 | Self::EventsLost
                 | Self::ConnectionsEvicted
                 | Self::ConnectionsGivenUp
+                | Self::SpansUnwritten
+                | Self::SpansUnwritable
+                | Self::SpansLostSize
+                | Self::SpansLostAge
+                | Self::SpansUnreadable
+                | Self::JournalsDamaged
                 | Self::SpansFailed
                 | Self::SpansDropped
         )

@@ -8,6 +8,7 @@ use crate::{account::Account, genai::Call};
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     calls: u64,
+    mcp: u64,
     failed: u64,
     damaged: u64,
     input: i64,
@@ -16,7 +17,9 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn add(&mut self, call: &Call) {
-        self.calls += 1;
+        let is_mcp = call.mcp.is_some();
+        self.calls += u64::from(!is_mcp);
+        self.mcp += u64::from(is_mcp);
         self.failed += u64::from(call.error.is_some());
         self.damaged += u64::from(call.damage.request.any() || call.damage.response.any());
         self.input = self.input.saturating_add(call.usage.input.unwrap_or(0));
@@ -24,17 +27,23 @@ impl Summary {
     }
 
     pub(super) fn calls(&self) -> u64 {
-        self.calls
+        self.calls + self.mcp
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, failed, damaged, input, output } = self;
+        let Self { calls, mcp, failed, damaged, input, output } = self;
         match calls {
-            0 => return f.write_str("no LLM calls"),
+            0 if *mcp == 0 => return f.write_str("no LLM calls"),
+            0 => f.write_str("no LLM calls")?,
             1 => f.write_str("1 LLM call")?,
             n => write!(f, "{n} LLM calls")?,
+        }
+        match mcp {
+            0 => {}
+            1 => f.write_str(", 1 MCP call")?,
+            n => write!(f, ", {n} MCP calls")?,
         }
         if *failed > 0 {
             write!(f, ", {failed} failed")?;

@@ -10,7 +10,7 @@ use crate::genai::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
-const CONTENT: Options = Options { content: ContentMode::Span, capture_source: None };
+const CONTENT: Options = Options { content: Form::Full, redacted: 0, capture_source: None };
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())
@@ -77,6 +77,9 @@ fn full() -> Call {
             reasoning_level: Some("high".into()),
             service_tier: Some("flex".into()),
             conversation_id: Some("conv_1".into()),
+            agent_id: Some("AGENT1".into()),
+            agent_name: Some("helper".into()),
+            knowledge_base_id: Some("KB1".into()),
             previous_response_id: Some("resp_0".into()),
             system: vec![Part::Text("Be kind".into())],
             messages: vec![Message {
@@ -165,7 +168,7 @@ fn full() -> Call {
 #[test]
 fn everything_that_a_call_says_is_on_its_span() {
     let account = Account::default();
-    let options = Options { content: ContentMode::Span, capture_source: Some("x.jsonl:3".into()) };
+    let options = Options { capture_source: Some("x.jsonl:3".into()), ..CONTENT };
     let span = build(&full(), IDS, Relations::default(), &options, &account);
     #[rustfmt::skip]
     let rows = [
@@ -174,6 +177,10 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("gen_ai.system", text("openai")),
         ("gen_ai.request.model", text("gpt-4.1-mini")),
         ("gen_ai.conversation.id", text("conv_1")),
+        ("gen_ai.agent.id", text("AGENT1")),
+        ("gen_ai.agent.name", text("helper")),
+        ("gen_ai.data_source.id", text("KB1")),
+        ("aws.bedrock.knowledge_base.id", text("KB1")),
         ("gen_ai.output.type", text("json")),
         ("gen_ai.request.stream", Some(Value::Bool(true))),
         ("gen_ai.request.temperature", Some(Value::Double(0.5))),
@@ -207,6 +214,7 @@ fn everything_that_a_call_says_is_on_its_span() {
             r#"[{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"stop"},"#,
             r#"{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"nap"}]"#))),
         ("gen_ai.tool.definitions", text(r#"[{"type":"function","name":"f"}]"#)),
+        ("plainspan.content.form", text("full")),
         ("openai.api.type", text("chat_completions")),
         ("openai.request.service_tier", text("flex")),
         ("openai.response.service_tier", text("default")),
@@ -289,6 +297,35 @@ fn what_is_not_on_the_wire_is_absent() {
     assert_eq!(account.get(Counter::ContractViolations), 0);
     assert_eq!((span.trace_id, span.parent_span_id, span.flags), ([1; 16], None, 1));
     assert_eq!((span.name.as_str(), span.status, span.trace_state.as_str()), ("chat", Status::Unset, ""));
+}
+
+#[test]
+fn a_price_says_that_it_is_an_estimate_and_by_which_table() {
+    let mut call = plain();
+    call.transport.server_address = Some("api.openai.com".into());
+    call.transport.server_port = Some(443);
+    call.request.model = Some("gpt-4.1-mini".into());
+    call.usage = Usage { input: Some(1_000_000), output: Some(500_000), ..Usage::default() };
+    let account = Account::default();
+    let span = build(&call, IDS, Relations::default(), &Options::default(), &account);
+    for (key, wanted) in [
+        ("plainspan.cost.usd", Some(Value::Double(1.2))),
+        ("plainspan.cost.input.usd", Some(Value::Double(0.4))),
+        ("plainspan.cost.output.usd", Some(Value::Double(0.8))),
+        ("plainspan.cost.estimated", Some(Value::Bool(true))),
+        ("plainspan.cost.model", text("openai/gpt-4.1-mini")),
+        ("plainspan.cost.table_version", text("genai-prices 0.2.1")),
+    ] {
+        match (span.get(key), &wanted) {
+            (Some(Value::Double(found)), Some(Value::Double(wanted))) => {
+                assert!((found - wanted).abs() < 1e-9, "{key} {found}");
+            }
+            (found, wanted) => assert_eq!(found, wanted.as_ref(), "{key}"),
+        }
+    }
+    assert_eq!(account.get(Counter::ContractViolations), 0);
+    call.request.model = Some("a-model-of-our-own".into());
+    assert!(spanned(&call).attributes.iter().all(|attribute| !attribute.key.starts_with("plainspan.cost.")));
 }
 
 #[test]
@@ -527,7 +564,8 @@ fn unknown_methods_are_folded() {
 #[test]
 fn spans_fit_the_generated_schema() {
     let schema: Parsed =
-        serde_json::from_str(include_str!("../../../contract/generated/span.schema.json")).unwrap();
+        serde_json::from_str(include_str!("../../../contract/generated/gen_ai.client.inference.schema.json"))
+            .unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let object = |span: &Span| {
         let pairs = span.attributes.iter().map(|attribute| {
@@ -563,4 +601,25 @@ fn spans_fit_the_generated_schema() {
         }
         assert!(!validator.is_valid(&wrong), "{key}");
     }
+}
+
+#[test]
+fn agents_and_searches_are_named_by_whom_they_ask() {
+    let asked = || Request {
+        model: Some("m".into()),
+        agent_name: Some("helper".into()),
+        knowledge_base_id: Some("KB1".into()),
+        ..Request::default()
+    };
+    for (operation, name) in [
+        (OperationName::InvokeAgent, "invoke_agent helper"),
+        (OperationName::Retrieval, "retrieval KB1"),
+        (OperationName::Rerank, "rerank m"),
+        (OperationName::FetchResponse, "fetch_response m"),
+    ] {
+        assert_eq!(spanned(&Call { operation, request: asked(), ..plain() }).name, name);
+    }
+    let nameless = Request { agent_name: None, ..asked() };
+    let call = Call { operation: OperationName::InvokeAgent, request: nameless, ..plain() };
+    assert_eq!(spanned(&call).name, "invoke_agent");
 }

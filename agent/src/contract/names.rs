@@ -6,328 +6,388 @@ use super::key::{
 };
 
 /// Version of the contract.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.2.0";
 
 /// Schema URL of that version, carried on everything that is exported.
-pub const SCHEMA_URL: &str = "https://plainspan.dev/schemas/0.1.0";
+pub const SCHEMA_URL: &str = "https://plainspan.dev/schemas/0.2.0";
+
+/// `aws.bedrock.knowledge_base.id`: The same, where it is a knowledge base of Amazon Bedrock's.
+pub const AWS_BEDROCK_KNOWLEDGE_BASE_ID: Key<String> = Key::new(&ATTRIBUTES[0]);
 
 /// `container.id`: Id of the container that the process runs in.
-pub const CONTAINER_ID: Key<String> = Key::new(&ATTRIBUTES[0]);
+pub const CONTAINER_ID: Key<String> = Key::new(&ATTRIBUTES[1]);
 
 /// `error.type`: How the call failed.
-pub const ERROR_TYPE: Key<ErrorType> = Key::new(&ATTRIBUTES[1]);
+pub const ERROR_TYPE: Key<ErrorType> = Key::new(&ATTRIBUTES[2]);
+
+/// `gen_ai.agent.id`: The agent that is asked, by its id.
+pub const GEN_AI_AGENT_ID: Key<String> = Key::new(&ATTRIBUTES[3]);
+
+/// `gen_ai.agent.name`: The agent that is asked, by its name.
+pub const GEN_AI_AGENT_NAME: Key<String> = Key::new(&ATTRIBUTES[4]);
 
 /// `gen_ai.conversation.id`: Id of the conversation, where the API itself carries one; never made up.
-pub const GEN_AI_CONVERSATION_ID: Key<String> = Key::new(&ATTRIBUTES[2]);
+pub const GEN_AI_CONVERSATION_ID: Key<String> = Key::new(&ATTRIBUTES[5]);
+
+/// `gen_ai.data_source.id`: The data source that is searched, or that an answer is made from.
+pub const GEN_AI_DATA_SOURCE_ID: Key<String> = Key::new(&ATTRIBUTES[6]);
 
 /// `gen_ai.embeddings.dimension.count`: Dimensions that the embeddings are to have.
-pub const GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[3]);
+pub const GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[7]);
 
 /// `gen_ai.input.messages`: The messages of the request.
-pub const GEN_AI_INPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[4]);
+pub const GEN_AI_INPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[8]);
 
 /// `gen_ai.operation.name`: What kind of operation the call is.
-pub const GEN_AI_OPERATION_NAME: Key<GenAiOperationName> = Key::new(&ATTRIBUTES[5]);
+pub const GEN_AI_OPERATION_NAME: Key<GenAiOperationName> = Key::new(&ATTRIBUTES[9]);
 
 /// `gen_ai.output.messages`: The messages of the answer, one per choice.
-pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[6]);
+pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[10]);
 
 /// `gen_ai.output.type`: Kind of output that the request asks for.
-pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[7]);
+pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[11]);
+
+/// `gen_ai.prompt.name`: Name of the prompt or its template.
+pub const GEN_AI_PROMPT_NAME: Key<String> = Key::new(&ATTRIBUTES[12]);
 
 /// `gen_ai.provider.name`: Who serves the call, or whose flavour of API it speaks.
-pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[8]);
+pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[13]);
 
 /// `gen_ai.request.choice.count`: Number of choices asked for, when it is not 1.
-pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[9]);
+pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[14]);
 
 /// `gen_ai.request.encoding_formats`: Formats that the embeddings are to come in.
-pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[10]);
+pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[15]);
 
 /// `gen_ai.request.frequency_penalty`: Frequency penalty.
-pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[11]);
+pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[16]);
 
 /// `gen_ai.request.max_tokens`: Most output tokens that the request allows.
-pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[12]);
+pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[17]);
 
 /// `gen_ai.request.model`: The model that the request names.
-pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[13]);
+pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[18]);
 
 /// `gen_ai.request.presence_penalty`: Presence penalty.
-pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[14]);
+pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[19]);
 
 /// `gen_ai.request.previous_response.id`: Id of the answer that this one is to follow, where the provider holds what was said before.
-pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[15]);
+pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[20]);
 
 /// `gen_ai.request.reasoning.level`: Reasoning effort that the request asks for, in the provider's words.
-pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[16]);
+pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[21]);
 
 /// `gen_ai.request.seed`: Seed of the sampling.
-pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[17]);
+pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[22]);
 
 /// `gen_ai.request.stop_sequences`: Texts at which the model stops.
-pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[18]);
+pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[23]);
 
 /// `gen_ai.request.stream`: True when the answer is asked for as a stream; absent otherwise.
-pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[19]);
+pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[24]);
 
 /// `gen_ai.request.temperature`: Sampling temperature.
-pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[20]);
+pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[25]);
 
 /// `gen_ai.request.top_k`: Number of most likely tokens that are sampled from.
-pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[21]);
+pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[26]);
 
 /// `gen_ai.request.top_p`: Share of the probability mass that is sampled from.
-pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[22]);
+pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[27]);
 
 /// `gen_ai.response.finish_reasons`: Why the model stopped, one word per choice in the order of the choices, the same words for every provider.
-pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[23]);
+pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[28]);
 
 /// `gen_ai.response.id`: Id of the answer, as its body has it.
-pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[24]);
+pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[29]);
 
 /// `gen_ai.response.model`: The model that answered, as the answer names it.
-pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[25]);
+pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[30]);
 
 /// `gen_ai.response.time_to_first_chunk`: Seconds from the first byte of the request to the first chunk of a streamed answer, by the kernel's clock.
-pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[26]);
+pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[31]);
 
 /// `gen_ai.system`: The older name of `gen_ai.provider.name`, with the same value.
-pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[27]);
+pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[32]);
 
 /// `gen_ai.system_instructions`: System instructions that stand apart from the messages.
-pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[28]);
+pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[33]);
+
+/// `gen_ai.tool.call.arguments`: What the tool is called with.
+pub const GEN_AI_TOOL_CALL_ARGUMENTS: Key<Json> = Key::new(&ATTRIBUTES[34]);
+
+/// `gen_ai.tool.call.result`: What it answered.
+pub const GEN_AI_TOOL_CALL_RESULT: Key<Json> = Key::new(&ATTRIBUTES[35]);
 
 /// `gen_ai.tool.definitions`: Tools that the model may call.
-pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[29]);
+pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[36]);
+
+/// `gen_ai.tool.name`: Name of the tool.
+pub const GEN_AI_TOOL_NAME: Key<String> = Key::new(&ATTRIBUTES[37]);
 
 /// `gen_ai.usage.audio.input_tokens`: Input tokens that were audio; part of the input tokens.
-pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[30]);
+pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[38]);
 
 /// `gen_ai.usage.audio.output_tokens`: Output tokens that were audio; part of the output tokens.
-pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[31]);
+pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[39]);
 
 /// `gen_ai.usage.cache_creation.input_tokens`: The older name of `gen_ai.usage.cache_write.input_tokens`, with the same value.
-pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[32]);
+pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[40]);
 
 /// `gen_ai.usage.cache_read.input_tokens`: Input tokens that were read from the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[33]);
+pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[41]);
 
 /// `gen_ai.usage.cache_write.input_tokens`: Input tokens that were written to the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[34]);
+pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[42]);
 
 /// `gen_ai.usage.input_tokens`: Input tokens as the provider counted them, cached ones included.
-pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[35]);
+pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[43]);
 
 /// `gen_ai.usage.output_tokens`: Output tokens as the provider counted them, reasoning included.
-pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[36]);
+pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[44]);
 
 /// `gen_ai.usage.reasoning.output_tokens`: Output tokens spent on reasoning; part of the output tokens.
-pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[37]);
+pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[45]);
 
 /// `host.name`: Name of the machine.
-pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[38]);
+pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[46]);
 
 /// `http.request.method`: HTTP method.
-pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[39]);
+pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[47]);
 
 /// `http.response.status_code`: HTTP status of the answer.
-pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[40]);
+pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[48]);
+
+/// `jsonrpc.protocol.version`: Version of JSON-RPC, where it is not 2.0.
+pub const JSONRPC_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[49]);
+
+/// `jsonrpc.request.id`: Id of the request within its session; a number is written as text.
+pub const JSONRPC_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[50]);
+
+/// `mcp.method.name`: Method of the request or notification.
+pub const MCP_METHOD_NAME: Key<McpMethodName> = Key::new(&ATTRIBUTES[51]);
+
+/// `mcp.protocol.version`: Version of the protocol that the session speaks.
+pub const MCP_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
+
+/// `mcp.resource.uri`: The resource that is read, subscribed to or has changed.
+pub const MCP_RESOURCE_URI: Key<String> = Key::new(&ATTRIBUTES[53]);
+
+/// `mcp.session.id`: The session, as the server names it.
+pub const MCP_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[54]);
+
+/// `network.protocol.name`: Protocol that carried the session.
+pub const NETWORK_PROTOCOL_NAME: Key<NetworkProtocolName> = Key::new(&ATTRIBUTES[55]);
 
 /// `network.protocol.version`: HTTP version that carried the call.
-pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[41]);
+pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[56]);
+
+/// `network.transport`: What carried the session.
+pub const NETWORK_TRANSPORT: Key<NetworkTransport> = Key::new(&ATTRIBUTES[57]);
 
 /// `openai.api.type`: Which of OpenAI's APIs is spoken.
-pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[42]);
+pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[58]);
 
 /// `openai.request.service_tier`: Service tier that the request asks for, when it is not `auto`.
-pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[43]);
+pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[59]);
 
 /// `openai.response.service_tier`: Service tier that served the answer.
-pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[44]);
+pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[60]);
 
 /// `openai.response.system_fingerprint`: Fingerprint of the configuration that answered.
-pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[45]);
+pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[61]);
 
 /// `plainspan.api`: API dialect that was understood.
-pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[46]);
+pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[62]);
 
 /// `plainspan.call.ended`: How the call ended.
-pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[47]);
+pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[63]);
 
 /// `plainspan.capture.degraded`: What of the call was not captured whole; absent when everything was.
-pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[48]);
+pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[64]);
 
 /// `plainspan.capture.request.bytes_cut`: Bytes of the request that a limit left out.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[49]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[65]);
 
 /// `plainspan.capture.request.bytes_lost`: Bytes of the request that are known to be lost.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[50]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[66]);
 
 /// `plainspan.capture.response.bytes_cut`: Bytes of the response that a limit left out.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[51]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[67]);
 
 /// `plainspan.capture.response.bytes_lost`: Bytes of the response that are known to be lost.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[52]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[68]);
 
 /// `plainspan.content.cut`: Bytes of content that were left out of the content attributes of this span.
-pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[53]);
+pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[69]);
+
+/// `plainspan.content.form`: Form of the content on this span.
+pub const PLAINSPAN_CONTENT_FORM: Key<PlainspanContentForm> = Key::new(&ATTRIBUTES[70]);
+
+/// `plainspan.content.redacted`: Credentials and personal data that were taken out of the content of this span.
+pub const PLAINSPAN_CONTENT_REDACTED: Key<i64> = Key::new(&ATTRIBUTES[71]);
 
 /// `plainspan.contract.version`: Version of the contract that the span was built under.
-pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[54]);
+pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[72]);
 
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
-pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[55]);
+pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[73]);
 
 /// `plainspan.cost.estimated`: Whether `plainspan.cost.usd` was computed from a table, and is not what the provider has billed.
-pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[56]);
+pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[74]);
 
 /// `plainspan.cost.input.usd`: The part of `plainspan.cost.usd` that is for input tokens.
-pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[57]);
+pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[75]);
 
 /// `plainspan.cost.model`: Whose price of which model it is, as the table names them.
-pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[58]);
+pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[76]);
 
 /// `plainspan.cost.output.usd`: The part of `plainspan.cost.usd` that is for output tokens.
-pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[59]);
+pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[77]);
 
 /// `plainspan.cost.table_version`: The table of prices and its version.
-pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[60]);
+pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[78]);
 
 /// `plainspan.cost.usd`: What the call's tokens cost in US dollars, by the prices that its provider publishes.
-pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[61]);
+pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[79]);
 
 /// `plainspan.error.code`: The provider's code of the error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[62]);
+pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[80]);
 
 /// `plainspan.error.type`: The provider's type of error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[63]);
+pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[64]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.rate_limit.input_tokens.limit`: The caller's quota of input tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[65]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[83]);
 
 /// `plainspan.rate_limit.input_tokens.remaining`: What is left of the quota of input tokens.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[66]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[84]);
 
 /// `plainspan.rate_limit.input_tokens.reset`: Seconds until the quota of input tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[67]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[85]);
 
 /// `plainspan.rate_limit.output_tokens.limit`: The caller's quota of output tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[68]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[86]);
 
 /// `plainspan.rate_limit.output_tokens.remaining`: What is left of the quota of output tokens.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[69]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[87]);
 
 /// `plainspan.rate_limit.output_tokens.reset`: Seconds until the quota of output tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[70]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[88]);
 
 /// `plainspan.rate_limit.requests.limit`: The caller's quota of requests, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[71]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[89]);
 
 /// `plainspan.rate_limit.requests.remaining`: What is left of the quota of requests.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[72]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[90]);
 
 /// `plainspan.rate_limit.requests.reset`: Seconds until the quota of requests is full again.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[73]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[91]);
 
 /// `plainspan.rate_limit.tokens.limit`: The caller's quota of tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[74]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[92]);
 
 /// `plainspan.rate_limit.tokens.remaining`: What is left of the quota of tokens.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[75]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[93]);
 
 /// `plainspan.rate_limit.tokens.reset`: Seconds until the quota of tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[76]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[94]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[77]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[95]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[78]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[96]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[79]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[97]);
 
 /// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
-pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[98]);
 
 /// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
-pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[99]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[100]);
 
 /// `plainspan.response.retry_after`: Seconds that the server asks to wait before the next request.
-pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[101]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[102]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[85]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[103]);
 
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[86]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[104]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[87]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[105]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[88]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[106]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[89]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[107]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[90]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[108]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[91]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[109]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[92]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[110]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[93]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[111]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[94]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[112]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[95]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[113]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[96]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[114]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[97]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[115]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[98]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[116]);
+
+/// `rpc.response.status_code`: Code of the JSON-RPC error.
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[117]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[99]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[118]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[100]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[119]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[101]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[120]);
+
+/// `service.namespace`: What the service belongs to, in the words of the process's own environment.
+pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[121]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[102]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[122]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[103]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[123]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[104]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[124]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[105]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[125]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -358,6 +418,14 @@ pub enum GenAiOperationName {
     GenerateContent,
     /// Embeddings of the input.
     Embeddings,
+    /// A tool is run, at an MCP server.
+    ExecuteTool,
+    /// An agent that the provider runs is asked.
+    InvokeAgent,
+    /// A search in a knowledge base.
+    Retrieval,
+    /// A stored answer is read back.
+    FetchResponse,
     /// Documents put in the order in which they answer a query.
     Rerank,
     /// Images made or changed.
@@ -379,6 +447,10 @@ impl Text for GenAiOperationName {
             Self::TextCompletion => "text_completion".to_owned(),
             Self::GenerateContent => "generate_content".to_owned(),
             Self::Embeddings => "embeddings".to_owned(),
+            Self::ExecuteTool => "execute_tool".to_owned(),
+            Self::InvokeAgent => "invoke_agent".to_owned(),
+            Self::Retrieval => "retrieval".to_owned(),
+            Self::FetchResponse => "fetch_response".to_owned(),
             Self::Rerank => "rerank".to_owned(),
             Self::ImageGeneration => "image_generation".to_owned(),
             Self::Speech => "speech".to_owned(),
@@ -569,6 +641,126 @@ impl Text for HttpRequestMethod {
     }
 }
 
+/// Values of `mcp.method.name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum McpMethodName {
+    /// The client begins a session.
+    Initialize,
+    /// Whether the other side is still there.
+    Ping,
+    /// Which tools there are.
+    ToolsList,
+    /// A tool is called.
+    ToolsCall,
+    /// Which prompts there are.
+    PromptsList,
+    /// A prompt is fetched.
+    PromptsGet,
+    /// Which resources there are.
+    ResourcesList,
+    /// Which templates of resources there are.
+    ResourcesTemplatesList,
+    /// A resource is read.
+    ResourcesRead,
+    /// Changes of a resource are to be told.
+    ResourcesSubscribe,
+    /// They are to be told no longer.
+    ResourcesUnsubscribe,
+    /// Values for an argument of a prompt or template.
+    CompletionComplete,
+    /// How much the server is to log.
+    LoggingSetLevel,
+    /// The server asks for an answer of the client's model.
+    SamplingCreateMessage,
+    /// The server asks the user something.
+    ElicitationCreate,
+    /// The server asks which directories it may use.
+    RootsList,
+    /// The client is ready.
+    NotificationsInitialized,
+    /// A request is taken back.
+    NotificationsCancelled,
+    /// How far a request has come.
+    NotificationsProgress,
+    /// The server logs.
+    NotificationsMessage,
+    /// There are other tools.
+    NotificationsToolsListChanged,
+    /// There are other prompts.
+    NotificationsPromptsListChanged,
+    /// There are other resources.
+    NotificationsResourcesListChanged,
+    /// A resource has changed.
+    NotificationsResourcesUpdated,
+    /// The client has other directories.
+    NotificationsRootsListChanged,
+    /// Another value, as it came.
+    Unlisted(String),
+}
+
+impl Text for McpMethodName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Initialize => "initialize".to_owned(),
+            Self::Ping => "ping".to_owned(),
+            Self::ToolsList => "tools/list".to_owned(),
+            Self::ToolsCall => "tools/call".to_owned(),
+            Self::PromptsList => "prompts/list".to_owned(),
+            Self::PromptsGet => "prompts/get".to_owned(),
+            Self::ResourcesList => "resources/list".to_owned(),
+            Self::ResourcesTemplatesList => "resources/templates/list".to_owned(),
+            Self::ResourcesRead => "resources/read".to_owned(),
+            Self::ResourcesSubscribe => "resources/subscribe".to_owned(),
+            Self::ResourcesUnsubscribe => "resources/unsubscribe".to_owned(),
+            Self::CompletionComplete => "completion/complete".to_owned(),
+            Self::LoggingSetLevel => "logging/setLevel".to_owned(),
+            Self::SamplingCreateMessage => "sampling/createMessage".to_owned(),
+            Self::ElicitationCreate => "elicitation/create".to_owned(),
+            Self::RootsList => "roots/list".to_owned(),
+            Self::NotificationsInitialized => "notifications/initialized".to_owned(),
+            Self::NotificationsCancelled => "notifications/cancelled".to_owned(),
+            Self::NotificationsProgress => "notifications/progress".to_owned(),
+            Self::NotificationsMessage => "notifications/message".to_owned(),
+            Self::NotificationsToolsListChanged => "notifications/tools/list_changed".to_owned(),
+            Self::NotificationsPromptsListChanged => "notifications/prompts/list_changed".to_owned(),
+            Self::NotificationsResourcesListChanged => "notifications/resources/list_changed".to_owned(),
+            Self::NotificationsResourcesUpdated => "notifications/resources/updated".to_owned(),
+            Self::NotificationsRootsListChanged => "notifications/roots/list_changed".to_owned(),
+            Self::Unlisted(value) => value,
+        }
+    }
+}
+
+/// Values of `network.protocol.name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkProtocolName {
+    /// HTTP.
+    Http,
+}
+
+impl Text for NetworkProtocolName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Http => "http".to_owned(),
+        }
+    }
+}
+
+/// Values of `network.transport`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkTransport {
+    /// TCP.
+    Tcp,
+}
+
+impl Text for NetworkTransport {
+    fn into_text(self) -> String {
+        match self {
+            Self::Tcp => "tcp".to_owned(),
+        }
+    }
+}
+
 /// Values of `openai.api.type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenaiApiType {
@@ -662,6 +854,27 @@ impl Text for PlainspanCaptureDegraded {
     }
 }
 
+/// Values of `plainspan.content.form`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainspanContentForm {
+    /// Each text is replaced by its keyed hash.
+    Hashed,
+    /// Credentials and personal data are replaced by the name of what they were.
+    Redacted,
+    /// As it was on the wire.
+    Full,
+}
+
+impl Text for PlainspanContentForm {
+    fn into_text(self) -> String {
+        match self {
+            Self::Hashed => "hashed".to_owned(),
+            Self::Redacted => "redacted".to_owned(),
+            Self::Full => "full".to_owned(),
+        }
+    }
+}
+
 /// Values of `plainspan.link.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainspanLinkReason {
@@ -699,7 +912,18 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 106] = [
+pub static ATTRIBUTES: [AttributeDef; 126] = [
+    AttributeDef {
+        name: "aws.bedrock.knowledge_base.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -723,12 +947,45 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "gen_ai.agent.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.agent.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "gen_ai.conversation.id",
         kind: ValueKind::String,
         members: &[],
         closed: false,
         privacy: Privacy::Identifying,
         cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.data_source.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
         since: "0.1.0",
@@ -758,7 +1015,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
     AttributeDef {
         name: "gen_ai.operation.name",
         kind: ValueKind::String,
-        members: &["chat", "text_completion", "generate_content", "embeddings", "rerank", "image_generation", "speech", "transcription", "moderation"],
+        members: &["chat", "text_completion", "generate_content", "embeddings", "execute_tool", "invoke_agent", "retrieval", "fetch_response", "rerank", "image_generation", "speech", "transcription", "moderation"],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
@@ -787,6 +1044,17 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         max_bytes: None,
         max_items: None,
         since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.prompt.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.2.0",
     },
     AttributeDef {
         name: "gen_ai.provider.name",
@@ -1020,6 +1288,28 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "gen_ai.tool.call.arguments",
+        kind: ValueKind::Json,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Content,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(524_288),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "gen_ai.tool.call.result",
+        kind: ValueKind::Json,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Content,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(1_048_576),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
         name: "gen_ai.tool.definitions",
         kind: ValueKind::Json,
         members: &[],
@@ -1029,6 +1319,17 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         max_bytes: Some(524_288),
         max_items: None,
         since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.tool.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.2.0",
     },
     AttributeDef {
         name: "gen_ai.usage.audio.input_tokens",
@@ -1152,6 +1453,83 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "jsonrpc.protocol.version",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "jsonrpc.request.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "mcp.method.name",
+        kind: ValueKind::String,
+        members: &["initialize", "ping", "tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete", "logging/setLevel", "sampling/createMessage", "elicitation/create", "roots/list", "notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/message", "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed", "notifications/resources/updated", "notifications/roots/list_changed"],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "mcp.protocol.version",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "mcp.resource.uri",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(2048),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "mcp.session.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "network.protocol.name",
+        kind: ValueKind::String,
+        members: &["http"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
         name: "network.protocol.version",
         kind: ValueKind::String,
         members: &[],
@@ -1161,6 +1539,17 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         max_bytes: Some(8),
         max_items: None,
         since: "0.1.0",
+    },
+    AttributeDef {
+        name: "network.transport",
+        kind: ValueKind::String,
+        members: &["tcp"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
     },
     AttributeDef {
         name: "openai.api.type",
@@ -1295,6 +1684,28 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.content.form",
+        kind: ValueKind::String,
+        members: &["hashed", "redacted", "full"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.content.redacted",
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "plainspan.contract.version",
         kind: ValueKind::String,
         members: &[],
@@ -1325,7 +1736,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         cardinality: Cardinality::Bounded,
         max_bytes: None,
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "plainspan.cost.input.usd",
@@ -1336,7 +1747,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         cardinality: Cardinality::Unbounded,
         max_bytes: None,
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "plainspan.cost.model",
@@ -1347,7 +1758,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "plainspan.cost.output.usd",
@@ -1358,7 +1769,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         cardinality: Cardinality::Unbounded,
         max_bytes: None,
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "plainspan.cost.table_version",
@@ -1369,7 +1780,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         cardinality: Cardinality::Bounded,
         max_bytes: Some(64),
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "plainspan.cost.usd",
@@ -1380,7 +1791,7 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         cardinality: Cardinality::Unbounded,
         max_bytes: None,
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "plainspan.error.code",
@@ -1790,6 +2201,17 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "rpc.response.status_code",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(32),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
         name: "server.address",
         kind: ValueKind::String,
         members: &[],
@@ -1813,6 +2235,17 @@ pub static ATTRIBUTES: [AttributeDef; 106] = [
     },
     AttributeDef {
         name: "service.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "service.namespace",
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1892,6 +2325,10 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "gen_ai.embeddings.dimension.count", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.encoding_formats", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.previous_response.id", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.agent.id", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.agent.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.data_source.id", requirement: Requirement::Conditional },
+        Use { name: "aws.bedrock.knowledge_base.id", requirement: Requirement::Conditional },
         Use { name: "openai.api.type", requirement: Requirement::Recommended },
         Use { name: "openai.request.service_tier", requirement: Requirement::Conditional },
         Use { name: "plainspan.api", requirement: Requirement::Required },
@@ -1955,6 +2392,126 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "gen_ai.output.messages", requirement: Requirement::OptIn },
         Use { name: "gen_ai.tool.definitions", requirement: Requirement::OptIn },
         Use { name: "plainspan.content.cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.content.form", requirement: Requirement::Conditional },
+        Use { name: "plainspan.content.redacted", requirement: Requirement::Conditional },
+        Use { name: "plainspan.call.ended", requirement: Requirement::Required },
+        Use { name: "plainspan.capture.degraded", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
+        Use { name: "plainspan.session.id", requirement: Requirement::Conditional },
+        Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
+        Use { name: "plainspan.contract.version", requirement: Requirement::Required },
+        Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },
+    ],
+};
+
+/// Span `mcp.client`: A request or notification of the Model Context Protocol over HTTP, seen at the side that sent it.
+pub static MCP_CLIENT: Shape = Shape {
+    name: "mcp.client",
+    attributes: &[
+        Use { name: "mcp.method.name", requirement: Requirement::Required },
+        Use { name: "plainspan.api", requirement: Requirement::Required },
+        Use { name: "gen_ai.operation.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.tool.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.prompt.name", requirement: Requirement::Conditional },
+        Use { name: "mcp.resource.uri", requirement: Requirement::Conditional },
+        Use { name: "mcp.session.id", requirement: Requirement::Recommended },
+        Use { name: "mcp.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "jsonrpc.request.id", requirement: Requirement::Conditional },
+        Use { name: "jsonrpc.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "rpc.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.transport", requirement: Requirement::Recommended },
+        Use { name: "network.protocol.name", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.tool.call.arguments", requirement: Requirement::OptIn },
+        Use { name: "gen_ai.tool.call.result", requirement: Requirement::OptIn },
+        Use { name: "plainspan.content.form", requirement: Requirement::Conditional },
+        Use { name: "plainspan.content.redacted", requirement: Requirement::Conditional },
+        Use { name: "plainspan.content.cut", requirement: Requirement::Conditional },
+        Use { name: "server.address", requirement: Requirement::Recommended },
+        Use { name: "server.port", requirement: Requirement::With("server.address") },
+        Use { name: "error.type", requirement: Requirement::OnError },
+        Use { name: "plainspan.error.code", requirement: Requirement::Conditional },
+        Use { name: "plainspan.error.type", requirement: Requirement::Conditional },
+        Use { name: "plainspan.response.retry_after", requirement: Requirement::Conditional },
+        Use { name: "plainspan.rate_limit.requests.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "http.request.method", requirement: Requirement::Recommended },
+        Use { name: "http.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "url.path", requirement: Requirement::Recommended },
+        Use { name: "user_agent.original", requirement: Requirement::Recommended },
+        Use { name: "plainspan.call.ended", requirement: Requirement::Required },
+        Use { name: "plainspan.capture.degraded", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.request.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_lost", requirement: Requirement::Conditional },
+        Use { name: "plainspan.capture.response.bytes_cut", requirement: Requirement::Conditional },
+        Use { name: "plainspan.link.reason", requirement: Requirement::Conditional },
+        Use { name: "plainspan.session.id", requirement: Requirement::Conditional },
+        Use { name: "plainspan.replay.source", requirement: Requirement::Conditional },
+        Use { name: "plainspan.contract.version", requirement: Requirement::Required },
+        Use { name: "plainspan.contract.violations", requirement: Requirement::Conditional },
+    ],
+};
+
+/// Span `mcp.server`: A request or notification of the Model Context Protocol over HTTP, seen at the side that received it.
+pub static MCP_SERVER: Shape = Shape {
+    name: "mcp.server",
+    attributes: &[
+        Use { name: "mcp.method.name", requirement: Requirement::Required },
+        Use { name: "plainspan.api", requirement: Requirement::Required },
+        Use { name: "gen_ai.operation.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.tool.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.prompt.name", requirement: Requirement::Conditional },
+        Use { name: "mcp.resource.uri", requirement: Requirement::Conditional },
+        Use { name: "mcp.session.id", requirement: Requirement::Recommended },
+        Use { name: "mcp.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "jsonrpc.request.id", requirement: Requirement::Conditional },
+        Use { name: "jsonrpc.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "rpc.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.transport", requirement: Requirement::Recommended },
+        Use { name: "network.protocol.name", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.tool.call.arguments", requirement: Requirement::OptIn },
+        Use { name: "gen_ai.tool.call.result", requirement: Requirement::OptIn },
+        Use { name: "plainspan.content.form", requirement: Requirement::Conditional },
+        Use { name: "plainspan.content.redacted", requirement: Requirement::Conditional },
+        Use { name: "plainspan.content.cut", requirement: Requirement::Conditional },
+        Use { name: "server.address", requirement: Requirement::Recommended },
+        Use { name: "server.port", requirement: Requirement::With("server.address") },
+        Use { name: "error.type", requirement: Requirement::OnError },
+        Use { name: "plainspan.error.code", requirement: Requirement::Conditional },
+        Use { name: "plainspan.error.type", requirement: Requirement::Conditional },
+        Use { name: "plainspan.response.retry_after", requirement: Requirement::Conditional },
+        Use { name: "plainspan.rate_limit.requests.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.requests.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.input_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.limit", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.remaining", requirement: Requirement::Recommended },
+        Use { name: "plainspan.rate_limit.output_tokens.reset", requirement: Requirement::Recommended },
+        Use { name: "http.request.method", requirement: Requirement::Recommended },
+        Use { name: "http.response.status_code", requirement: Requirement::Conditional },
+        Use { name: "network.protocol.version", requirement: Requirement::Recommended },
+        Use { name: "url.path", requirement: Requirement::Recommended },
+        Use { name: "user_agent.original", requirement: Requirement::Recommended },
         Use { name: "plainspan.call.ended", requirement: Requirement::Required },
         Use { name: "plainspan.capture.degraded", requirement: Requirement::Conditional },
         Use { name: "plainspan.capture.request.bytes_lost", requirement: Requirement::Conditional },
@@ -1974,6 +2531,7 @@ pub static RESOURCE: Shape = Shape {
     name: "resource",
     attributes: &[
         Use { name: "service.name", requirement: Requirement::Required },
+        Use { name: "service.namespace", requirement: Requirement::Recommended },
         Use { name: "process.pid", requirement: Requirement::Required },
         Use { name: "process.parent_pid", requirement: Requirement::Recommended },
         Use { name: "process.executable.name", requirement: Requirement::Recommended },
@@ -1993,6 +2551,7 @@ pub static ENTITY_SERVICE: Shape = Shape {
     name: "service",
     attributes: &[
         Use { name: "service.name", requirement: Requirement::Required },
+        Use { name: "service.namespace", requirement: Requirement::Recommended },
     ],
 };
 

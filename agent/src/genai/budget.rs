@@ -113,6 +113,13 @@ impl Budget {
         self.pool.0.fetch_sub(n, Ordering::Relaxed);
     }
 
+    /// What was kept so far is kept by somebody else from now on: there is as much room as at first.
+    pub(super) fn renew(&mut self) {
+        self.release(self.held);
+        self.content_left = self.limits.call_content;
+        self.items_left = self.limits.items;
+    }
+
     /// May another message, part or tool be kept? If not, it is counted.
     pub(super) fn item(&mut self) -> bool {
         if let Some(left) = self.items_left.checked_sub(1) {

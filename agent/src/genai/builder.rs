@@ -1,4 +1,4 @@
-//! Events of one exchange in, one [`Call`] out.
+//! Events of one exchange in, one [`Call`] out; several of a protocol whose exchanges carry several.
 
 use std::{fmt, sync::Arc};
 
@@ -11,8 +11,11 @@ use super::{
     elements::{self, Elements},
     field::Field,
     finish::Ending,
+    mcp,
     pace::{self, Pace},
-    provider, rate_limit, repetition, trace, transport,
+    provider, rate_limit, repetition,
+    told::Told,
+    trace, transport,
 };
 use crate::{
     account::{Account, Counter},
@@ -47,7 +50,7 @@ impl Candidate {
 
 /// How it is known of which dialect the exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Known {
     /// By the path, if need be by the bodies as well.
     ByPath,
     /// By the answer, which has not come yet: until then nothing is read.
@@ -59,7 +62,7 @@ enum Told {
 /// Rebuilds one call. It is fed every event of its exchange, in order.
 pub struct CallBuilder {
     candidates: Vec<Candidate>,
-    told: Told,
+    known: Known,
     budget: Budget,
     account: Arc<Account>,
     role: Role,
@@ -82,6 +85,9 @@ pub struct CallBuilder {
     missed_first_content: bool,
     pace: Pace,
     damage: Damage,
+    told: Vec<Told>,
+    /// Calls were told before the end.
+    has_told: bool,
 }
 
 impl fmt::Debug for CallBuilder {
@@ -95,7 +101,7 @@ impl CallBuilder {
     pub(super) fn new(candidates: Vec<Candidate>, budget: Budget, account: Arc<Account>) -> Self {
         Self {
             candidates,
-            told: Told::ByPath,
+            known: Known::ByPath,
             budget,
             account,
             role: Role::Client,
@@ -114,17 +120,19 @@ impl CallBuilder {
             missed_first_content: false,
             pace: Pace::default(),
             damage: Damage::default(),
+            told: Vec::new(),
+            has_told: false,
         }
     }
 
     /// The path is unknown: the answer has to tell which of the candidates it is, if any.
     pub(super) fn told_by_answer(self) -> Self {
-        Self { told: Told::NotYet, ..self }
+        Self { known: Known::NotYet, ..self }
     }
 
-    /// Takes the next event, the head of the request being the first; gives the call at the end of the
+    /// Takes the next event, the head of the request being the first; tells the call at the end of the
     /// exchange, unless its bodies showed that it was no LLM call (which is then counted).
-    pub fn event(&mut self, event: Event) -> Option<Call> {
+    pub fn event(&mut self, event: Event) -> Vec<Told> {
         let time = event.time;
         match event.kind {
             EventKind::RequestHead(head) => self.request_head(&head, time),
@@ -151,9 +159,47 @@ impl CallBuilder {
             EventKind::ResponseBody(body) => self.response_body(body, time),
             // No API that is read says anything there.
             EventKind::ResponseTrailers(_) => {}
-            EventKind::End(end) => return self.end(end, time),
+            EventKind::End(end) => {
+                self.end(end, time);
+                return std::mem::take(&mut self.told);
+            }
         }
-        None
+        self.settle(time);
+        std::mem::take(&mut self.told)
+    }
+
+    /// Tells what was settled by now, in a protocol that settles things before the end.
+    fn settle(&mut self, time: Timestamp) {
+        let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.sure) else { return };
+        let Some(settled) = candidate.fold.settled().filter(|settled| !settled.is_empty()) else { return };
+        let whole = Call {
+            role: Some(self.role),
+            start: self.start,
+            transport: self.transport.clone(),
+            damage: self.damage,
+            trace: self.trace.clone(),
+            ..candidate.call.clone()
+        };
+        self.tell(settled, &whole, time);
+        // A stream may live for days, and what it told is kept no longer.
+        self.budget.renew();
+    }
+
+    /// Is it known to be no call, before its end? It is counted then, and need not be shown the rest.
+    pub fn gives_up(&self) -> bool {
+        let none = self.candidates.is_empty() && self.known != Known::NotYet;
+        self.account.add(Counter::ExchangesNotLlm, u64::from(none));
+        none
+    }
+
+    fn tell(&mut self, settled: Vec<mcp::Settled>, whole: &Call, time: Timestamp) {
+        for settled in settled {
+            let told = mcp::told(settled, whole, time);
+            let is_call = matches!(told, Told::Call(_) | Told::Asked { .. });
+            self.has_told |= is_call;
+            self.account.add(Counter::McpCalls, u64::from(is_call));
+            self.told.push(told);
+        }
     }
 
     fn request_head(&mut self, head: &RequestHead, time: Timestamp) {
@@ -183,11 +229,13 @@ impl CallBuilder {
 
     /// Hands the request's body to the dialects, once. `complete` is whether all of it was sent.
     fn read_request(&mut self, complete: bool) {
-        if self.told == Told::NotYet || std::mem::replace(&mut self.request_read, true) {
+        if self.known == Known::NotYet || std::mem::replace(&mut self.request_read, true) {
             return;
         }
         let Some(body) = self.request.take(&mut self.budget) else { return };
-        let by_answer = self.told == Told::ByAnswer;
+        // A GET promises nothing.
+        let complete = complete && self.transport.method != "GET";
+        let by_answer = self.known == Known::ByAnswer;
         let (budget, malformed) = (&mut self.budget, &mut self.damage.request_malformed);
         self.candidates.retain_mut(|candidate| {
             let Ok(fits) = candidate.fold.request(&body, &mut candidate.call, budget) else {
@@ -219,7 +267,7 @@ impl CallBuilder {
         self.streaming.streamed = media_type.is_some_and(|media_type| {
             STREAMS.iter().any(|stream| media_type.trim().eq_ignore_ascii_case(stream))
         });
-        if self.told == Told::NotYet && path::is_of_aws(head) {
+        if self.known == Known::NotYet && path::is_of_aws(head) {
             self.candidates.clear();
         }
         for candidate in &mut self.candidates {
@@ -268,10 +316,10 @@ impl CallBuilder {
 
     /// Looks which of the candidates an answer is of.
     fn identify(&mut self, answer: &[u8]) {
-        if self.told == Told::NotYet
+        if self.known == Known::NotYet
             && let Some(name) = answer::dialect(answer, &mut self.budget)
         {
-            self.told = Told::ByAnswer;
+            self.known = Known::ByAnswer;
             self.candidates.retain(|candidate| candidate.call.dialect == name);
             self.candidates.iter_mut().for_each(|candidate| candidate.sure = true);
             if self.request_over {
@@ -283,15 +331,17 @@ impl CallBuilder {
     fn sse(&mut self, event: &SseEvent, time: Timestamp) {
         self.streaming.streamed = true;
         self.identify(&event.data);
-        if self.told == Told::NotYet {
+        if self.known == Known::NotYet {
             self.chunk(Carried::Data, time);
             return;
         }
         let mut carried = Carried::Nothing;
+        let mut fits = false;
         for candidate in &mut self.candidates {
             match candidate.fold.event(event, &mut candidate.call, &mut self.budget) {
-                Ok(Carried::Nothing) => {}
+                Ok(Carried::Nothing) => fits = true,
                 Ok(found) => {
+                    fits = true;
                     candidate.sure = true;
                     if carried != Carried::Content {
                         carried = found;
@@ -299,6 +349,10 @@ impl CallBuilder {
                 }
                 Err(_) => self.damage.response_malformed = true,
             }
+        }
+        if !fits && self.transport.method == "GET" {
+            // Nothing but its stream could tell that it is one.
+            self.candidates.retain(|candidate| candidate.sure);
         }
         self.chunk(carried, time);
     }
@@ -333,10 +387,10 @@ impl CallBuilder {
         }
     }
 
-    fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Option<Call> {
+    fn end(&mut self, end: ExchangeEnd, time: Timestamp) {
         let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
         self.identify(body.as_deref().unwrap_or_default());
-        if self.told == Told::NotYet {
+        if self.known == Known::NotYet {
             self.candidates.clear();
         }
         self.read_request(false);
@@ -362,7 +416,7 @@ impl CallBuilder {
         }
         let Some(at) = self.candidates.iter().position(|candidate| candidate.sure) else {
             self.account.add(Counter::ExchangesNotLlm, 1);
-            return None;
+            return;
         };
         let Candidate { mut fold, mut call, .. } = self.candidates.swap_remove(at);
         let terminated = if self.streaming.streamed {
@@ -389,8 +443,16 @@ impl CallBuilder {
         call.trace = self.trace.take();
         call.damage = self.damage;
         call.omitted = self.budget.omitted;
-        self.count(&call, ending);
-        Some(call)
+        let settled = fold.settled();
+        self.count(&call, ending, settled.is_none());
+        if let Some(settled) = settled {
+            let time = call.end;
+            self.tell(settled, &call, time);
+            // Opened or closed a session, or only answered what the server had asked.
+            self.account.add(Counter::ExchangesNotInference, u64::from(!self.has_told));
+        } else {
+            self.told.push(Told::Call(Box::new(call)));
+        }
     }
 
     fn ending(&self, end: ExchangeEnd, terminated: bool) -> Ending {
@@ -423,12 +485,12 @@ impl CallBuilder {
         }
     }
 
-    fn count(&self, call: &Call, ending: Ending) {
+    fn count(&self, call: &Call, ending: Ending, is_call: bool) {
         let damage = &call.damage;
         let malformed = u64::from(damage.request_malformed) + u64::from(damage.response_malformed);
         let cut = ending == Ending::Broken || call.ended != Some(ExchangeEnd::Complete);
-        self.account.add(Counter::Calls, 1);
-        self.account.add(Counter::CallsCut, u64::from(cut));
+        self.account.add(Counter::Calls, u64::from(is_call));
+        self.account.add(Counter::CallsCut, u64::from(cut && is_call));
         self.account.add(Counter::CallsDamaged, u64::from(damage.request.any() || damage.response.any()));
         self.account.add(Counter::BodiesMalformed, malformed);
         self.account.add(Counter::UnknownValues, self.budget.unknown);

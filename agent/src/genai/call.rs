@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub use super::blob::Digest;
+use super::mcp::Mcp;
 pub use crate::wire::Role;
 
 /// `gen_ai.operation.name`: what kind of call it is.
@@ -36,6 +37,14 @@ pub enum OperationName {
     Transcription,
     /// Content is judged.
     Moderation,
+    /// A tool is run.
+    ExecuteTool,
+    /// An agent that the provider runs is asked.
+    InvokeAgent,
+    /// A knowledge base is searched.
+    Retrieval,
+    /// A stored answer is read back.
+    FetchResponse,
 }
 
 /// `gen_ai.provider.name`: who serves, or whose flavour of API is spoken.
@@ -154,6 +163,8 @@ pub struct Call {
     pub omitted: u64,
     /// W3C trace context that the request carried.
     pub trace: Option<TraceContext>,
+    /// What it says, if it is a call of MCP: of one such there is neither provider nor model.
+    pub mcp: Option<Box<Mcp>>,
 }
 
 /// Request parameters and content.
@@ -193,6 +204,12 @@ pub struct Request {
     pub service_tier: Option<String>,
     /// Conversation id that the protocol itself carries.
     pub conversation_id: Option<String>,
+    /// The agent that is asked, by its id.
+    pub agent_id: Option<String>,
+    /// The same by its name.
+    pub agent_name: Option<String>,
+    /// The knowledge base that is searched.
+    pub knowledge_base_id: Option<String>,
     /// Id of the answer that this one is to follow, which the provider holds.
     pub previous_response_id: Option<String>,
     /// System instructions that stand apart from the messages.
@@ -436,7 +453,7 @@ pub struct Streaming {
 }
 
 /// A side of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
     /// Who asks.
     Client,

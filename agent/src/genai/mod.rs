@@ -1,7 +1,8 @@
 //! MEANING: exchanges in, [`Call`]s out; one file per API dialect. Pure: no I/O, no clock.
 //!
 //! A [`Recognizer`] is shown the head of every request. What is an LLM call gets a [`CallBuilder`], which is
-//! fed the events of its exchange and gives the [`Call`] when the exchange ends.
+//! fed the events of its exchange and gives the [`Call`] when the exchange ends. Exchanges of MCP tell several of them,
+//! also before (see [`Told`]).
 
 mod answer;
 mod api;
@@ -17,6 +18,7 @@ mod escaped;
 mod field;
 mod finish;
 mod google;
+mod mcp;
 mod media;
 mod openai;
 mod pace;
@@ -26,6 +28,7 @@ mod recognize;
 mod repetition;
 mod rule;
 mod text;
+mod told;
 mod trace;
 mod transport;
 
@@ -36,8 +39,10 @@ pub use call::{
     OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
     ToolDefinition, TraceContext, Transport, Usage,
 };
+pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};
+pub use told::Told;
 
 #[cfg(test)]
 mod tests;

@@ -174,7 +174,7 @@ mod tests {
         let contract = include_str!("../../../docs/contract.md");
         let matrix = include_str!("../../../docs/capture-matrix.md");
         let code = include_str!("../contract/names.rs");
-        let schema = include_str!("../../../contract/generated/span.schema.json");
+        let schema = include_str!("../../../contract/generated/gen_ai.client.inference.schema.json");
         let numbers = lines(4000, |n| format!("{}, ", random(n) % 1000));
         let digits = lines(4000, |n| format!("{}, ", random(n) % 10));
         let floats = lines(2000, |n| format!("{}, ", n as f64 / 7.0));

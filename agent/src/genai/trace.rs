@@ -19,6 +19,11 @@ pub(super) fn context(headers: &Headers) -> Option<TraceContext> {
     Some(context)
 }
 
+/// The same of a message that carries both values in its body.
+pub(super) fn of_values(parent: &str, state: Option<&str>) -> Option<TraceContext> {
+    Some(TraceContext { state: state.and_then(|state| list(state.to_owned())), ..parse(parent)? })
+}
+
 /// `version "-" trace-id "-" parent-id "-" trace-flags`, hexadecimal in lower case.
 fn parse(value: &str) -> Option<TraceContext> {
     let bytes = value.as_bytes();
@@ -69,7 +74,10 @@ fn state(headers: &Headers) -> Option<String> {
         .filter(|h| &*h.name == "tracestate")
         .map(|h| h.value.trim_matches([' ', '\t']))
         .collect();
-    let state = values.join(",");
+    list(values.join(","))
+}
+
+fn list(state: String) -> Option<String> {
     let mut members = state.split(',').map(str::trim).filter(|member| !member.is_empty());
     let valid = state.len() <= STATE_MAX
         && state.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))

@@ -1,5 +1,7 @@
-//! CARE: what is said of calls beyond what was on the wire. Pure: no I/O, no clock.
+//! CARE: what of a call may be kept, and in which form.
+//!
+//! Stands between the meaning of a call and its names: it changes what a [`crate::genai::Call`] says and knows nothing of spans.
 
-mod price;
-
-pub use price::{Cost, PRICE_TABLE, estimate, load_prices};
+pub mod content;
+pub mod price;
+pub mod redact;

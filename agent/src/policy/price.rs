@@ -10,7 +10,7 @@ use genai_prices::{Calculator, PriceCalculation, PriceRequest, Usage as Amounts,
 use crate::genai::{Call, OperationName, Part, Usage};
 
 /// The table of prices, and its version.
-pub const PRICE_TABLE: &str = "genai-prices 0.2.1";
+pub const TABLE: &str = "genai-prices 0.2.1";
 
 /// Longest path that tells whose prices hold, in bytes: one host serves the models of several providers.
 const PATH_MAX: usize = 256;
@@ -29,7 +29,7 @@ pub struct Cost {
 }
 
 /// Reads the table now, which takes a while, and not when the first call is over.
-pub fn load_prices() {
+pub fn load() {
     let _ = Calculator::bundled();
 }
 
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn the_table_says_its_version() {
         let lock = include_str!("../../../Cargo.lock");
-        let (name, version) = PRICE_TABLE.split_once(' ').unwrap();
+        let (name, version) = TABLE.split_once(' ').unwrap();
         assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")));
     }
 }

@@ -18,8 +18,10 @@ const CREDENTIAL_WORDS: &[&str] = &[
     "token",
 ];
 
-/// Names that end in `key` or contain one of the words and are harmless all the same.
-const HARMLESS: &[&str] = &["idempotency-key", "x-idempotency-key", "sec-websocket-key", "surrogate-key"];
+/// Names that end in `key` or contain one of the words and are harmless all the same. The id of an MCP session must not be taken
+/// for proof of who asks (MCP, security best practices).
+const HARMLESS: &[&str] =
+    &["idempotency-key", "x-idempotency-key", "mcp-session-id", "sec-websocket-key", "surrogate-key"];
 
 /// Query parameters that are kept; all others may carry a key or a signature, and nothing needs them.
 const KEPT_PARAMETERS: &[&str] = &[
@@ -34,18 +36,22 @@ const KEPT_PARAMETERS: &[&str] = &[
     "limit",
     "model",
     "order",
+    // Of MCP's older transport.
+    "sessionId",
+    "session_id",
     "stream",
     "version",
 ];
 
 /// Is a header a credential? `name` in lower case.
 pub(super) fn is_credential_header(name: &str, value: &str) -> bool {
-    // Rate limits are told in tokens of text, which are no tokens of access.
     // Browsers can't set headers on a WebSocket: OpenAI takes the key as one of its subprotocols.
     if name == "sec-websocket-protocol" {
         return true;
     }
-    let harmless = HARMLESS.contains(&name) || name.contains("ratelimit");
+    // Rate limits and usage are told in tokens of text, which are no tokens of access.
+    let counts = name.contains("ratelimit") || name.ends_with("-token-count");
+    let harmless = HARMLESS.contains(&name) || counts;
     if !harmless && (name.ends_with("key") || CREDENTIAL_WORDS.iter().any(|word| name.contains(word))) {
         return true;
     }
@@ -119,8 +125,11 @@ mod tests {
             "openai-project",
             "content-type",
             "traceparent",
+            "mcp-session-id",
+            "mcp-protocol-version",
             "x-ratelimit-remaining-tokens",
             "anthropic-ratelimit-output-tokens-limit",
+            "x-amzn-bedrock-cache-read-input-token-count",
             "idempotency-key",
             "request-id",
             "x-goog-api-client",

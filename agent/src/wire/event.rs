@@ -9,12 +9,22 @@ use crate::time::Timestamp;
 pub struct ExchangeId(pub u64);
 
 /// Which side of the exchange the captured process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It sent the request.
     Client,
     /// It received the request.
     Server,
+}
+
+impl Role {
+    /// The other side.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
 }
 
 /// The protocol that carried an exchange.

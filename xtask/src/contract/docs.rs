@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    registry::{Attribute, Kind, Registry, Requirement, Use},
-    source::{Cardinality, Privacy, Values},
-};
+use anyhow::Context as _;
+use plainspan_registry::{Attribute, Deprecated, Kind, Registry, Requirement, Use, Values};
 
 /// The page's text.
 pub fn generate(registry: &Registry) -> anyhow::Result<String> {
@@ -18,23 +16,26 @@ pub fn generate(registry: &Registry) -> anyhow::Result<String> {
         registry.version, registry.schema_url
     )?;
     for base in &registry.based_on {
-        writeln!(out, "- {base}")?;
+        let note = base.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
+        writeln!(out, "- {} v{}{note}", base.name, base.version)?;
     }
     out.push_str(
         "\nAn attribute that was not on the wire is absent; nothing is guessed. A value that is longer than its limit is cut at a\n\
          character's boundary. A span that does not fit is exported with what fits, and says so in `plainspan.contract.violations`.\n\n\
          **Privacy**: *structural* says nothing about people or content, *identifying* may name a person, a tenant or a single call, *content* is\n\
-         exported only with `--content span`. **Cardinality**: only *bounded* attributes are fit to group or label by.\n",
+         exported only with `--content`. **Cardinality**: only *bounded* attributes are fit to group or label by.\n",
     );
     for span in &registry.spans {
         writeln!(out, "\n## Span `{}`\n\n{}\n", span.name, span.brief)?;
         writeln!(out, "- Name: {}", span.naming)?;
-        writeln!(out, "- Kind: {}", span.kinds.join(", ").to_uppercase())?;
+        let kinds: Vec<_> = span.kinds.iter().map(|kind| kind.name()).collect();
+        writeln!(out, "- Kind: {}", kinds.join(", ").to_uppercase())?;
         if let Some(note) = &span.note {
             writeln!(out, "\n{note}")?;
         }
         attributes(&mut out, registry, &span.attributes)?;
     }
+    signals(&mut out, registry)?;
     writeln!(
         out,
         "\n## Resource\n\nThe spans of a process share one resource, which says who made the calls."
@@ -47,20 +48,51 @@ pub fn generate(registry: &Registry) -> anyhow::Result<String> {
     Ok(out)
 }
 
+/// Metrics and events.
+fn signals(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
+    for metric in &registry.metrics {
+        writeln!(out, "\n## Metric `{}`\n\n{}\n", metric.name, metric.brief)?;
+        writeln!(out, "- Instrument: {}, in `{}`", metric.instrument.name(), metric.unit)?;
+        if !metric.boundaries.is_empty() {
+            let bounds: Vec<_> = metric.boundaries.iter().map(ToString::to_string).collect();
+            writeln!(out, "- Buckets up to: {}", bounds.join(", "))?;
+        }
+        older(out, metric.deprecated.as_ref())?;
+        if let Some(note) = &metric.note {
+            writeln!(out, "\n{note}")?;
+        }
+        attributes(out, registry, &metric.attributes)?;
+    }
+    for event in &registry.events {
+        writeln!(out, "\n## Event `{}`\n\n{}", event.name, event.brief)?;
+        older(out, event.deprecated.as_ref())?;
+        if let Some(note) = &event.note {
+            writeln!(out, "\n{note}")?;
+        }
+        attributes(out, registry, &event.attributes)?;
+    }
+    Ok(())
+}
+
+fn older(out: &mut String, deprecated: Option<&Deprecated>) -> anyhow::Result<()> {
+    match deprecated {
+        None => {}
+        Some(Deprecated { renamed_to: Some(current), until }) => {
+            writeln!(out, "\nAn older name, emitted beside `{current}` until version {until}.")?;
+        }
+        Some(Deprecated { renamed_to: None, until }) => {
+            writeln!(out, "\nDeprecated, emitted until version {until}.")?;
+        }
+    }
+    Ok(())
+}
+
 fn attributes(out: &mut String, registry: &Registry, uses: &[Use]) -> anyhow::Result<()> {
     out.push_str("\n| Attribute | Type | Required | Privacy | Cardinality | What it says |\n|---|---|---|---|---|---|\n");
     for used in uses {
-        let attribute = registry.attribute(&used.key)?;
+        let attribute = registry.attribute(&used.key).context("the registry was resolved")?;
         let Attribute { key, brief, .. } = attribute;
-        let privacy = match attribute.privacy {
-            Privacy::Structural => "structural",
-            Privacy::Identifying => "identifying",
-            Privacy::Content => "content",
-        };
-        let cardinality = match attribute.cardinality {
-            Cardinality::Bounded => "bounded",
-            Cardinality::Unbounded => "unbounded",
-        };
+        let (privacy, cardinality) = (attribute.privacy.name(), attribute.cardinality.name());
         let (kind, required) = (type_of(attribute), required(used));
         writeln!(out, "| `{key}` | {kind} | {required} | {privacy} | {cardinality} | {} |", cell(brief))?;
     }
@@ -70,16 +102,13 @@ fn attributes(out: &mut String, registry: &Registry, uses: &[Use]) -> anyhow::Re
 fn type_of(attribute: &Attribute) -> String {
     let kind = match attribute.kind {
         Kind::String if !attribute.members.is_empty() => "enum",
-        Kind::String => "string",
-        Kind::Int => "int",
-        Kind::Double => "double",
-        Kind::Bool => "boolean",
-        Kind::Strings => "string[]",
         Kind::Json => "JSON string",
+        other => other.name(),
     };
-    match attribute.max_bytes {
-        Some(max) => format!("{kind}, up to {}", size(max)),
-        None => kind.into(),
+    match (attribute.max_bytes, &attribute.unit) {
+        (Some(max), _) => format!("{kind}, up to {}", size(max)),
+        (None, Some(unit)) => format!("{kind}, `{unit}`"),
+        (None, None) => kind.into(),
     }
 }
 
@@ -113,17 +142,17 @@ fn cell(text: &str) -> String {
 fn notes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
     out.push_str("\n## Values and notes\n");
     for attribute in &registry.attributes {
-        let Attribute { key, members, note, examples, renamed_to, .. } = attribute;
+        let Attribute { key, members, note, examples, .. } = attribute;
+        let renamed_to = attribute.renamed_to();
         if members.is_empty() && note.is_none() && examples.is_empty() && renamed_to.is_none() {
             continue;
         }
-        writeln!(out, "\n### `{key}`\n\nSince {}, {}.", attribute.since, attribute.stability)?;
-        if let Some(current) = renamed_to {
-            writeln!(
-                out,
-                "\nAn older name, emitted beside `{current}` because there are consumers that read it."
-            )?;
+        write!(out, "\n### `{key}`\n\nSince {}, {}", attribute.since, attribute.stability)?;
+        match &attribute.upstream {
+            Some(upstream) => writeln!(out, "; as in {} {}.", upstream.conventions, upstream.version)?,
+            None => writeln!(out, ".")?,
         }
+        older(out, attribute.deprecated.as_ref())?;
         if let Some(note) = note {
             writeln!(out, "\n{note}")?;
         }
@@ -145,4 +174,52 @@ fn notes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use plainspan_registry::{Event, Instrument, Metric};
+
+    use super::super::tests::load;
+    use super::*;
+
+    #[test]
+    fn metrics_and_events_have_their_sections() {
+        let mut registry = load();
+        let span = registry.spans[0].clone();
+        let attributes: Vec<_> = span.attributes.into_iter().take(1).collect();
+        let deprecated = Some(Deprecated { renamed_to: Some("m.new".into()), until: span.since });
+        registry.metrics.push(Metric {
+            name: "m.old".into(),
+            instrument: Instrument::Histogram,
+            unit: "s".into(),
+            brief: "A time.".into(),
+            note: None,
+            stability: "stable".into(),
+            since: span.since,
+            deprecated,
+            upstream: None,
+            boundaries: vec![0.5, 1.0],
+            attributes: attributes.clone(),
+        });
+        registry.events.push(Event {
+            name: "happened".into(),
+            brief: "It happened.".into(),
+            note: Some("Once.".into()),
+            stability: "stable".into(),
+            since: span.since,
+            deprecated: None,
+            upstream: None,
+            attributes,
+        });
+        let page = generate(&registry).unwrap();
+        for wanted in [
+            "## Metric `m.old`\n\nA time.\n\n- Instrument: histogram, in `s`\n- Buckets up to: 0.5, 1\n\nAn older name, emitted beside \
+             `m.new` until version 0.1.0.\n\n| Attribute |",
+            "## Event `happened`\n\nIt happened.\n\nOnce.\n\n| Attribute |",
+            "| `gen_ai.usage.input_tokens` | int, `{token}` |",
+        ] {
+            assert!(page.contains(wanted), "{wanted:?} is not in the page");
+        }
+    }
 }

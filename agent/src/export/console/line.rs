@@ -158,6 +158,17 @@ fn model(span: &Span) -> (String, String) {
         // Of the side that answers, as a gateway does: the client may be on the list as well.
         before.push("served".to_owned());
     }
+    if let Some(method) = text(span, names::MCP_METHOD_NAME) {
+        let which = text(span, names::GEN_AI_TOOL_NAME).or_else(|| text(span, names::GEN_AI_PROMPT_NAME));
+        before.push("mcp".to_owned());
+        return match which {
+            Some(which) => {
+                before.push(cell(method));
+                (before.join(" "), cell(which))
+            }
+            None => (before.join(" "), cell(method)),
+        };
+    }
     before.push(cell(text(span, names::GEN_AI_PROVIDER_NAME).unwrap_or("?")));
     let operation = text(span, names::GEN_AI_OPERATION_NAME).unwrap_or_default();
     if operation != names::GenAiOperationName::Chat.into_text() && !operation.is_empty() {
@@ -184,8 +195,8 @@ fn tokens(span: &Span, verdict: Verdict, row: &mut Row) {
         (int(span, names::GEN_AI_USAGE_INPUT_TOKENS), int(span, names::GEN_AI_USAGE_OUTPUT_TOKENS));
     let plain = str::to_owned;
     if input.is_none() && output.is_none() {
-        // Of a call that failed nobody expects any.
-        if verdict != Verdict::Failed {
+        // Of a call that failed nobody expects any, nor of one that asks no model.
+        if verdict != Verdict::Failed && text(span, names::MCP_METHOD_NAME).is_none() {
             row.left(stop::ARROW, NONE, plain);
         }
         return;
@@ -230,6 +241,8 @@ impl Outcome {
                 notes.push(finish(reasons));
             }
             (Verdict::Failed, failure(span, kind))
+        } else if text(span, names::MCP_METHOD_NAME).is_some() {
+            (Verdict::Well, "ok".to_owned())
         } else if reasons.is_empty() {
             (Verdict::Unsure, NONE.to_owned())
         } else {

@@ -98,7 +98,9 @@ impl Counts {
     /// Adds to a usage what its body did not say.
     pub(in crate::genai) fn complete(self, usage: &mut Usage) {
         let counted = self.usage();
-        if usage.input.is_none() {
+        // A body that has the same count of the input and says nothing of cached tokens leaves them out.
+        let apart = usage.input == self.input && usage.cache_read.or(usage.cache_write).is_none();
+        if usage.input.is_none() || apart {
             usage.input = counted.input;
             usage.cache_read = usage.cache_read.or(counted.cache_read);
             usage.cache_write = usage.cache_write.or(counted.cache_write);
@@ -163,6 +165,8 @@ mod tests {
         let cases = [
             (Usage::default(), usage(Some(10), Some(5), Some(6), None)),
             (usage(Some(30), None, None, None), usage(Some(30), Some(5), None, None)),
+            (usage(Some(4), None, None, None), usage(Some(10), Some(5), Some(6), None)),
+            (usage(Some(4), None, None, Some(0)), usage(Some(4), Some(5), None, Some(0))),
             (usage(Some(1), Some(2), Some(3), None), usage(Some(1), Some(2), Some(3), None)),
         ];
         for (mut found, expected) in cases {

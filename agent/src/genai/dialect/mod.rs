@@ -1,6 +1,7 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod aws_bedrock_agents;
 mod aws_bedrock_converse;
 mod aws_bedrock_invoke;
 mod cohere_chat;
@@ -10,6 +11,7 @@ mod cohere_rerank;
 mod google_embed_content;
 mod google_generate_content;
 mod google_live;
+mod mcp;
 mod mistral_fim;
 mod ollama;
 mod ollama_embed;
@@ -33,6 +35,7 @@ use super::{
     call::{Call, CallError, OperationName, Provider},
     field::Field,
     finish::Ending,
+    mcp::Settled,
 };
 use crate::wire::{self, RequestHead, ResponseHead, SseEvent};
 
@@ -40,6 +43,7 @@ use crate::wire::{self, RequestHead, ResponseHead, SseEvent};
 pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_chat::OpenAiChat,
     &openai_responses::OpenAiResponses,
+    &openai_responses::OpenAiFetchResponse,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
     // Before the older Completions, whose requests look alike.
@@ -55,6 +59,10 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &google_live::GoogleLive,
     &aws_bedrock_converse::AwsBedrockConverse,
     &aws_bedrock_invoke::AwsBedrockInvoke,
+    &aws_bedrock_agents::AGENTS,
+    &aws_bedrock_agents::GENERATE,
+    &aws_bedrock_agents::RETRIEVE,
+    &aws_bedrock_agents::RERANK,
     &google_embed_content::GoogleEmbedContent,
     &vertex_predict::VertexPredict,
     &cohere_chat::CohereChat,
@@ -65,10 +73,13 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &tgi_generate::TgiGenerate,
     &watsonx::WatsonxChat,
     &watsonx::WatsonxGeneration,
+    &watsonx::WatsonxEmbeddings,
+    &watsonx::WatsonxRerank,
     &replicate::Replicate,
     &ollama::OllamaChat,
     &ollama::OllamaGenerate,
     &ollama_embed::OllamaEmbed,
+    &mcp::ModelContextProtocol,
 ];
 
 /// What a dialect says of a request, by its head alone.
@@ -199,4 +210,10 @@ pub(super) trait Fold: Send {
     /// Nothing more comes. A stream puts its generations and its usage into the call now; the flag says that
     /// some of its events may be missing.
     fn finish(&mut self, _: Ending, _: bool, _: &mut Call, _: &mut Budget) {}
+
+    /// What the messages that were seen have settled since it was asked last, in a protocol whose exchanges carry several
+    /// calls. `None` in all others: there the exchange is the call.
+    fn settled(&mut self) -> Option<Vec<Settled>> {
+        None
+    }
 }

@@ -98,11 +98,9 @@ impl Fold for Embeddings {
         }
         call.response.id = answer.id.label(budget);
         call.response.model = answer.model.label(budget);
-        if let Some(usage) = usage::read(answer.usage, budget) {
+        if let Some(usage) = usage::of_input(answer.usage, budget) {
             call.usage = usage;
         }
-        // Nothing is generated, though some say so: `completion_tokens` is 0 at best.
-        call.usage.output = None;
         Ok(())
     }
 }

@@ -70,9 +70,30 @@ pub(in crate::genai) fn read(field: Field<'_>, budget: &mut Budget) -> Option<Us
     Some(usage)
 }
 
+/// The input of what has no output, which some tell as the total alone (Voyage AI).
+pub(in crate::genai) fn of_input(field: Field<'_>, budget: &mut Budget) -> Option<Usage> {
+    let total = field.object::<Counts<'_>>(budget)?.total_tokens.count(budget);
+    // Nothing is generated, though some say so: `completion_tokens` is 0 at best.
+    read(field, budget).map(|usage| Usage { input: usage.input.or(total), output: None, ..usage })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::super::budget::tests::budget, *};
+
+    #[test]
+    fn usages_of_input() {
+        let cases = [
+            (r#"{"prompt_tokens":8,"completion_tokens":0,"total_tokens":8}"#, Some(8)),
+            (r#"{"prompt_tokens":7,"total_tokens":8}"#, Some(7)),
+            (r#"{"total_tokens":8}"#, Some(8)),
+            ("{}", None),
+        ];
+        for (json, input) in cases {
+            let found = of_input(Field::root(json.as_bytes()).unwrap(), &mut budget());
+            assert_eq!(found, Some(Usage { input, ..Usage::default() }), "{json}");
+        }
+    }
 
     #[test]
     fn usages() {

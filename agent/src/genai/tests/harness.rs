@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     account::{Account, Counter},
-    genai::{Call, Limits, Recognition, Recognizer, Rule},
+    genai::{Call, Limits, Recognition, Recognizer, Rule, Told},
     time::Timestamp,
     wire::{
         Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, Part, RequestHead,
@@ -143,17 +143,27 @@ impl Exchange {
 
     /// Runs it; `None` if it turned out to be no call.
     pub(in crate::genai) fn run(self, end: ExchangeEnd) -> Option<Call> {
+        let mut told = self.told(end);
+        assert!(told.len() <= 1, "{told:?}");
+        told.pop().map(|told| match told {
+            Told::Call(call) => *call,
+            other => panic!("no call: {other:?}"),
+        })
+    }
+
+    /// Runs it; all that it tells.
+    pub(in crate::genai) fn told(self, end: ExchangeEnd) -> Vec<Told> {
         let recognizer = Recognizer::new(self.limits, Arc::clone(&self.account))
             .with_rules(self.rules)
             .with_digests(self.digests);
-        let Recognition::Call(mut builder) = recognizer.recognize(&self.head) else { return None };
+        let Recognition::Call(mut builder) = recognizer.recognize(&self.head) else { return Vec::new() };
         let first = EventKind::RequestHead(Box::new(self.head));
-        let mut time = 1000;
-        for kind in std::iter::once(first).chain(self.events) {
-            assert!(builder.event(Event { exchange: ExchangeId(1), time: Timestamp(time), kind }).is_none());
-            time += 1;
+        let mut told = Vec::new();
+        for (at, kind) in std::iter::once(first).chain(self.events).chain([EventKind::End(end)]).enumerate() {
+            let time = Timestamp(1000 + at as u64);
+            told.extend(builder.event(Event { exchange: ExchangeId(1), time, kind }));
         }
-        builder.event(Event { exchange: ExchangeId(1), time: Timestamp(time), kind: EventKind::End(end) })
+        told
     }
 
     /// Runs it to a complete end; it has to be a call.

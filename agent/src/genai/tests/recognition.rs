@@ -32,7 +32,7 @@ fn heads() {
         ("POST", "api.openai.com", "/v1/responses", "call"),
         ("POST", "me.openai.azure.com", "/openai/v1/responses/", "call"),
         ("POST", "surveys.example", "/v1/responses", "call"),
-        ("GET", "api.openai.com", "/v1/responses/resp_1", "unread: fetch_response"),
+        ("GET", "api.openai.com", "/v1/responses/resp_1", "call"),
         ("POST", "api.openai.com", "/v1/responses/compact", "unread: responses"),
         ("POST", "api.openai.com", "/v1/responses/resp_1/cancel", "unread: responses"),
         ("POST", "api.openai.com", "/v1/responses/input_tokens", "not inference: count_tokens"),
@@ -69,6 +69,12 @@ fn heads() {
             "POST",
             "us-east1-aiplatform.googleapis.com",
             "/v1/projects/p/locations/l/publishers/ai21/models/jamba:rawPredict",
+            "call",
+        ),
+        (
+            "POST",
+            "us-east1-aiplatform.googleapis.com",
+            "/v1/projects/p/locations/l/publishers/somebody/models/m:rawPredict",
             "unread: predict",
         ),
         ("POST", "generativelanguage.googleapis.com", "/v1beta/models/m:embedContent", "call"),
@@ -84,6 +90,25 @@ fn heads() {
         ("POST", "api.openai.com", "/v1/moderations", "call"),
         ("POST", "api.openai.com", "/v1/batches", "not inference: batches"),
         ("GET", "api.openai.com", "/v1/batches/b_1", "not inference: batches"),
+        ("GET", "api.openai.com", "/v1/batches", "not inference: batches"),
+        ("POST", "api.openai.com", "/v1/batches/b_1/cancel", "not inference: batches"),
+        ("POST", "me.openai.azure.com", "/openai/v1/batches", "not inference: batches"),
+        ("GET", "api.anthropic.com", "/v1/messages/batches", "not inference: batches"),
+        ("POST", "api.anthropic.com", "/v1/messages/batches/b_1/cancel", "not inference: batches"),
+        ("DELETE", "api.anthropic.com", "/v1/messages/batches/b_1", "not inference: batches"),
+        ("POST", "api.anthropic.com", "/v1/messages/count_tokens", "not inference: count_tokens"),
+        (
+            "POST",
+            "generativelanguage.googleapis.com",
+            "/v1beta/models/m:countTokens",
+            "not inference: count_tokens",
+        ),
+        (
+            "POST",
+            "bedrock-runtime.us-east-1.amazonaws.com",
+            "/model/m/count-tokens",
+            "not inference: count_tokens",
+        ),
         ("POST", "api.mistral.ai", "/v1/ocr", "unread: ocr"),
         ("POST", "us-south.ml.cloud.ibm.com", "/ml/v1/text/chat_stream", "call"),
         ("POST", "api.cohere.com", "/v2/chat", "call"),
@@ -111,7 +136,7 @@ fn heads() {
             "POST",
             "bedrock-agent-runtime.us-east-1.amazonaws.com",
             "/agents/A/agentAliases/B/sessions/S/text",
-            "unread: agents",
+            "call",
         ),
         (
             "POST",
@@ -232,6 +257,7 @@ fn responses_of_other_services_are_told_by_their_bodies() {
 /// Two dialects on one path, told apart by their bodies alone.
 mod by_body {
     use super::*;
+    use crate::genai::Told;
     use crate::{
         genai::{
             Call, CallError,
@@ -313,8 +339,10 @@ mod by_body {
             let head = EventKind::RequestHead(Box::new(exchange.head));
             let end = EventKind::End(ExchangeEnd::Complete);
             let mut events = std::iter::once(head).chain(exchange.events).chain([end]);
-            let call = events
-                .find_map(|kind| builder.event(Event { exchange: ExchangeId(1), time: Timestamp(1), kind }));
+            let call = events.find_map(|kind| {
+                let told = builder.event(Event { exchange: ExchangeId(1), time: Timestamp(1), kind });
+                told.into_iter().find_map(|told| if let Told::Call(call) = told { Some(call) } else { None })
+            });
             assert_eq!(call.map(|call| call.dialect), expected, "{request} {response}");
             assert_eq!(
                 account.get(Counter::ExchangesNotLlm),

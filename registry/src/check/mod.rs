@@ -1,0 +1,251 @@
+//! Telemetry of any origin, held against a contract.
+
+mod rule;
+mod tally;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use rule::{Rule, Violation};
+pub use tally::{Tally, Told};
+
+use crate::{
+    Attribute, Kind, Privacy, Registry, Requirement, Span, Use, Values, namespace, naming,
+    telemetry::{self, Attributes, Value, get},
+};
+
+/// What is longer than this is not quoted in a violation.
+const QUOTED: usize = 64;
+
+/// A contract, made ready for checking.
+pub struct Checker<'a> {
+    registry: &'a Registry,
+    own: BTreeSet<String>,
+    /// By the current name, the older ones.
+    older: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Checker<'a> {
+    /// For a contract.
+    pub fn new(registry: &'a Registry) -> Self {
+        let mut older: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for attribute in &registry.attributes {
+            if let Some(current) = attribute.renamed_to() {
+                older.entry(current).or_default().push(&attribute.key);
+            }
+        }
+        Self { registry, own: namespace::own(registry), older }
+    }
+
+    /// The violations of a span and its events; `None` if it is none of the contract's: neither its name nor an attribute is.
+    pub fn span(&self, span: &telemetry::Span) -> Option<Vec<Violation>> {
+        let claims = span.attributes.iter().any(|(key, _)| namespace::holds(&self.own, key));
+        let definition = self.definition(span, claims)?;
+        let signal = format!("span {}", definition.name);
+        let mut violations = Vec::new();
+        let mut say = |rule: Rule, name: &str| {
+            violations.push(Violation { rule, signal: signal.clone(), name: name.to_owned() });
+        };
+        if let Some(wanted) = self.wrong_name(definition, span) {
+            say(Rule::SpanName { wanted }, &cut(&span.name));
+        }
+        let kind = span.kind.unwrap_or(crate::SpanKind::Internal);
+        if !definition.kinds.contains(&kind) {
+            let kinds: Vec<_> = definition.kinds.iter().map(|kind| kind.name()).collect();
+            say(Rule::SpanKind { wanted: kinds.join(" or "), found: kind.name() }, "kind");
+        }
+        self.attributes(&signal, &definition.attributes, &span.attributes, span.failed, &mut violations);
+        for event in &span.events {
+            violations.extend(self.event(event).unwrap_or_default());
+        }
+        Some(violations)
+    }
+
+    /// The violations of an event; `None` if it is none of the contract's.
+    pub fn event(&self, event: &telemetry::Event) -> Option<Vec<Violation>> {
+        let signal = format!("event {}", cut(&event.name));
+        let Some(definition) = self.registry.event(&event.name) else {
+            let rule = Rule::UnknownEvent;
+            return namespace::holds(&self.own, &event.name)
+                .then(|| vec![Violation { rule, name: cut(&event.name), signal }]);
+        };
+        let mut violations = Vec::new();
+        self.attributes(&signal, &definition.attributes, &event.attributes, false, &mut violations);
+        Some(violations)
+    }
+
+    /// The violations of a metric; `None` if it is none of the contract's.
+    pub fn metric(&self, metric: &telemetry::Metric) -> Option<Vec<Violation>> {
+        let signal = format!("metric {}", cut(&metric.name));
+        let mut violations = Vec::new();
+        let Some(definition) = self.registry.metric(&metric.name) else {
+            let rule = Rule::UnknownMetric;
+            return namespace::holds(&self.own, &metric.name)
+                .then(|| vec![Violation { rule, name: cut(&metric.name), signal }]);
+        };
+        let mut say = |rule: Rule, name: &str| {
+            violations.push(Violation { rule, signal: signal.clone(), name: name.to_owned() });
+        };
+        if metric.unit != definition.unit {
+            say(Rule::Unit { wanted: definition.unit.clone(), found: cut(&metric.unit) }, "unit");
+        }
+        if metric.instrument != Some(definition.instrument) {
+            let found = metric.instrument.map_or("summary", crate::Instrument::name);
+            say(Rule::Instrument { wanted: definition.instrument.name(), found }, "instrument");
+        }
+        let bound = !definition.boundaries.is_empty() && !metric.boundaries.is_empty();
+        if bound && metric.boundaries != definition.boundaries {
+            say(Rule::Boundaries, "boundaries");
+        }
+        if let Some(current) = definition.deprecated.as_ref().and_then(|d| d.renamed_to.clone()) {
+            say(Rule::Deprecated { current: Some(current) }, &metric.name);
+        }
+        for point in &metric.points {
+            self.attributes(&signal, &definition.attributes, point, false, &mut violations);
+        }
+        Some(violations)
+    }
+
+    /// The violations of a resource under which something of the contract's came.
+    pub fn resource(&self, attributes: &Attributes) -> Vec<Violation> {
+        let uses: Vec<Use> =
+            self.registry.entities.iter().flat_map(|entity| entity.attributes.clone()).collect();
+        let mut violations = Vec::new();
+        if !uses.is_empty() {
+            self.attributes("resource", &uses, attributes, false, &mut violations);
+        }
+        violations
+    }
+
+    /// The definition that a span follows, or comes nearest to.
+    fn definition(&self, span: &telemetry::Span, claims: bool) -> Option<&'a Span> {
+        let rank = |definition: &&Span| {
+            let exact = !definition.patterns.is_empty() && self.wrong_name(definition, span).is_none();
+            let carried = |used: &&Use| get(&span.attributes, &used.key).is_some();
+            let kind = definition.kinds.contains(&span.kind.unwrap_or(crate::SpanKind::Internal));
+            (exact, kind, definition.attributes.iter().filter(carried).count())
+        };
+        // The first of those that rank the same.
+        let best = self.registry.spans.iter().rev().max_by_key(rank)?;
+        let (exact, kind, carried) = rank(&best);
+        // Without names of the contract's own, a span is the contract's only if all else says so.
+        let named = best.patterns.iter().any(|pattern| pattern.keys().next().is_none());
+        (claims || (exact && kind && (carried > 0 || named))).then_some(best)
+    }
+
+    /// The form that the span's name should have; `None` if it has it. It is the first whose attributes the span carries. That one of
+    /// them is missing is said elsewhere: then the name is right if it is of the form.
+    fn wrong_name(&self, definition: &Span, span: &telemetry::Span) -> Option<String> {
+        for pattern in &definition.patterns {
+            match naming::filled(pattern, |key| get(&span.attributes, key)?.plain()) {
+                Some(name) if name == span.name => return None,
+                Some(_) => return Some(pattern.to_string()),
+                None if naming::may_match(pattern, &span.name) => return None,
+                None => {}
+            }
+        }
+        definition.patterns.first().map(ToString::to_string)
+    }
+
+    fn attributes(
+        &self,
+        signal: &str,
+        uses: &[Use],
+        attributes: &Attributes,
+        failed: bool,
+        out: &mut Vec<Violation>,
+    ) {
+        let mut say = |rule: Rule, name: &str| {
+            out.push(Violation { rule, signal: signal.to_owned(), name: name.to_owned() });
+        };
+        let used: BTreeMap<&str, &Use> = uses.iter().map(|used| (used.key.as_str(), used)).collect();
+        let there: BTreeSet<&str> = attributes.iter().map(|(key, _)| key.as_str()).collect();
+        for (key, value) in attributes {
+            if !used.contains_key(key.as_str()) {
+                if namespace::holds(&self.own, key) {
+                    say(
+                        if self.registry.attribute(key).is_some() { Rule::NotHere } else { Rule::Unknown },
+                        &cut(key),
+                    );
+                }
+                continue;
+            }
+            let Some(attribute) = self.registry.attribute(key) else { continue };
+            if let Some(rule) = wrong_value(attribute, value) {
+                say(rule, key);
+            }
+            if let Some(deprecated) = &attribute.deprecated {
+                // In the time in which both are emitted, the older name beside the current one is as it should be.
+                let current = deprecated.renamed_to.clone();
+                if !current.as_deref().is_some_and(|current| there.contains(current)) {
+                    say(Rule::Deprecated { current }, key);
+                }
+            }
+        }
+        for used in uses {
+            let key = used.key.as_str();
+            if there.contains(key) {
+                continue;
+            }
+            let because = match (&used.level, &used.required_with) {
+                (Requirement::Required, _) => Some(None),
+                (_, Some(other)) if there.contains(other.as_str()) => {
+                    Some(Some(format!("`{other}` is there")))
+                }
+                _ if used.required_on_error && failed => Some(Some("the span failed".to_owned())),
+                _ => None,
+            };
+            let Some(because) = because else { continue };
+            // An older name in its place is said as that.
+            let older = self.older.get(key).is_some_and(|older| older.iter().any(|key| there.contains(key)));
+            // So is an older name that only the overlap requires.
+            let itself_older = self.registry.attribute(key).is_some_and(|a| a.deprecated.is_some());
+            if !older && !itself_older {
+                say(Rule::Missing { because }, key);
+            }
+        }
+    }
+}
+
+/// How a value does not fit its attribute.
+fn wrong_value(attribute: &Attribute, value: &Value) -> Option<Rule> {
+    let wanted = attribute.kind;
+    let fits = match (wanted, value) {
+        // JSON in a text on spans, a map where the exporter can send one.
+        (Kind::Json, Value::Text(_) | Value::List(_) | Value::Other("map")) => true,
+        (wanted, Value::List(items)) if items.is_empty() => wanted.is_array(),
+        (wanted, value) => value.kind() == Some(wanted),
+    };
+    if !fits {
+        return Some(Rule::Type { wanted: wanted.name(), found: value.kind_name() });
+    }
+    let items = match value {
+        Value::List(items) => items.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    if attribute.max_items.is_some_and(|max| wanted.is_array() && items.len() > max as usize) {
+        return Some(Rule::TooMany { max: attribute.max_items.unwrap_or_default() });
+    }
+    for item in items {
+        let text = item.plain().unwrap_or_default();
+        if attribute.values == Some(Values::Closed) && !attribute.members.iter().any(|m| m.value == text) {
+            // Only what says nothing about people is quoted.
+            let quoted = attribute.privacy == Privacy::Structural && text.len() <= QUOTED;
+            return Some(Rule::NotListed { found: quoted.then_some(text) });
+        }
+        if attribute.max_bytes.is_some_and(|max| text.len() > max as usize) {
+            return Some(Rule::TooLong { max: attribute.max_bytes.unwrap_or_default() });
+        }
+    }
+    None
+}
+
+/// A name that others chose, as long as it may be in a report.
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(2 * QUOTED) {
+        Some((at, _)) => format!("{}...", &name[..at]),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
