@@ -146,8 +146,7 @@ fn a_stream_without_end_is_cut_and_counted() {
         let Part::Text(text) = &call.response.generations[0].message.parts[0] else { panic!("{call:?}") };
         let cut = (events as u64 - 1) * " hello".len() as u64 - 64 * KIB;
         assert_eq!((text.text.len() as u64, text.cut), (64 * KIB, cut));
-        let options =
-            contract::Options { content: Form::Full, ..contract::Options::default() };
+        let options = contract::Options { content: Form::Full, ..contract::Options::default() };
         let ids = Ids::Counted(0).fresh();
         let span = contract::build(&call, ids, contract::Relations::default(), &options, &Account::default());
         let said = span.attributes.iter().find(|a| a.key == "plainspan.content.cut").map(|a| &a.value);
