@@ -206,6 +206,16 @@ impl Pipeline {
         self
     }
 
+    /// From now on these rules hold; calls that have begun go on as they are.
+    pub fn set_rules(&mut self, rules: Vec<genai::Rule>) {
+        self.shared.recognizer.set_rules(rules);
+    }
+
+    /// From now on calls have digests, or not.
+    pub fn set_digests(&mut self, wanted: bool) {
+        self.shared.recognizer.set_digests(wanted);
+    }
+
     /// Takes the next record.
     pub fn record(&mut self, record: Record, outcome: &mut Outcome) {
         let mut events = std::mem::take(&mut self.stream_events);

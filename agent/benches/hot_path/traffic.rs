@@ -9,9 +9,11 @@ const TOKEN: &str = r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"
 
 const LAST: &str = r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1741569952,"model":"gpt-4.1-mini-2025-04-14","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":200,"total_tokens":219}}"#;
 
-const ANSWER: &str = r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4.1-mini-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":"Hello! How can I assist you today?","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default","system_fingerprint":"fp_06737a9306"}"#;
+/// An answer of one sentence.
+pub const ANSWER: &str = r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4.1-mini-2025-04-14","choices":[{"index":0,"message":{"role":"assistant","content":"Hello! How can I assist you today?","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default","system_fingerprint":"fp_06737a9306"}"#;
 
-const RESPONSE: &str = "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\nserver: cloudflare\r\n\
+/// Head of a response, as far as it is the same for all.
+pub const RESPONSE: &str = "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\nserver: cloudflare\r\n\
     x-request-id: req_123\r\nopenai-processing-ms: 512\r\nset-cookie: a=b\r\n";
 
 /// The raw records of one connection, with its close at the end.
@@ -70,7 +72,7 @@ impl Traffic {
 }
 
 /// The head of a request and its body, in two calls.
-fn request(conn: u64, host_path: (&str, &str), body: &[u8]) -> Traffic {
+pub fn request(conn: u64, host_path: (&str, &str), body: &[u8]) -> Traffic {
     let (host, path) = host_path;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {host}\r\naccept: application/json\r\nuser-agent: OpenAI/Python 1.99.1\r\n\
@@ -81,9 +83,11 @@ fn request(conn: u64, host_path: (&str, &str), body: &[u8]) -> Traffic {
     Traffic::new(conn).call(abi::SENT, head.as_bytes()).call(abi::SENT, body)
 }
 
-const CHAT: (&str, &str) = ("api.openai.com", "/v1/chat/completions");
+/// Where chats are had.
+pub const CHAT: (&str, &str) = ("api.openai.com", "/v1/chat/completions");
 
-fn question(stream: bool, text: &str) -> Vec<u8> {
+/// A body that asks this.
+pub fn question(stream: bool, text: &str) -> Vec<u8> {
     let head = format!(r#"{{"model":"gpt-4.1-mini","stream":{stream},"temperature":0.5,"#);
     let messages = r#""messages":[{"role":"system","content":"You are terse."},{"role":"user","content":""#;
     [head.as_str(), messages, text, "\"}]}"].concat().into_bytes()

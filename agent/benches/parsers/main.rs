@@ -1,6 +1,7 @@
 //! What parsing costs, at three sizes: where it were quadratic, throughput would fall with size. `cargo xtask bench` runs it.
 
 mod bodies;
+mod large;
 mod sessions;
 
 #[allow(dead_code, reason = "the other benchmarks use more of it")]
@@ -120,25 +121,53 @@ type Records = fn(usize) -> Traffic;
 
 /// The whole way from records to spans.
 fn offline(c: &mut Criterion) {
-    let shapes: [(&str, Records); 4] = [
+    let shapes: [(&str, Records); 6] = [
         ("sse call", |scale| traffic::sse_call(1, 100 * scale, false)),
         ("sse call, HTTP/2", |scale| traffic::http2_call(1, 100 * scale)),
         ("json call, long request", |scale| traffic::large_request(1, scale << 14)),
+        ("json call, long answer", |scale| large::long_answer(1, &large::varied(scale << 14))),
+        ("json call, looping answer", |scale| large::long_answer(1, &large::looping(scale << 14))),
         ("sse call, a byte a record", |scale| traffic::single_bytes(1, 10 * scale)),
     ];
     let mut group = c.benchmark_group("offline");
     for (name, shape) in shapes {
         for scale in SCALES {
             let traffic = shape(scale);
-            let (mut decoder, mut records) = (Decoder::new(Arc::default()), Vec::new());
-            for raw in &traffic.records {
-                decoder.decode(raw, &mut |_, _| None, &mut records);
-            }
+            let records = decoded(&traffic);
             group.throughput(Throughput::Bytes(traffic.bytes));
             group.bench_function(BenchmarkId::new(name, scale), |b| b.iter(|| spans(&records)));
         }
     }
     group.finish();
+}
+
+/// What a request with images costs, of twenty megabytes, beside one pass over its bytes: by a search for a byte that is not there, and by a
+/// JSON reader that keeps nothing.
+fn images(c: &mut Criterion) {
+    const LEN: usize = 20 << 20;
+    let mut group = c.benchmark_group("images");
+    for (at, (api, _, body)) in large::IMAGES.into_iter().enumerate() {
+        let body = large::images(body, LEN);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        if at == 0 {
+            group.bench_function("one pass, memchr", |b| b.iter(|| memchr::memchr(0, &body)));
+            group.bench_function("one pass, serde_json", |b| {
+                b.iter(|| serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok());
+            });
+        }
+        let records = decoded(&large::image_request(1, at, LEN));
+        group.bench_function(api, |b| b.iter(|| spans(&records)));
+    }
+    group.finish();
+}
+
+/// Records as `capture/` hands them on.
+fn decoded(traffic: &Traffic) -> Vec<Record> {
+    let (mut decoder, mut records) = (Decoder::new(Arc::default()), Vec::new());
+    for raw in &traffic.records {
+        decoder.decode(raw, &mut |_, _| None, &mut records);
+    }
+    records
 }
 
 /// The attributes of all spans that come of these records.
@@ -162,6 +191,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(500));
-    targets = parsers, offline
+    targets = parsers, offline, images
 }
 criterion_main!(benches);

@@ -1,5 +1,7 @@
 //! A capture at work: the rooms, and what drives them.
 
+mod reload;
+
 use std::{
     collections::HashSet,
     ffi::OsString,
@@ -15,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     child::{self, FileLimit},
+    config::Settings,
     say,
     scans::{Look, Scans},
     signals::{Signals, received},
@@ -58,6 +61,7 @@ pub(super) struct Agent {
     starts: Option<Starts>,
     scans: Scans,
     targets: Targets,
+    settings: Settings,
     pipeline: Pipeline,
     spans: Spans,
     outputs: Outputs,
@@ -96,11 +100,17 @@ impl Agent {
             kernel,
             prober,
             targets,
+            settings: Settings::default(),
             pipeline,
             spans,
             outputs,
             account,
         }
+    }
+
+    /// The settings that it runs under, which can change.
+    pub(super) fn follow(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// The kernel programs' own log.
@@ -217,6 +227,7 @@ impl Agent {
                 ),
                 () = sleep_until(next.into()) => self.look(),
                 _ = signals.report.recv() => self.report(),
+                () = received(signals.reload.as_mut()) => self.reload(),
                 _ = signals.interrupt.recv() => {
                     // A terminal interrupts the command too, which then decides what to do about it.
                     interrupts += 1;

@@ -3,6 +3,7 @@
 mod agent;
 mod calls;
 mod child;
+mod config;
 mod content;
 mod contract;
 mod doctor;
@@ -22,6 +23,8 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+use self::config::Refused;
+
 /// Captures the LLM calls of unmodified processes, and exports them as OpenTelemetry spans.
 #[derive(Debug, Parser)]
 #[command(name = "plainspan", version, max_term_width = 100)]
@@ -37,7 +40,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Shows the LLM calls that processes of this machine make, as they happen.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Lists the calls that were kept, and shows what is known of them.
     Calls(calls::Args),
     /// Tells what TLS code processes and programs hold, and whether their calls can be seen.
@@ -46,33 +49,42 @@ enum Verb {
     Replay(replay::Args),
     /// Compares and checks telemetry contracts: plainspan's own, or a team's.
     Contract(contract::Args),
+    /// Checks and shows the settings of `run`: those of the file, the environment and the command line.
+    Config(config::Args),
 }
 
 /// Runs the command line and returns the exit status: 0 for success, that of the command for
 /// `run -- COMMAND`, 1 for a failure, 2 for a command line that makes no sense.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match config::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
-        Err(help) if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        Err(Refused::File(error)) => {
+            say(&format!("plainspan: {error}\n"));
+            return ExitCode::from(2);
+        }
+        Err(Refused::CommandLine(help))
+            if help.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
             say(&help.to_string());
             return ExitCode::from(2);
         }
-        Err(error) if error.use_stderr() => {
+        Err(Refused::CommandLine(error)) if error.use_stderr() => {
             say(&format!("plainspan: {}\n", usage(&error)));
             return ExitCode::from(2);
         }
         // Help and version: a closed standard output is no reason to complain.
-        Err(help) => {
+        Err(Refused::CommandLine(help)) => {
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
     };
     let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
-        Verb::Run(args) => run::run(args),
+        Verb::Run(args) => run::run(*args),
         Verb::Calls(args) => calls::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Replay(args) => replay::run(args),
         Verb::Contract(args) => contract::run(&args),
+        Verb::Config(args) => config::run(args),
     });
     match outcome {
         Ok(status) => status,
@@ -103,8 +115,18 @@ fn say(text: &str) {
 #[error("{0}")]
 struct Usage(String);
 
+/// Answers a person who has asked: a closed standard output is no reason to complain.
+fn tell(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 /// What is wrong with the command line, in one line.
 fn usage(error: &clap::Error) -> String {
+    format!("{}; see plainspan --help", message(error))
+}
+
+/// The same without where to look.
+fn message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     // The message, and the names that may have been meant; then come usage and a hint at --help.
     let message: Vec<&str> = text
@@ -116,7 +138,7 @@ fn usage(error: &clap::Error) -> String {
     let message = message.join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
     let message = message.strip_suffix("For more information, try '--help'.").unwrap_or(message);
-    format!("{}; see plainspan --help", message.trim())
+    message.trim().to_owned()
 }
 
 /// An error with its causes, without line breaks.

@@ -4,14 +4,15 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Dura
 
 use anyhow::Context;
 
-use super::{Usage, agent::Agent, child, content::ContentArgs, keeping::KeepArgs, targets::Targets};
+use super::{Usage, agent::Agent, child, config, content::ContentArgs, keeping::KeepArgs, targets::Targets};
 use crate::{
     account::Account,
     capture::{self, Kernel},
     contract::Profile,
     export::{self, Target},
     genai::Rule,
-    pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
+    pipeline::{Ids, Pipeline, Spans, resource_attributes},
+    policy::price,
     probe::{Cache, Prober},
     resource::Processes,
 };
@@ -28,12 +29,12 @@ pub(super) struct Args {
     /// Watch the processes whose executable matches, by name ('python3*') or by path
     /// ('/opt/app/**'); may be given more than once.
     #[arg(long, value_name = "GLOB", conflicts_with_all = ["cgroup", "command"])]
-    exe: Vec<String>,
+    pub(super) exe: Vec<String>,
     /// Watch the processes under this cgroup (version 2), as '/system.slice/app.service'.
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     cgroup: Option<String>,
     #[command(flatten)]
-    output: OutputArgs,
+    pub(super) output: OutputArgs,
     /// Size of the ring buffer between kernel and agent in bytes; a power of two.
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, allow_negative_numbers = true)]
     ring_size: u32,
@@ -52,6 +53,11 @@ pub(super) struct Args {
     /// Log what the kernel programs do (with --log debug).
     #[arg(long)]
     kernel_log: bool,
+    #[command(flatten)]
+    file: config::FileArgs,
+    /// All of these, and where each comes from.
+    #[arg(skip)]
+    pub(super) settings: config::Settings,
     /// Run this command, and show the calls of it and its descendants only.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -151,13 +157,14 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         verbose: args.output.verbose,
         // What a command prints stays its own: piping it must work as without plainspan.
         console_on_stderr: !args.command.is_empty(),
-        limits: export::Limits::default(),
+        limits: args.settings.limits().outputs,
         keep: args.output.keep.by_default(),
     };
     // First what takes rights: without them nothing else matters, and no journal is begun.
     let (kernel, events) = Kernel::load(&config, Arc::clone(&account))?;
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
-    let limits = Limits::default();
+    let limits = args.settings.limits().rooms.clone();
+    tokio::task::spawn_blocking(price::load);
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;
     let content = args.output.content.policy(&account)?;
@@ -176,6 +183,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         Arc::clone(&account),
     );
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
+    agent.follow(args.settings.clone());
     if let Some(seconds) = args.hold_new_programs {
         agent.hold_starts(Duration::from_secs(seconds.into()))?;
     }

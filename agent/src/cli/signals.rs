@@ -1,5 +1,7 @@
 //! The signals that the agent listens to.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,6 +10,8 @@ pub(super) struct Signals {
     pub interrupt: Signal,
     pub terminate: Signal,
     pub report: Signal,
+    /// Settings are to be read again. At a terminal the signal says that this is gone, and the agent goes with it.
+    pub reload: Option<Signal>,
     /// Ctrl-Z, where it must not stop the agent.
     pub stop: Option<Signal>,
 }
@@ -21,6 +25,7 @@ impl Signals {
             interrupt: on(SignalKind::interrupt())?,
             terminate: on(SignalKind::terminate())?,
             report: on(SignalKind::user_defined1())?,
+            reload: if std::io::stdin().is_terminal() { None } else { Some(on(SignalKind::hangup())?) },
             stop: if holds { Some(on(stop)?) } else { None },
         })
     }

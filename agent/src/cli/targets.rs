@@ -33,18 +33,15 @@ impl Targets {
                 anyhow::bail!("{pid} is a thread of process {process}: try --pid {process}");
             }
         }
-        let globs = globs
-            .iter()
-            .map(|text| {
-                // A pattern without a directory means the program's name, wherever it is.
-                let whole = if text.contains('/') { text.clone() } else { format!("**/{text}") };
-                GlobBuilder::new(&whole).literal_separator(true).build().map(|g| g.compile_matcher()).map_err(
-                    |error| Usage(format!("--exe {text:?} is no pattern ({error}): try --exe 'python3*'")),
-                )
-            })
-            .collect::<Result<_, _>>()?;
+        let globs = executables(globs)?;
         let cgroup = cgroup.map(Scope::cgroup).transpose()?;
         Ok(Self { pids, globs, cgroup, command })
+    }
+
+    /// From now on others are chosen by their executable.
+    pub(super) fn set_executables(&mut self, globs: &[String]) -> anyhow::Result<()> {
+        self.globs = executables(globs)?;
+        Ok(())
     }
 
     /// The kernel's scope for it.
@@ -82,6 +79,19 @@ impl Targets {
             self.globs.iter().any(|g| g.is_match(name.strip_suffix(" (deleted)").unwrap_or(&name)))
         })
     }
+}
+
+fn executables(globs: &[String]) -> Result<Vec<GlobMatcher>, Usage> {
+    let matcher = |text: &String| {
+        // A pattern without a directory means the program's name, wherever it is.
+        let whole = if text.contains('/') { text.clone() } else { format!("**/{text}") };
+        GlobBuilder::new(&whole)
+            .literal_separator(true)
+            .build()
+            .map(|glob| glob.compile_matcher())
+            .map_err(|error| Usage(format!("--exe {text:?} is no pattern ({error}): try --exe 'python3*'")))
+    };
+    globs.iter().map(matcher).collect()
 }
 
 /// The children that each of `processes` has now.

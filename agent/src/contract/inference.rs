@@ -16,7 +16,7 @@ use crate::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
     },
-    policy::content::Form,
+    policy::{content::Form, price},
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
@@ -186,6 +186,14 @@ fn usage(set: &mut Attributes, call: &Call) {
     set.set_some(names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning);
     set.set_some(names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS, usage.audio_input);
     set.set_some(names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output);
+    if let Some(cost) = price::estimate(call) {
+        set.set(names::PLAINSPAN_COST_USD, cost.total);
+        set.set(names::PLAINSPAN_COST_INPUT_USD, cost.input);
+        set.set(names::PLAINSPAN_COST_OUTPUT_USD, cost.output);
+        set.set(names::PLAINSPAN_COST_ESTIMATED, true);
+        set.set(names::PLAINSPAN_COST_MODEL, cost.model);
+        set.set(names::PLAINSPAN_COST_TABLE_VERSION, price::TABLE.to_owned());
+    }
 }
 
 fn transport(set: &mut Attributes, call: &Call) {

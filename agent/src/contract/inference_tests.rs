@@ -307,6 +307,35 @@ fn what_is_not_on_the_wire_is_absent() {
 }
 
 #[test]
+fn a_price_says_that_it_is_an_estimate_and_by_which_table() {
+    let mut call = plain();
+    call.transport.server_address = Some("api.openai.com".into());
+    call.transport.server_port = Some(443);
+    call.request.model = Some("gpt-4.1-mini".into());
+    call.usage = Usage { input: Some(1_000_000), output: Some(500_000), ..Usage::default() };
+    let account = Account::default();
+    let span = build(&call, IDS, Relations::default(), &Options::default(), &account);
+    for (key, wanted) in [
+        ("plainspan.cost.usd", Some(Value::Double(1.2))),
+        ("plainspan.cost.input.usd", Some(Value::Double(0.4))),
+        ("plainspan.cost.output.usd", Some(Value::Double(0.8))),
+        ("plainspan.cost.estimated", Some(Value::Bool(true))),
+        ("plainspan.cost.model", text("openai/gpt-4.1-mini")),
+        ("plainspan.cost.table_version", text("genai-prices 0.2.1")),
+    ] {
+        match (span.get(key), &wanted) {
+            (Some(Value::Double(found)), Some(Value::Double(wanted))) => {
+                assert!((found - wanted).abs() < 1e-9, "{key} {found}");
+            }
+            (found, wanted) => assert_eq!(found, wanted.as_ref(), "{key}"),
+        }
+    }
+    assert_eq!(account.get(Counter::ContractViolations), 0);
+    call.request.model = Some("a-model-of-our-own".into());
+    assert!(spanned(&call).attributes.iter().all(|attribute| !attribute.key.starts_with("plainspan.cost.")));
+}
+
+#[test]
 fn chunks_are_counted_where_none_is_missing() {
     let damage = Damage { response: Missed { lost: 1, ..Default::default() }, ..Damage::default() };
     for (damage, wanted) in [(Damage::default(), Some(Value::Int(9))), (damage, None)] {

@@ -237,143 +237,161 @@ pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[73]);
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
 pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[74]);
 
+/// `plainspan.cost.estimated`: Whether `plainspan.cost.usd` was computed from a table, and is not what the provider has billed.
+pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[75]);
+
+/// `plainspan.cost.input.usd`: The part of `plainspan.cost.usd` that is for input tokens.
+pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[76]);
+
+/// `plainspan.cost.model`: Whose price of which model it is, as the table names them.
+pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[77]);
+
+/// `plainspan.cost.output.usd`: The part of `plainspan.cost.usd` that is for output tokens.
+pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[78]);
+
+/// `plainspan.cost.table_version`: The table of prices and its version.
+pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[79]);
+
+/// `plainspan.cost.usd`: What the call's tokens cost in US dollars, by the prices that its provider publishes.
+pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[80]);
+
 /// `plainspan.error.code`: The provider's code of the error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[75]);
+pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.error.type`: The provider's type of error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[76]);
+pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[77]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[83]);
 
 /// `plainspan.rate_limit.input_tokens.limit`: The caller's quota of input tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[78]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[84]);
 
 /// `plainspan.rate_limit.input_tokens.remaining`: What is left of the quota of input tokens.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[79]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[85]);
 
 /// `plainspan.rate_limit.input_tokens.reset`: Seconds until the quota of input tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[86]);
 
 /// `plainspan.rate_limit.output_tokens.limit`: The caller's quota of output tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[87]);
 
 /// `plainspan.rate_limit.output_tokens.remaining`: What is left of the quota of output tokens.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[88]);
 
 /// `plainspan.rate_limit.output_tokens.reset`: Seconds until the quota of output tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[89]);
 
 /// `plainspan.rate_limit.requests.limit`: The caller's quota of requests, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[90]);
 
 /// `plainspan.rate_limit.requests.remaining`: What is left of the quota of requests.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[85]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[91]);
 
 /// `plainspan.rate_limit.requests.reset`: Seconds until the quota of requests is full again.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[86]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[92]);
 
 /// `plainspan.rate_limit.tokens.limit`: The caller's quota of tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[87]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[93]);
 
 /// `plainspan.rate_limit.tokens.remaining`: What is left of the quota of tokens.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[88]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[94]);
 
 /// `plainspan.rate_limit.tokens.reset`: Seconds until the quota of tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[89]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[95]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[90]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[96]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[91]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[97]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[92]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[98]);
 
 /// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
-pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[93]);
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[99]);
 
 /// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
-pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[94]);
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[100]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[95]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[101]);
 
 /// `plainspan.response.retry_after`: Seconds that the server asks to wait before the next request.
-pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[96]);
+pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[102]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[97]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[103]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[98]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[104]);
 
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[99]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[105]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[100]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[106]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[101]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[107]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[102]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[108]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[103]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[109]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[104]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[110]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[105]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[111]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[106]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[112]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[107]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[113]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[108]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[114]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[109]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[115]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[110]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[116]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[111]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[117]);
 
 /// `rpc.response.status_code`: Code of the JSON-RPC error.
-pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[112]);
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[118]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[113]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[119]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[114]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[120]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[115]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[121]);
 
 /// `service.namespace`: What the service belongs to, in the words of the process's own environment.
-pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[116]);
+pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[122]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[117]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[123]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[118]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[124]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[119]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[125]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[120]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[126]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -898,7 +916,7 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 121] = [
+pub static ATTRIBUTES: [AttributeDef; 127] = [
     AttributeDef {
         name: "aws.bedrock.knowledge_base.id",
         index: 0,
@@ -1800,8 +1818,80 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.error.code",
+        name: "plainspan.cost.estimated",
         index: 75,
+        kind: ValueKind::Bool,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.cost.input.usd",
+        index: 76,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.cost.model",
+        index: 77,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.cost.output.usd",
+        index: 78,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.cost.table_version",
+        index: 79,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.cost.usd",
+        index: 80,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.error.code",
+        index: 81,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1813,7 +1903,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "plainspan.error.type",
-        index: 76,
+        index: 82,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1825,7 +1915,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "plainspan.link.reason",
-        index: 77,
+        index: 83,
         kind: ValueKind::String,
         members: &["trace_context", "same_thread"],
         closed: true,
@@ -1837,78 +1927,6 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.input_tokens.limit",
-        index: 78,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.remaining",
-        index: 79,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.reset",
-        index: 80,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.limit",
-        index: 81,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.remaining",
-        index: 82,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.reset",
-        index: 83,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.requests.limit",
         index: 84,
         kind: ValueKind::Int,
         members: &[],
@@ -1920,7 +1938,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.requests.remaining",
+        name: "plainspan.rate_limit.input_tokens.remaining",
         index: 85,
         kind: ValueKind::Int,
         members: &[],
@@ -1932,7 +1950,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.requests.reset",
+        name: "plainspan.rate_limit.input_tokens.reset",
         index: 86,
         kind: ValueKind::Double,
         members: &[],
@@ -1944,7 +1962,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.limit",
+        name: "plainspan.rate_limit.output_tokens.limit",
         index: 87,
         kind: ValueKind::Int,
         members: &[],
@@ -1956,7 +1974,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.remaining",
+        name: "plainspan.rate_limit.output_tokens.remaining",
         index: 88,
         kind: ValueKind::Int,
         members: &[],
@@ -1968,7 +1986,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.reset",
+        name: "plainspan.rate_limit.output_tokens.reset",
         index: 89,
         kind: ValueKind::Double,
         members: &[],
@@ -1980,43 +1998,43 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.replay.source",
+        name: "plainspan.rate_limit.requests.limit",
         index: 90,
-        kind: ValueKind::String,
+        kind: ValueKind::Int,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Unbounded,
-        max_bytes: Some(512),
+        max_bytes: None,
         max_items: None,
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.request.service_tier",
+        name: "plainspan.rate_limit.requests.remaining",
         index: 91,
-        kind: ValueKind::String,
+        kind: ValueKind::Int,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
         max_items: None,
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.finish_reasons",
+        name: "plainspan.rate_limit.requests.reset",
         index: 92,
-        kind: ValueKind::Strings,
+        kind: ValueKind::Double,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
-        max_items: Some(128),
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.repetition.count",
+        name: "plainspan.rate_limit.tokens.limit",
         index: 93,
         kind: ValueKind::Int,
         members: &[],
@@ -2028,7 +2046,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.repetition.period",
+        name: "plainspan.rate_limit.tokens.remaining",
         index: 94,
         kind: ValueKind::Int,
         members: &[],
@@ -2040,20 +2058,8 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.request_id",
+        name: "plainspan.rate_limit.tokens.reset",
         index: 95,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Identifying,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(256),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.response.retry_after",
-        index: 96,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2064,7 +2070,19 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.service_tier",
+        name: "plainspan.replay.source",
+        index: 96,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(512),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.request.service_tier",
         index: 97,
         kind: ValueKind::String,
         members: &[],
@@ -2076,9 +2094,21 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.time_to_first_content",
+        name: "plainspan.response.finish_reasons",
         index: 98,
-        kind: ValueKind::Double,
+        kind: ValueKind::Strings,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: Some(128),
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.repetition.count",
+        index: 99,
+        kind: ValueKind::Int,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
@@ -2088,19 +2118,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.session.id",
-        index: 99,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(16),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.stream.chunks",
+        name: "plainspan.response.repetition.period",
         index: 100,
         kind: ValueKind::Int,
         members: &[],
@@ -2112,19 +2130,19 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.gap.max",
+        name: "plainspan.response.request_id",
         index: 101,
-        kind: ValueKind::Double,
+        kind: ValueKind::String,
         members: &[],
         closed: false,
-        privacy: Privacy::Structural,
+        privacy: Privacy::Identifying,
         cardinality: Cardinality::Unbounded,
-        max_bytes: None,
+        max_bytes: Some(256),
         max_items: None,
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.gap.mean",
+        name: "plainspan.response.retry_after",
         index: 102,
         kind: ValueKind::Double,
         members: &[],
@@ -2136,8 +2154,80 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.stalled",
+        name: "plainspan.response.service_tier",
         index: 103,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.time_to_first_content",
+        index: 104,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.session.id",
+        index: 105,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.chunks",
+        index: 106,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.max",
+        index: 107,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.mean",
+        index: 108,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.stalled",
+        index: 109,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2149,7 +2239,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "plainspan.stream.stopped_by",
-        index: 104,
+        index: 110,
         kind: ValueKind::String,
         members: &["client", "server"],
         closed: true,
@@ -2161,7 +2251,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.command",
-        index: 105,
+        index: 111,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2173,7 +2263,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.command_args",
-        index: 106,
+        index: 112,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2185,7 +2275,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.executable.name",
-        index: 107,
+        index: 113,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2197,7 +2287,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.executable.path",
-        index: 108,
+        index: 114,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2209,7 +2299,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.owner",
-        index: 109,
+        index: 115,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2221,7 +2311,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.parent_pid",
-        index: 110,
+        index: 116,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2233,7 +2323,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "process.pid",
-        index: 111,
+        index: 117,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2245,7 +2335,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "rpc.response.status_code",
-        index: 112,
+        index: 118,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2257,7 +2347,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "server.address",
-        index: 113,
+        index: 119,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2269,7 +2359,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "server.port",
-        index: 114,
+        index: 120,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2281,7 +2371,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "service.name",
-        index: 115,
+        index: 121,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2293,7 +2383,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "service.namespace",
-        index: 116,
+        index: 122,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2305,7 +2395,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "telemetry.distro.name",
-        index: 117,
+        index: 123,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2317,7 +2407,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "telemetry.distro.version",
-        index: 118,
+        index: 124,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2329,7 +2419,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "url.path",
-        index: 119,
+        index: 125,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2341,7 +2431,7 @@ pub static ATTRIBUTES: [AttributeDef; 121] = [
     },
     AttributeDef {
         name: "user_agent.original",
-        index: 120,
+        index: 126,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2410,6 +2500,12 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: GEN_AI_USAGE_REASONING_OUTPUT_TOKENS.def(), requirement: Requirement::Recommended },
         Use { attribute: GEN_AI_USAGE_AUDIO_INPUT_TOKENS.def(), requirement: Requirement::Recommended },
         Use { attribute: GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_COST_USD.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_COST_INPUT_USD.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
+        Use { attribute: PLAINSPAN_COST_OUTPUT_USD.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
+        Use { attribute: PLAINSPAN_COST_ESTIMATED.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
+        Use { attribute: PLAINSPAN_COST_MODEL.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
+        Use { attribute: PLAINSPAN_COST_TABLE_VERSION.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
         Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_PORT.def(), requirement: Requirement::With(SERVER_ADDRESS.def()) },
         Use { attribute: ERROR_TYPE.def(), requirement: Requirement::OnError },
@@ -2678,7 +2774,7 @@ pub static PROFILES: &[Profile] = &[
         brief: "The contract as its version 0.1.0 had it.",
         version: "0.1.0",
         schema_url: "https://plainspan.dev/schemas/0.1.0",
-        left_out: AttributeSet::of(&[GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
+        left_out: AttributeSet::of(&[GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
         doubles: AttributeSet::of(&[]),
         older_fields: true,
     },

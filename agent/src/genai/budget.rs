@@ -184,6 +184,8 @@ impl Drop for Budget {
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     bytes: Vec<u8>,
+    /// How long it is to become, as its sender says; 0 if that is not known.
+    expected: usize,
     broken: bool,
 }
 
@@ -198,8 +200,25 @@ impl Gather {
             self.spoil(budget);
             return len;
         }
+        self.make_room(bytes.len());
         self.bytes.extend_from_slice(bytes);
         0
+    }
+
+    /// The sender says how long it is. That is believed as far as it goes: room is made for what comes, and for no
+    /// more than is to come.
+    pub(super) fn expect(&mut self, len: u64) {
+        self.expected = usize::try_from(len).unwrap_or(0);
+    }
+
+    fn make_room(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        if needed <= self.bytes.capacity() {
+            return;
+        }
+        let doubled = needed.max(2 * self.bytes.capacity());
+        let wanted = if needed <= self.expected { doubled.min(self.expected) } else { doubled };
+        self.bytes.reserve_exact(wanted - self.bytes.len());
     }
 
     /// Something is missing: what is left can't be read, so it is not kept either.
@@ -266,6 +285,18 @@ pub(super) mod tests {
         assert_eq!(second.content("abc").cut, 0);
         drop((first, second));
         assert_eq!(pool.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn there_is_no_more_room_than_what_is_to_come() {
+        for (expected, capacity) in [(0, 12), (10, 10), (7, 12), (1 << 40, 12)] {
+            let (mut body, mut budget) = (Gather::default(), budget());
+            body.expect(expected);
+            for piece in [&b"abc"[..], b"def", b"ghij"] {
+                body.push(piece, &mut budget);
+            }
+            assert_eq!((body.bytes.capacity(), &*body.bytes), (capacity, &b"abcdefghij"[..]), "{expected}");
+        }
     }
 
     #[test]

@@ -207,6 +207,7 @@ impl CallBuilder {
         self.start = time;
         self.transport = transport::of_request(head);
         self.trace = trace::context(&head.headers);
+        self.request.expect(transport::content_length(&head.headers));
         self.damage.request.unknown |= head.partial;
     }
 
@@ -258,6 +259,7 @@ impl CallBuilder {
     fn response_head(&mut self, head: &ResponseHead) {
         self.damage.response.unknown |= head.partial;
         self.transport.status = Some(head.status);
+        self.response.expect(transport::content_length(&head.headers));
         self.transport.request_id = transport::request_id(head);
         self.transport.retry_after = rate_limit::retry_after(head);
         self.transport.rate_limits = rate_limit::read(head);

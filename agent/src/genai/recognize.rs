@@ -67,6 +67,16 @@ impl Recognizer {
         Self { rules, ..self }
     }
 
+    /// From now on these rules hold; calls that have begun go on as they are.
+    pub fn set_rules(&mut self, rules: Vec<Rule>) {
+        self.rules = rules;
+    }
+
+    /// From now on calls have digests of the binary content of their messages, or not.
+    pub fn set_digests(&mut self, hash_blobs: bool) {
+        self.hash_blobs = hash_blobs;
+    }
+
     /// The same, with or without digests of the binary content of messages: they cost a pass over it.
     pub fn with_digests(self, hash_blobs: bool) -> Self {
         Self { hash_blobs, ..self }

@@ -32,6 +32,11 @@ pub(super) fn request_id(head: &ResponseHead) -> Option<String> {
     names.iter().find_map(|name| value(&head.headers, name))
 }
 
+/// How long a body is to be (RFC 9110, section 8.6), before its encoding is undone; 0 if that is not said.
+pub(super) fn content_length(headers: &Headers) -> u64 {
+    headers.get("content-length").and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
 /// The word for an exchange that broke off; `silent` if nothing of its answer had come.
 pub(super) fn failure(end: ExchangeEnd, role: Role, silent: bool) -> &'static str {
     let words = match (end, role) {

@@ -93,6 +93,13 @@ impl Spans {
         }
     }
 
+    /// From now on this is kept of content.
+    pub fn set_content(&mut self, content: content::Policy) {
+        self.content = content;
+        // Of a process its command line is content, too.
+        self.resources.clear();
+    }
+
     /// Sets what `plainspan.replay.source` says of the spans to come.
     pub fn set_source(&mut self, source: Option<String>) {
         self.options.capture_source = source;

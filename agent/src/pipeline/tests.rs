@@ -390,3 +390,34 @@ fn what_only_looked_like_a_call_is_left() {
         assert_eq!((pipeline.open_calls(), account.get(Counter::ExchangesNotLlm)), (0, 1));
     }
 }
+
+/// Rules may change while calls are open: these go on, and so does each connection.
+#[test]
+fn no_call_is_lost_when_the_rules_change() {
+    let ask = |path: &str| {
+        let body = r#"{"model":"m","messages":[]}"#;
+        format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let rule = |text: &str| vec![text.parse::<genai::Rule>().unwrap()];
+    let (pipeline, account) = pipeline(&Limits::default());
+    let mut pipeline = pipeline.with_rules(rule("/old=openai.chat_completions"));
+    let (mut outcome, mut offsets) = (Outcome::default(), [0; 2]);
+    let mut say = |pipeline: &mut Pipeline, direction: Direction, text: &str, outcome: &mut Outcome| {
+        let offset = &mut offsets[usize::from(direction == Direction::Received)];
+        pipeline.record(data(1, PROCESS, direction, *offset, text), outcome);
+        *offset += text.len() as u64;
+    };
+    let answer = response();
+    let (first, second) = answer.split_at(20);
+    say(&mut pipeline, Direction::Sent, &ask("/old"), &mut outcome);
+    say(&mut pipeline, Direction::Received, first, &mut outcome);
+    pipeline.set_rules(rule("/new=openai.chat_completions"));
+    say(&mut pipeline, Direction::Received, second, &mut outcome);
+    for path in ["/new", "/old"] {
+        say(&mut pipeline, Direction::Sent, &ask(path), &mut outcome);
+        say(&mut pipeline, Direction::Received, &response(), &mut outcome);
+    }
+    let paths: Vec<_> = outcome.calls.iter().map(|finished| finished.call.transport.path.as_str()).collect();
+    assert_eq!(paths, ["/old", "/new"]);
+    assert_eq!(account.get(Counter::CallsCut), 0);
+}

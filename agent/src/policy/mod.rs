@@ -3,4 +3,5 @@
 //! Stands between the meaning of a call and its names: it changes what a [`crate::genai::Call`] says and knows nothing of spans.
 
 pub mod content;
+pub mod price;
 pub mod redact;

@@ -18,6 +18,10 @@ use crate::{
 /// Decoded bytes are collected up to this length before they are handed on.
 const COLLECT: usize = 64 * 1024;
 
+/// How much may become of a byte of an encoded stream, beyond the limit of bodies. Events of LLM APIs, which repeat each other, come to
+/// a tenth or twentieth of their length.
+const EXPANSION: u64 = 100;
+
 /// Where the parts of a body go.
 pub(super) struct Sink<'a> {
     pub out: &'a mut Vec<Event>,
@@ -108,6 +112,7 @@ impl BodyReader {
             }
             _ => bytes,
         };
+        self.content.came(bytes.len());
         let result = match &mut self.coded {
             Coded::Plain => self.content.put(bytes, sink),
             Coded::Unknown | Coded::Untold(_) => Err(Stop::Malformed),
@@ -247,6 +252,14 @@ impl Content {
         self.sse.as_ref().map_or(0, |sse| sse.held()) + records + self.collected.len()
     }
 
+    /// Bytes of the wire came. A stream is handed on event by event, each within its limit, so it may go on for as long as
+    /// it likes, unless it is made of next to nothing.
+    fn came(&mut self, len: usize) {
+        if self.sse.is_some() || self.records.is_some() {
+            self.left = self.left.saturating_add((len as u64).saturating_mul(EXPANSION));
+        }
+    }
+
     fn collect(&mut self, part: &[u8], sink: &mut Sink<'_>) -> Result<(), Stop> {
         self.collected.extend_from_slice(part);
         if self.collected.len() >= COLLECT { self.flush(sink) } else { Ok(()) }
@@ -339,6 +352,9 @@ mod tests {
         let gzip = ("content-encoding", "gzip");
         let zipped = |text: &str| encode("gzip", text.as_bytes());
         let (short, bomb, event) = (zipped("hello"), zipped(&"x".repeat(5000)), zipped("data: a\n\n"));
+        let endless = zipped(&"data:\n\n".repeat(1 << 20));
+        // What is left by the limits: so many events, and a part of one.
+        let endless_cut = "()".repeat((20 + 100 * endless.len()) / 7) + "-?cut";
         let half = &short[..short.len() / 2];
         let xs = "x".repeat(20);
         let xs_cut = format!("{xs}-?cut");
@@ -360,6 +376,14 @@ mod tests {
             (&[SSE, gzip], &[&event], "(a)", [0, 0]),
             (&[SSE], &[b"da", b"<gap>", b"x\n\n", b"data:b\n\n"], "-3(b)", [0, 0]),
             (&[SSE], &[b"data:56789abcdefgh\n\n"], "-?cut", [1, 0]),
+            (&[SSE], &[b"data: abcdefg\n\n", b"data: a\n\n", b"data: bcd\n\n"], "(abcdefg)(a)(bcd)", [0, 0]),
+            (&[SSE, gzip], &[&endless], &endless_cut, [1, 0]),
+            (
+                &[NDJSON],
+                &[b"{\"a\":\"67\"}\n", b"{\"a\":\"67\"}\n"],
+                "({\"a\":\"67\"})({\"a\":\"67\"})",
+                [0, 0],
+            ),
             (&[NDJSON], &[b"{\"a\":1}\n{", b"}"], "({\"a\":1})({})", [0, 0]),
             (&[NDJSON, gzip], &[&zipped("{}\n[]")], "({})([])", [0, 0]),
             (&[NDJSON], &[b"{", b"<gap>", b"}\n[]\n"], "-3([])", [0, 0]),

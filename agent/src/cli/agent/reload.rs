@@ -1,0 +1,68 @@
+//! Settings that change while a capture is at work.
+
+use tracing::warn;
+
+use super::{Agent, say};
+
+impl Agent {
+    /// Reads the settings again. What can change at once does, for the calls that begin from now on; those that are open go
+    /// on, and nothing that was captured is dropped.
+    pub(super) fn reload(&mut self) {
+        let (args, changed) = match self.settings.again() {
+            Ok(read) => read,
+            Err(reason) => {
+                say(&format!("plainspan: the settings stay as they are: {reason}\n"));
+                return;
+            }
+        };
+        let by_executable = self.targets.by_executable() && !args.exe.is_empty();
+        let at_once = |name: &str| match name {
+            "api-rule" | "content" | "content-rule" | "redact" | "secret" => true,
+            "exe" => by_executable,
+            _ => false,
+        };
+        let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| at_once(name));
+        if now.iter().any(|name| name == "exe")
+            && let Err(error) = self.targets.set_executables(&args.exe)
+        {
+            say(&format!("plainspan: the settings stay as they are: {error:#}\n"));
+            return;
+        }
+        let content = match args.output.content.policy(&self.account) {
+            Ok(content) => content,
+            Err(error) => {
+                say(&format!("plainspan: the settings stay as they are: {error:#}\n"));
+                return;
+            }
+        };
+        self.pipeline.set_rules(args.output.api_rule.clone());
+        self.pipeline.set_digests(content.keeps_any());
+        self.spans.set_content(content);
+        if now.iter().any(|name| name == "exe") {
+            self.leave_unchosen();
+            self.sweep();
+        }
+        for name in &later {
+            warn!("{name} has changed in the configuration, but needs a restart");
+        }
+        let now = if now.is_empty() {
+            "nothing has changed".to_owned()
+        } else {
+            format!("{} changed", now.join(", "))
+        };
+        let later =
+            if later.is_empty() { String::new() } else { format!("; after a restart: {}", later.join(", ")) };
+        say(&format!("plainspan: settings read again: {now}{later}\n"));
+        self.settings = args.settings;
+    }
+
+    /// Watches those no more that were chosen by their executable and are not any longer.
+    fn leave_unchosen(&mut self) {
+        for pid in self.prober.processes() {
+            let chosen = self.targets.pids.contains(&pid) || self.targets.matches_executable(pid);
+            if self.kernel.watches(pid) && !chosen {
+                self.kernel.unwatch(pid);
+            }
+        }
+    }
+}
