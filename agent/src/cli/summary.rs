@@ -63,7 +63,7 @@ pub(super) fn table(account: &Account) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genai::{CallError, Usage};
+    use crate::genai::{CallError, Mcp, Usage};
 
     #[test]
     fn the_heading_stands_above_the_counters() {
@@ -83,5 +83,15 @@ mod tests {
         assert_eq!(summary.to_string(), "1 LLM call, 10 tokens in, 5 out");
         summary.add(&Call { error: Some(CallError::default()), ..Call::default() });
         assert_eq!(summary.to_string(), "2 LLM calls, 1 failed, 10 tokens in, 5 out");
+        let call = || Call { mcp: Some(Box::new(Mcp::default())), ..Call::default() };
+        summary.add(&call());
+        assert_eq!(summary.to_string(), "2 LLM calls, 1 MCP call, 1 failed, 10 tokens in, 5 out");
+        let mut tools = Summary::default();
+        tools.add(&call());
+        tools.add(&call());
+        assert_eq!(
+            (tools.to_string(), tools.calls()),
+            ("no LLM calls, 2 MCP calls, 0 tokens in, 0 out".into(), 2)
+        );
     }
 }

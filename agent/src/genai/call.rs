@@ -453,9 +453,10 @@ pub struct Streaming {
 }
 
 /// A side of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Party {
     /// Who asks.
+    #[default]
     Client,
     /// Who answers.
     Server,

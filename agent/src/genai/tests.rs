@@ -3,5 +3,6 @@
 pub(super) mod harness;
 
 mod building;
+mod errors;
 mod recognition;
 mod recorded;

@@ -131,6 +131,24 @@ fn a_replay_shows_no_times_that_were_made_up() {
 }
 
 #[test]
+fn calls_of_mcp() {
+    let method = |method: &str| ("mcp.method.name", text(method));
+    let call = |extra: &[(&'static str, Value)]| line(&delivery(4242, extra));
+    assert_eq!(
+        call(&[method("tools/call"), ("gen_ai.tool.name", text("add"))]),
+        "22:13:20  app[4242]           mcp tools/call add                    1.82s         ok"
+    );
+    assert_eq!(
+        call(&[method("prompts/get"), ("gen_ai.prompt.name", text("code")), ("error.type", text("-32602"))]),
+        "22:13:20  app[4242]           mcp prompts/get code                  1.82s         ERROR -32602"
+    );
+    assert_eq!(
+        call(&[method("ping")]),
+        "22:13:20  app[4242]           mcp ping                              1.82s         ok"
+    );
+}
+
+#[test]
 fn what_was_served_is_told_from_what_was_called() {
     let mut served = chat(&[]);
     served.span.kind = Kind::Server;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a call of MCP has that no other call has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mcp {
     /// Who sent it: of what the server asks, the client of the HTTP exchange is the one who answers.
     pub sender: Party,

@@ -164,16 +164,9 @@ impl<'a> Message<'a> {
         let mut mcp = Mcp {
             sender,
             request_id: self.id(budget),
-            session_id: None,
-            protocol_version: None,
             jsonrpc_version: self.jsonrpc.label(budget).filter(|version| version != "2.0"),
-            tool: None,
-            prompt: None,
-            resource_uri: None,
-            arguments: None,
-            result: None,
-            error_code: None,
             method,
+            ..Mcp::default()
         };
         match mcp.method.as_str() {
             "initialize" => mcp.protocol_version = params.protocol_version.label(budget),
