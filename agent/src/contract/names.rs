@@ -927,7 +927,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "container.id",
@@ -963,7 +963,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "gen_ai.agent.name",
@@ -975,7 +975,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "gen_ai.conversation.id",
@@ -999,7 +999,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
         name: "gen_ai.embeddings.dimension.count",
@@ -2774,7 +2774,7 @@ pub static PROFILES: &[Profile] = &[
         brief: "The contract as its version 0.1.0 had it.",
         version: "0.1.0",
         schema_url: "https://plainspan.dev/schemas/0.1.0",
-        left_out: AttributeSet::of(&[GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
+        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
         doubles: AttributeSet::of(&[]),
         older_fields: true,
     },
