@@ -111,7 +111,7 @@ fn image(image: &Image<'_>, format: Field<'_>, budget: &mut Budget) -> Option<Ge
         media::of_base64("image", mime_type, image.b64_json, budget)?
     } else {
         let url = image.url.text(budget)?;
-        Part::Uri { modality: "image", uri: budget.whole(&url)? }
+        Part::Uri { modality: "image", mime_type: None, uri: budget.whole(&url)? }
     };
     let message = Message { role: "assistant".to_owned(), name: None, parts: vec![part] };
     Some(Generation { message, ..Generation::default() })
