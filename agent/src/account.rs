@@ -113,10 +113,46 @@ counters! {
     BodiesMalformed = "genai", "bodies malformed";
     /// Messages, parts, tools and choices left out of calls by a limit.
     PartsOmitted = "genai", "message parts over the limit";
+    /// Credentials taken out of content.
+    RedactedCredentials = "policy", "credentials redacted";
+    /// E-mail addresses taken out of content.
+    RedactedEmails = "policy", "e-mail addresses redacted";
+    /// Card numbers taken out of content.
+    RedactedCards = "policy", "card numbers redacted";
+    /// Account numbers taken out of content.
+    RedactedIbans = "policy", "IBANs redacted";
+    /// Phone numbers taken out of content.
+    RedactedPhones = "policy", "phone numbers redacted";
+    /// IP addresses taken out of content.
+    RedactedIps = "policy", "IP addresses redacted";
+    /// What the user's own rules took out of content.
+    RedactedCustom = "policy", "findings of own rules redacted";
     /// Violations of the contract found while building spans.
     ContractViolations = "contract", "contract violations";
     /// Attribute values cut to their length limit.
     ValuesCut = "contract", "attribute values cut";
+    /// Spans written to the journal.
+    SpansWritten = "journal", "spans written";
+    /// Spans of an earlier run that an output did not have yet, once for each output.
+    SpansLeft = "journal", "spans left from before";
+    /// Spans refused because too many waited to be written.
+    SpansUnwritten = "journal", "spans dropped, queue full";
+    /// Spans that could not be written.
+    SpansUnwritable = "journal", "spans lost, not writable";
+    /// Delivered spans that the journal let go for its size.
+    SpansGoneSize = "journal", "delivered spans let go, over size";
+    /// Delivered spans that the journal let go for their age.
+    SpansGoneAge = "journal", "delivered spans let go, over age";
+    /// Spans that the journal dropped for its size before an output had them, once for each.
+    SpansLostSize = "journal", "undelivered spans dropped, over size";
+    /// Spans that the journal dropped for their age before an output had them, once for each.
+    SpansLostAge = "journal", "undelivered spans dropped, over age";
+    /// Spans in the journal that can't be read any more, once for each output.
+    SpansUnreadable = "journal", "undelivered spans dropped, unreadable";
+    /// Databases that were damaged, and moved aside.
+    JournalsDamaged = "journal", "databases moved aside, damaged";
+    /// Spans that an output did not take yet and that are kept for the next run, once for each output.
+    SpansKept = "journal", "spans kept for later";
     /// Spans handed to the exporters.
     Spans = "export", "spans";
     /// Spans that an exporter delivered.

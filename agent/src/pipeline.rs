@@ -349,17 +349,13 @@ impl Connection {
                     Recognition::NotLlm | Recognition::NotInference(_) | Recognition::Unread(_) => false,
                 };
                 if wanted {
-                    self.carries_calls = true;
+                    self.carries_calls |= self.session.is_some();
                     // The kernel may have missed the head, for one that came behind another in the same bytes.
                     if std::mem::take(&mut self.heads_only) {
                         outcome.verdicts.push((id, Verdict::Capture));
                     }
                 } else {
-                    self.wire.decline(exchange);
-                    if !self.carries_calls && !http2 {
-                        self.heads_only = true;
-                        outcome.verdicts.push((id, Verdict::Heads));
-                    }
+                    self.decline(exchange, id, outcome);
                 }
                 continue;
             }
@@ -367,12 +363,18 @@ impl Connection {
             let over = matches!(event.kind, EventKind::End(_));
             let open = &mut self.calls[at];
             for told in open.builder.event(event) {
-                self.strangers.welcome = true;
+                (self.strangers.welcome, self.carries_calls) = (true, true);
                 let finish = |call| open.finish(call, self.process, &mut shared.ids);
                 shared.waiting.take(told, finish, self.process.pid, outcome);
             }
-            if over && let Some(pid) = self.calls.swap_remove(at).server {
-                shared.causes.end(pid, id, exchange);
+            let gives_up = !over && self.calls[at].builder.gives_up();
+            if over || gives_up {
+                if let Some(pid) = self.calls.swap_remove(at).server {
+                    shared.causes.end(pid, id, exchange);
+                }
+                if gives_up {
+                    self.decline(exchange, id, outcome);
+                }
             }
         }
         if self.wire.is_http2() && self.strangers.are_enough() {
@@ -380,6 +382,15 @@ impl Connection {
         }
         if matches!(self.wire.interest(), Interest::Unread(_)) {
             outcome.verdicts.push((id, Verdict::Ignore));
+        }
+    }
+
+    /// This exchange is no call. Nor is what comes next, for all that is known of a connection that has carried none.
+    fn decline(&mut self, exchange: ExchangeId, id: ConnectionId, outcome: &mut Outcome) {
+        self.wire.decline(exchange);
+        if !self.carries_calls && self.calls.is_empty() && !self.wire.is_http2() {
+            self.heads_only = true;
+            outcome.verdicts.push((id, Verdict::Heads));
         }
     }
 
@@ -424,6 +435,12 @@ impl Counter {
                 | Self::EventsLost
                 | Self::ConnectionsEvicted
                 | Self::ConnectionsGivenUp
+                | Self::SpansUnwritten
+                | Self::SpansUnwritable
+                | Self::SpansLostSize
+                | Self::SpansLostAge
+                | Self::SpansUnreadable
+                | Self::JournalsDamaged
                 | Self::SpansFailed
                 | Self::SpansDropped
         )

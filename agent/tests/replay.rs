@@ -18,8 +18,9 @@ use plainspan::{
     cli::replay::{
         Encoding, Entry, Exchange, Exchanges, Framing, ReplayOptions, Split, records, records_of_all,
     },
-    contract::{ContentMode, Options, Span, Value, names},
+    contract::{Span, Value, names},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
+    policy::content::{Form, Policy},
     resource::Processes,
     time::Timestamp,
 };
@@ -80,15 +81,15 @@ fn spans(records: impl IntoIterator<Item = Record>) -> Vec<Span> {
     let account = Arc::new(Account::default());
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
-    let options = Options { content: ContentMode::Span, ..Options::default() };
+    let content = Policy::of(Form::Full, Arc::clone(&account)).unwrap();
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, options, Vec::new(), account);
+    let mut spans = Spans::new(processes, content, Vec::new(), account);
     let mut outcome = Outcome::default();
     for record in records {
         pipeline.record(record, &mut outcome);
     }
     assert_eq!(pipeline.open_calls(), 0, "every connection was closed");
-    outcome.calls.iter().map(|call| spans.deliver(call).span).collect()
+    outcome.calls.drain(..).map(|call| spans.deliver(call).span).collect()
 }
 
 /// Attributes by key.

@@ -13,8 +13,9 @@ use plainspan::{
     account::{Account, Counter},
     capture::{ConnectionId, Direction},
     cli::replay::{Encoding, Entry, Exchanges, ReplayOptions, Session, Split, records_of_session},
-    contract::{ContentMode, Options, Span, Value},
+    contract::{Span, Value},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
+    policy::content::{Form, Policy},
     resource::Processes,
     time::Timestamp,
 };
@@ -54,15 +55,15 @@ fn spans(session: &Session, options: &ReplayOptions) -> (Vec<Span>, Arc<Account>
     let account = Arc::new(Account::default());
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
-    let contract = Options { content: ContentMode::Span, ..Options::default() };
+    let content = Policy::of(Form::Full, Arc::clone(&account)).unwrap();
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, contract, Vec::new(), Arc::clone(&account));
+    let mut spans = Spans::new(processes, content, Vec::new(), Arc::clone(&account));
     let mut outcome = Outcome::default();
     for record in records_of_session(session, ConnectionId(1), options) {
         pipeline.record(record, &mut outcome);
     }
     assert_eq!(pipeline.open_calls(), 0, "every connection was closed");
-    (outcome.calls.iter().map(|call| spans.deliver(call).span).collect(), account)
+    (outcome.calls.drain(..).map(|call| spans.deliver(call).span).collect(), account)
 }
 
 /// All of a span that does not follow from when bytes were moved.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use plainspan::{
     account::Account,
     contract::{self, ContentMode, Options, SpanIds, Value, names},
-    genai::{Call, Limits, Recognition, Recognizer},
+    genai::{Call, Limits, Recognition, Recognizer, Told},
     time::Timestamp,
     wire::{
         Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, RequestHead, ResponseHead, Role,
@@ -74,6 +74,17 @@ pub fn calls(data: &[u8]) {
         }
         run(head(host, path), whole(request), "text/event-stream", 200, lines(response));
     }
+    for (method, media_type) in [("POST", "application/json"), ("POST", "text/event-stream"), ("GET", "text/event-stream")] {
+        let session = |name: &str, value: &str| Header { name: name.into(), value: value.into() };
+        let headers = vec![session("mcp-session-id", "s"), session("accept", "text/event-stream")];
+        let asked = RequestHead {
+            method: method.into(),
+            headers: Headers(headers),
+            ..head("tools.example", "/mcp")
+        };
+        let answer = if media_type == "application/json" { whole(response) } else { lines(response) };
+        run(asked, whole(request), media_type, 200, answer);
+    }
     for (host, path) in SESSIONS {
         let asked = || RequestHead { session: Some(ExchangeId(1)), ..head(host, path) };
         run(asked(), whole(request), "application/json", 101, lines(response));
@@ -121,9 +132,9 @@ fn run(head: RequestHead, request: Vec<Body>, media_type: &str, status: u16, res
     kinds.push(EventKind::End(ExchangeEnd::Complete));
     let count = kinds.len();
     for (at, kind) in kinds.into_iter().enumerate() {
-        let call = builder.event(Event { exchange: ExchangeId(0), time: Timestamp(at as u64), kind });
-        assert!(call.is_none() || at + 1 == count, "a call comes with its end");
-        if let Some(call) = call {
+        for told in builder.event(Event { exchange: ExchangeId(0), time: Timestamp(at as u64), kind }) {
+            let (Told::Call(call) | Told::Asked { call, .. }) = told else { continue };
+            assert!(call.mcp.is_some() || at + 1 == count, "a call comes with its end");
             spans(&call, &account);
         }
     }

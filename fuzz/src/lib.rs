@@ -6,6 +6,7 @@ mod conversations;
 mod heard;
 mod offline;
 mod programs;
+mod queries;
 pub mod script;
 
 pub use bodies::{encodings, events, form, grpc};
@@ -13,3 +14,4 @@ pub use calls::calls;
 pub use conversations::{header_block, http1, http2, websocket};
 pub use offline::offline;
 pub use programs::{locate, view};
+pub use queries::queries;

@@ -139,6 +139,10 @@ pub enum Rule {
     Content(String),
     #[error("{0} is content, which no metric carries")]
     ContentOnMetric(String),
+    #[error("{older} is an older name of {current}, which is not here beside it")]
+    OlderAlone { older: String, current: String },
+    #[error("{0}: required_with and required_on belong to conditionally_required, and only to that")]
+    ConditionLevel(String),
     #[error("name_pattern {0:?} is not text with keys in braces")]
     NamePattern(String),
     #[error("name_pattern has {0}, which is not on the span")]

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod consumers;
+pub mod diff;
 mod error;
 pub mod infer;
 mod model;
@@ -13,10 +14,12 @@ mod namespace;
 mod naming;
 mod pattern;
 mod read;
+pub mod report;
 mod resolve;
 mod source;
 pub mod telemetry;
 mod version;
+mod yaml;
 
 pub use error::{Error, Rule};
 pub use model::{
@@ -24,5 +27,5 @@ pub use model::{
     Privacy, Registry, Requirement, Span, SpanKind, Upstream, Use, Values,
 };
 pub use pattern::{Part, Pattern};
-pub use read::{File, releases};
+pub use read::{File, files, newest, releases};
 pub use version::Version;

@@ -7,8 +7,8 @@ pub fn may_have(span: &Span, name: &str) -> bool {
     span.patterns.is_empty() || span.patterns.iter().any(|pattern| may_match(pattern, name))
 }
 
-/// Every value is any text of one character or more; what stands between must be there, in its order.
-fn may_match(pattern: &Pattern, name: &str) -> bool {
+/// Can the pattern give this name? Every value is any text of one character or more; what stands between must be there, in its order.
+pub fn may_match(pattern: &Pattern, name: &str) -> bool {
     let mut rest = name;
     let mut open = false;
     for (at, part) in pattern.parts.iter().enumerate() {

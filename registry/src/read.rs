@@ -22,24 +22,27 @@ const DEPTH: usize = 8;
 impl Registry {
     /// Reads the contract in a directory: its registry, or what has that in `registry/`.
     pub fn read(dir: &Path) -> Result<Self, Error> {
-        let registry =
-            registry_dir(dir).ok_or_else(|| Error::NoManifest { dir: dir.display().to_string() })?;
-        let mut files = Vec::new();
-        collect(&registry, DEPTH, &mut files)?;
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        Self::load(&files)
+        Self::load(&files(dir)?)
     }
+}
 
-    /// Reads the newest contract among the releases in a directory, each in a directory named after its version. A directory
-    /// that is itself a contract is that contract.
-    pub fn read_baseline(dir: &Path) -> Result<Self, Error> {
-        if registry_dir(dir).is_some() {
-            return Self::read(dir);
-        }
-        let releases = releases(dir)?;
-        let newest = releases.last().ok_or_else(|| Error::NoBaseline { dir: dir.display().to_string() })?;
-        Self::read(&newest.1)
+/// The files of the contract in a directory: its registry, or what has that in `registry/`.
+pub fn files(dir: &Path) -> Result<Vec<File>, Error> {
+    let registry = registry_dir(dir).ok_or_else(|| Error::NoManifest { dir: dir.display().to_string() })?;
+    let mut files = Vec::new();
+    collect(&registry, DEPTH, &mut files)?;
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+/// The directory of the newest contract among the releases in a directory, each in a directory named after its version. A
+/// directory that is itself a contract is that contract.
+pub fn newest(dir: &Path) -> Result<PathBuf, Error> {
+    if registry_dir(dir).is_some() {
+        return Ok(dir.to_path_buf());
     }
+    let newest = releases(dir)?.pop();
+    newest.map(|(_, path)| path).ok_or_else(|| Error::NoBaseline { dir: dir.display().to_string() })
 }
 
 /// The releases in a directory of baselines, from the oldest on. Directories that are not named after a version are none.

@@ -41,9 +41,11 @@ def call(exchange: Exchange, provider: str) -> Call | None:
     """The call, or `None` if this is none."""
     if exchange.method == "GET" and STORED in exchange.path:
         found = Call(provider, "fetch_response", stream=exchange.query.get("stream") == ["true"])
-        responses(found, answers(exchange, Response, ResponseStreamEvent))
-        # The tokens are those of the call that made it, and a failure is, too.
-        found.usage, found.error = Usage(), None
+        stored = list(answers(exchange, Response, ResponseStreamEvent))
+        responses(found, iter(stored))
+        # The tokens are those of the call that made it, and a failure is, too, unless that did not wait for them.
+        if not any(getattr(getattr(answer, "response", answer), "background", None) for answer in stored):
+            found.usage, found.error = Usage(), None
         return found
     if exchange.method != "POST":
         return None

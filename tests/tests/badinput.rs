@@ -42,7 +42,7 @@ fn arguments_and_settings() {
         (&["run", "--ring-size", "banana", "--", "true"], &[], &["--ring-size", "banana"]),
         (&["run", "--call-cap", "-1", "--", "true"], &[], &["--call-cap", "-1"]),
         (&["run", "--call-cap", "0", "--", "true"], &[], &["--call-cap", "8388608"]),
-        (&["run", "--content", "everything", "--", "true"], &[], &["everything", "none", "span"]),
+        (&["run", "--content", "everything", "--", "true"], &[], &["everything", "none", "redacted", "full"]),
         (&["run", "--pid", "pid"], &[], &["--pid", "pid"]),
         (&["run", "--pid", "4194305"], &[], &["4194305"]),
         (&["run", "--exe", "[", "--", "true"], &[], &["--exe", "["]),

@@ -178,7 +178,7 @@ fn all_three_start_the_same() {
 }
 
 /// Starts the agent as systemd or a container runtime would: with these capabilities and no way to others, a
-/// file system that is read-only, and an environment of which nothing is the tester's.
+/// file system that is read-only but for where state belongs, and an environment of which nothing is the tester's.
 fn start(args: &[String], capabilities: &[String], env: &[(String, String)]) -> Process {
     require_root();
     let granted =
@@ -187,7 +187,7 @@ fn start(args: &[String], capabilities: &[String], env: &[(String, String)]) -> 
     command
         .args(["--mount", "--propagation", "private", "sh", "-c"])
         .args([
-            "mount -o remount,bind,ro / && exec \"$@\"",
+            "mount -o remount,bind,ro / && mount -t tmpfs tmpfs /var/lib && exec \"$@\"",
             "sh",
             "setpriv",
             "--no-new-privs",
@@ -223,6 +223,9 @@ fn captures(
     agent.signal(Signal::TERM);
     let ended = agent.wait();
     assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    assert!(!ended.stderr.iter().any(|line| line.contains("no journal")), "{ended:#?}");
+    let kept = ended.stderr.iter().any(|line| line.ends_with("spans written"));
+    assert!(kept, "it went through the journal: {ended:#?}");
 
     let name = format!("chat {model}");
     let received = collector.stop();

@@ -4,7 +4,7 @@
 
 use plainspan_tests::{
     harness::{AgentCommand, Command, KEY, Local, Report},
-    provider::REPLY_MARK,
+    provider::{LEAKED, REPLY_MARK},
 };
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ fn credentials_on_the_command_line_are_masked() {
     assert_eq!(report.spans.len(), 1);
     assert!(!report.spans[0].resource.contains_key("process.command_args"));
     assert_absent(&report, &[key]);
-    let report = AgentCommand::new().args(["--content", "span"]).run(command).exited(0);
+    let report = AgentCommand::new().args(["--content", "full"]).run(command).exited(0);
     assert!(report.spans[0].resource.contains_key("process.command_args"));
     assert_absent(&report, &[key]);
 }
@@ -75,7 +75,7 @@ fn content_on_request_and_still_no_credentials() {
         for command in [Command::openai(&provider, "m"), Command::anthropic(&provider, "m")] {
             let command = command.args(["--prompt", PROMPT_MARK, "--rich", "--tools"]);
             let command = if streamed { command.args(["--stream"]) } else { command };
-            let report = AgentCommand::new().args(["--content", "span"]).run(command).exited(0);
+            let report = AgentCommand::new().args(["--content", "full"]).run(command).exited(0);
             assert_eq!(report.spans.len(), 1, "{report:#?}");
             let span = &report.spans[0];
             let parsed = |key: &str| -> Value {
@@ -100,5 +100,92 @@ fn content_on_request_and_still_no_credentials() {
             assert!(span.attributes.values().any(|v| v.to_string().contains("You are terse.")), "{span:#?}");
             assert_absent(&report, &[KEY]);
         }
+    }
+}
+
+/// A prompt with somebody's data in it: the card's number is the one that schemes give as an example.
+const PERSONAL: &str =
+    "Bill 4111 1111 1111 1111 of DE89 3704 0044 0532 0130 00, call +49 351 463 1234 from 203.0.113.9";
+
+#[test]
+fn redacted_content_has_neither_credentials_nor_personal_data() {
+    let provider = Local::new();
+    let file = provider.file("personal", PERSONAL);
+    let prompt = ["--prompt".to_owned(), format!("@{}", file.display())];
+    for client in [Command::openai, Command::anthropic] {
+        for streamed in [&[][..], &["--stream"]] {
+            let command = client(&provider, "test-leak").args(&prompt).args(streamed);
+            let report = AgentCommand::new()
+                .args(["--content", "redacted", "--redact", "bird=king[a-z]+", "-o", "console", "--verbose"])
+                .run(command);
+            let mut report = report.exited(0);
+            report.finished.stdout.clear();
+            assert_absent(
+                &report,
+                &["4111", "3704", "463 1234", "203.0", LEAKED[0], LEAKED[1], "mail.example", "G7h8"],
+            );
+            let span = &report.spans[0];
+            assert_eq!(span.get("plainspan.content.form"), &json!("redacted"));
+            assert_eq!(span.get("plainspan.content.redacted"), &json!(7), "{span:#?}");
+            let (asked, said) = (span.get("gen_ai.input.messages"), span.get("gen_ai.output.messages"));
+            let asked = asked.as_str().expect("a text");
+            assert!(
+                asked.contains(
+                    "Bill [redacted:card] of [redacted:iban], call [redacted:phone] from [redacted:ip]"
+                ),
+                "{asked}"
+            );
+            let said = said.as_str().expect("a text");
+            assert!(
+                said.contains("[redacted:bird]-in-the-reply")
+                    && said.contains("ask [redacted:email] or use [redacted:credential] please"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn hashed_content_tells_only_what_is_equal() {
+    let provider = Local::new();
+    let file = provider.file("personal", PERSONAL);
+    let prompt = ["--prompt".to_owned(), format!("@{}", file.display())];
+    let secret = provider.file("secret", "0123456789abcdef0123456789abcdef");
+    let hashes: Vec<Value> = ["a", "b"]
+        .into_iter()
+        .map(|model| {
+            let report = AgentCommand::new()
+                .args(["--content", "hashed", "--secret"])
+                .args([&secret])
+                .run(Command::openai(&provider, model).args(&prompt));
+            let mut report = report.exited(0);
+            report.finished.stdout.clear();
+            assert_absent(&report, &["4111", "Bill", REPLY_MARK]);
+            let span = &report.spans[0];
+            assert_eq!(span.get("plainspan.content.form"), &json!("hashed"));
+            assert!(span.get("gen_ai.output.messages").to_string().contains("hmac-sha256:"));
+            span.get("gen_ai.input.messages").clone()
+        })
+        .collect();
+    assert_eq!(hashes[0], hashes[1], "the same prompt under the same secret");
+}
+
+#[test]
+fn the_form_of_content_follows_rules() {
+    let provider = Local::new();
+    for (model, service, wanted) in [
+        ("gpt-plain", "shop", Some("full")),
+        ("secret-model", "shop", None),
+        ("gpt-plain", "bank", Some("redacted")),
+    ] {
+        let command = Command::openai(&provider, model).env("OTEL_SERVICE_NAME", service);
+        let report = AgentCommand::new()
+            .env("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+            .args(["--content-rule", "none model=secret-*", "--content-rule", "redacted service=bank"])
+            .run(command);
+        let report = report.exited(0);
+        let form = report.spans[0].attributes.get("plainspan.content.form").and_then(Value::as_str);
+        assert_eq!(form, wanted, "{model} {service}");
+        assert_eq!(report.spans[0].attributes.contains_key("gen_ai.output.messages"), wanted.is_some());
     }
 }

@@ -71,7 +71,7 @@ fn said(span: &Span, key: &str) -> String {
 fn report(provider: &Local, api: &str, model: &str, count: usize, plain: bool) -> (Report, Vec<Exchange>) {
     let before = served(provider).len();
     let command = client(provider, api, model, count, plain);
-    let report = AgentCommand::new().args(["--content", "span"]).run(command).exited(0);
+    let report = AgentCommand::new().args(["--content", "full"]).run(command).exited(0);
     let calls = served(provider).split_off(before);
     assert_eq!((calls.len(), report.spans.len()), (count, count), "{report:#?}");
     assert_eq!(report.account.bytes_not_captured(), 0, "{:#?}", report.account);

@@ -416,7 +416,7 @@ impl Agent {
         let finished: Vec<Finished> = self.outcome.calls.drain(..).collect();
         for call in finished {
             self.summary.add(&call.call);
-            self.outputs.send(self.spans.deliver(&call));
+            self.outputs.send(self.spans.deliver(call));
         }
     }
 
@@ -439,7 +439,7 @@ impl Agent {
         let mut complete = true;
         for report in self.outputs.shutdown(DELIVERY).await {
             complete &= report.complete();
-            if !report.complete() && !report.told {
+            if report.kept > 0 || (!report.complete() && !report.told) {
                 say(&format!("plainspan: {report}\n"));
             }
         }

@@ -1,13 +1,19 @@
 //! ASK: the command line, one file per verb.
 
 mod agent;
+mod calls;
 mod child;
+mod content;
+mod contract;
 mod doctor;
+mod keeping;
 mod logging;
+mod moment;
 mod run;
 mod scans;
 mod signals;
 mod summary;
+mod table;
 mod targets;
 
 pub mod replay;
@@ -32,10 +38,14 @@ struct Cli {
 enum Verb {
     /// Shows the LLM calls that processes of this machine make, as they happen.
     Run(run::Args),
+    /// Lists the calls that were kept, and shows what is known of them.
+    Calls(calls::Args),
     /// Tells what TLS code processes and programs hold, and whether their calls can be seen.
     Doctor(doctor::Args),
     /// Makes spans of recorded exchanges, without a kernel or privileges.
     Replay(replay::Args),
+    /// Compares and checks telemetry contracts: plainspan's own, or a team's.
+    Contract(contract::Args),
 }
 
 /// Runs the command line and returns the exit status: 0 for success, that of the command for
@@ -59,8 +69,10 @@ pub fn main() -> ExitCode {
     };
     let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(args),
+        Verb::Calls(args) => calls::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Contract(args) => contract::run(&args),
     });
     match outcome {
         Ok(status) => status,

@@ -3,13 +3,14 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clap::ValueEnum;
 
-use super::{Usage, agent::Agent, child, targets::Targets};
+use super::{
+    Usage, agent::Agent, child, content::ContentArgs, keeping::KeepArgs, targets::Targets,
+};
 use crate::{
     account::Account,
     capture::{self, Kernel},
-    contract::{self, ContentMode},
+    contract,
     export::{self, Target},
     genai::Rule,
     pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
@@ -86,10 +87,8 @@ pub(super) struct OutputArgs {
     /// OTEL_EXPORTER_OTLP_ENDPOINT is set].
     #[arg(short, long, value_name = "OUTPUT")]
     pub(super) output: Vec<Target>,
-    /// Whether prompts, answers and tool definitions are exported: none, or span for attributes
-    /// of the span.
-    #[arg(long, value_enum, value_name = "MODE", default_value = "none")]
-    pub(super) content: Content,
+    #[command(flatten)]
+    pub(super) content: ContentArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
@@ -97,15 +96,8 @@ pub(super) struct OutputArgs {
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
-}
-
-/// What is exported of prompts and answers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Content {
-    /// Nothing.
-    None,
-    /// All of it, as attributes of the span.
-    Span,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
 }
 
 impl OutputArgs {
@@ -116,15 +108,6 @@ impl OutputArgs {
         } else {
             self.output.clone()
         }
-    }
-
-    /// Options of the contract.
-    pub(super) fn contract(&self) -> contract::Options {
-        let content = match self.content {
-            Content::None => ContentMode::None,
-            Content::Span => ContentMode::Span,
-        };
-        contract::Options { content, capture_source: None }
     }
 }
 
@@ -167,22 +150,25 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         // What a command prints stays its own: piping it must work as without plainspan.
         console_on_stderr: !args.command.is_empty(),
         limits: export::Limits::default(),
+        keep: args.output.keep.by_default(),
     };
-    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
+    // First what takes rights: without them nothing else matters, and no journal is begun.
     let (kernel, events) = Kernel::load(&config, Arc::clone(&account))?;
+    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;
+    let content = args.output.content.policy(&account)?;
     let pipeline = Pipeline::new(
         &limits,
         Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),
         Arc::clone(&account),
     )
     .with_rules(args.output.api_rule.clone())
-    .with_digests(args.output.contract().content != ContentMode::None);
+    .with_digests(content.keeps_any());
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
-        args.output.contract(),
+        content,
         extra,
         Arc::clone(&account),
     );

@@ -17,14 +17,15 @@ use crate::genai::{Call, Content, Message, Part, ToolDefinition};
 /// Deepest JSON that is passed on as JSON; deeper text stands as a string, since consumers parse with recursion.
 const MAX_DEPTH: usize = 64;
 
-/// Sets the content attributes that there is something to say in.
-pub(super) fn set(set: &mut Attributes, call: &Call) {
-    let mut cut = 0;
+/// Sets the content attributes that there is something to say in; tells whether there are any.
+pub(super) fn set(set: &mut Attributes, call: &Call) -> bool {
+    let (mut cut, mut any) = (0, false);
     let mut list = |key: Key<Json>, write: &dyn Fn(&mut List)| {
         let mut list = List::new(key.def().max_bytes.unwrap_or(0));
         write(&mut list);
         cut += list.cut;
         if let Some(json) = list.finish() {
+            any = true;
             set.set(key, Json(json));
         }
     };
@@ -45,10 +46,11 @@ pub(super) fn set(set: &mut Attributes, call: &Call) {
         }
     });
     set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
+    any
 }
 
-/// Sets what a tool is called with, and what it answered.
-pub(super) fn set_tool(set: &mut Attributes, arguments: Option<&Content>, result: Option<&Content>) {
+/// Sets what a tool is called with, and what it answered; tells whether there is anything of it.
+pub(super) fn set_tool(set: &mut Attributes, arguments: Option<&Content>, result: Option<&Content>) -> bool {
     let mut cut = 0;
     for (key, content) in
         [(names::GEN_AI_TOOL_CALL_ARGUMENTS, arguments), (names::GEN_AI_TOOL_CALL_RESULT, result)]
@@ -62,6 +64,7 @@ pub(super) fn set_tool(set: &mut Attributes, arguments: Option<&Content>, result
         }
     }
     set.set_count(names::PLAINSPAN_CONTENT_CUT, cut);
+    arguments.is_some() || result.is_some()
 }
 
 /// A JSON array that is written element by element, and never longer than its limit.

@@ -4,7 +4,7 @@ use super::{
     attributes::Attributes,
     check::{self, Context},
     content,
-    key::Shape,
+    key::{Shape, Text as _},
     mcp, names,
     span::{Attribute, Kind, Relations, Span, SpanIds, Status, Value},
 };
@@ -14,25 +14,18 @@ use crate::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
     },
+    policy::content::Form,
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
 
-/// Where content (prompts, completions, tools) goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ContentMode {
-    /// Nowhere.
-    #[default]
-    None,
-    /// On the span.
-    Span,
-}
-
 /// How spans are to be built.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where content goes.
-    pub content: ContentMode,
+    /// Form of the content, which the call is in already.
+    pub content: Form,
+    /// Findings that were taken out of it.
+    pub redacted: u64,
     /// The recorded exchange that a replayed call came from.
     pub capture_source: Option<String>,
 }
@@ -44,21 +37,21 @@ const MAX_TRACE_STATE: usize = 1024;
 pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options, account: &Account) -> Span {
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
-    let with_content = options.content == ContentMode::Span;
-    let shape = if let Some(message) = &call.mcp {
-        mcp::set(&mut set, call, message, with_content);
-        mcp::shape(call)
+    let with_content = options.content != Form::None;
+    let (shape, any_content) = if let Some(message) = &call.mcp {
+        (mcp::shape(call), mcp::set(&mut set, call, message, with_content))
     } else {
         request(&mut set, call);
         response(&mut set, call);
         usage(&mut set, call);
-        if with_content {
-            content::set(&mut set, call);
-        }
-        &names::GEN_AI_CLIENT_INFERENCE
+        (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call))
     };
     transport(&mut set, call);
     capture(&mut set, call);
+    if any_content {
+        set.set_some(names::PLAINSPAN_CONTENT_FORM, content_form(options.content));
+        set.set_count(names::PLAINSPAN_CONTENT_REDACTED, options.redacted);
+    }
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
@@ -106,6 +99,11 @@ fn request(set: &mut Attributes, call: &Call) {
     set.set(names::PLAINSPAN_API, call.dialect.to_owned());
     set.set_some(names::GEN_AI_REQUEST_MODEL, request.model.clone());
     set.set_some(names::GEN_AI_CONVERSATION_ID, request.conversation_id.clone());
+    set.set_some(names::GEN_AI_AGENT_ID, request.agent_id.clone());
+    set.set_some(names::GEN_AI_AGENT_NAME, request.agent_name.clone());
+    let base = &request.knowledge_base_id;
+    set.set_some(names::AWS_BEDROCK_KNOWLEDGE_BASE_ID, base.clone());
+    set.set_some(names::GEN_AI_DATA_SOURCE_ID, base.clone());
     set.set_some(names::GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID, request.previous_response_id.clone());
     set.set_some(names::GEN_AI_OUTPUT_TYPE, request.output_type.map(output_type));
     set.set_some(names::GEN_AI_REQUEST_STREAM, request.stream.filter(|stream| *stream));
@@ -354,6 +352,20 @@ fn provider(provider: Provider) -> names::GenAiProviderName {
     }
 }
 
+/// `gen_ai.provider.name` of a provider.
+pub fn provider_name(of: Provider) -> String {
+    provider(of).into_text()
+}
+
+fn content_form(form: Form) -> Option<names::PlainspanContentForm> {
+    match form {
+        Form::None => None,
+        Form::Hashed => Some(names::PlainspanContentForm::Hashed),
+        Form::Redacted => Some(names::PlainspanContentForm::Redacted),
+        Form::Full => Some(names::PlainspanContentForm::Full),
+    }
+}
+
 fn output_type(kind: OutputType) -> names::GenAiOutputType {
     match kind {
         OutputType::Text => names::GenAiOutputType::Text,
@@ -370,7 +382,7 @@ fn is_openai_api(call: &Call) -> bool {
 fn openai_api_type(dialect: &str) -> Option<names::OpenaiApiType> {
     match dialect {
         "openai.chat_completions" => Some(names::OpenaiApiType::ChatCompletions),
-        "openai.responses" => Some(names::OpenaiApiType::Responses),
+        "openai.responses" | "openai.fetch_response" => Some(names::OpenaiApiType::Responses),
         _ => None,
     }
 }
@@ -418,7 +430,7 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
     }
 }
 
-/// What is called, and which: the method and the tool or prompt, else the operation and the model. Reads the checked attributes,
+/// What is called, and which: the method and the tool or prompt, else the operation and the model, agent or data source. Reads the checked attributes,
 /// so that a model that was cut is cut in the name too.
 fn span_name(attributes: &[Attribute]) -> String {
     let text = |key: &str| match attributes.iter().find(|a| a.key == key).map(|a| &a.value) {
@@ -428,8 +440,13 @@ fn span_name(attributes: &[Attribute]) -> String {
     let first = |keys: [&'static str; 2]| keys.map(text).into_iter().find(|text| !text.is_empty());
     let method = text(names::MCP_METHOD_NAME.name());
     let (what, which) = if method.is_empty() {
-        let model = text(names::GEN_AI_REQUEST_MODEL.name());
-        (text(names::GEN_AI_OPERATION_NAME.name()), Some(model).filter(|model| !model.is_empty()))
+        let operation = text(names::GEN_AI_OPERATION_NAME.name());
+        let which = match operation {
+            "invoke_agent" => names::GEN_AI_AGENT_NAME.name(),
+            "retrieval" => names::GEN_AI_DATA_SOURCE_ID.name(),
+            _ => names::GEN_AI_REQUEST_MODEL.name(),
+        };
+        (operation, Some(text(which)).filter(|which| !which.is_empty()))
     } else {
         (method, first([names::GEN_AI_TOOL_NAME.name(), names::GEN_AI_PROMPT_NAME.name()]))
     };

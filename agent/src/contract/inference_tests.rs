@@ -10,7 +10,7 @@ use crate::genai::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
-const CONTENT: Options = Options { content: ContentMode::Span, capture_source: None };
+const CONTENT: Options = Options { content: Form::Full, redacted: 0, capture_source: None };
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())
@@ -77,6 +77,9 @@ fn full() -> Call {
             reasoning_level: Some("high".into()),
             service_tier: Some("flex".into()),
             conversation_id: Some("conv_1".into()),
+            agent_id: Some("AGENT1".into()),
+            agent_name: Some("helper".into()),
+            knowledge_base_id: Some("KB1".into()),
             previous_response_id: Some("resp_0".into()),
             system: vec![Part::Text("Be kind".into())],
             messages: vec![Message {
@@ -165,7 +168,7 @@ fn full() -> Call {
 #[test]
 fn everything_that_a_call_says_is_on_its_span() {
     let account = Account::default();
-    let options = Options { content: ContentMode::Span, capture_source: Some("x.jsonl:3".into()) };
+    let options = Options { capture_source: Some("x.jsonl:3".into()), ..CONTENT };
     let span = build(&full(), IDS, Relations::default(), &options, &account);
     #[rustfmt::skip]
     let rows = [
@@ -174,6 +177,10 @@ fn everything_that_a_call_says_is_on_its_span() {
         ("gen_ai.system", text("openai")),
         ("gen_ai.request.model", text("gpt-4.1-mini")),
         ("gen_ai.conversation.id", text("conv_1")),
+        ("gen_ai.agent.id", text("AGENT1")),
+        ("gen_ai.agent.name", text("helper")),
+        ("gen_ai.data_source.id", text("KB1")),
+        ("aws.bedrock.knowledge_base.id", text("KB1")),
         ("gen_ai.output.type", text("json")),
         ("gen_ai.request.stream", Some(Value::Bool(true))),
         ("gen_ai.request.temperature", Some(Value::Double(0.5))),
@@ -207,6 +214,7 @@ fn everything_that_a_call_says_is_on_its_span() {
             r#"[{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"stop"},"#,
             r#"{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"nap"}]"#))),
         ("gen_ai.tool.definitions", text(r#"[{"type":"function","name":"f"}]"#)),
+        ("plainspan.content.form", text("full")),
         ("openai.api.type", text("chat_completions")),
         ("openai.request.service_tier", text("flex")),
         ("openai.response.service_tier", text("default")),
@@ -564,4 +572,25 @@ fn spans_fit_the_generated_schema() {
         }
         assert!(!validator.is_valid(&wrong), "{key}");
     }
+}
+
+#[test]
+fn agents_and_searches_are_named_by_whom_they_ask() {
+    let asked = || Request {
+        model: Some("m".into()),
+        agent_name: Some("helper".into()),
+        knowledge_base_id: Some("KB1".into()),
+        ..Request::default()
+    };
+    for (operation, name) in [
+        (OperationName::InvokeAgent, "invoke_agent helper"),
+        (OperationName::Retrieval, "retrieval KB1"),
+        (OperationName::Rerank, "rerank m"),
+        (OperationName::FetchResponse, "fetch_response m"),
+    ] {
+        assert_eq!(spanned(&Call { operation, request: asked(), ..plain() }).name, name);
+    }
+    let nameless = Request { agent_name: None, ..asked() };
+    let call = Call { operation: OperationName::InvokeAgent, request: nameless, ..plain() };
+    assert_eq!(spanned(&call).name, "invoke_agent");
 }

@@ -8,8 +8,8 @@ pub(super) fn shape(call: &Call) -> &'static Shape {
     if call.role == Some(Role::Server) { &names::MCP_SERVER } else { &names::MCP_CLIENT }
 }
 
-/// Sets the attributes that only this span has; of content only if it is asked for.
-pub(super) fn set(set: &mut Attributes, call: &Call, mcp: &Mcp, with_content: bool) {
+/// Sets the attributes that only this span has, of content only if it is asked for; tells whether there is any of that.
+pub(super) fn set(set: &mut Attributes, call: &Call, mcp: &Mcp, with_content: bool) -> bool {
     // Listed methods are written as they are sent.
     set.set(names::MCP_METHOD_NAME, names::McpMethodName::Unlisted(mcp.method.clone()));
     set.set(names::PLAINSPAN_API, call.dialect.to_owned());
@@ -26,9 +26,7 @@ pub(super) fn set(set: &mut Attributes, call: &Call, mcp: &Mcp, with_content: bo
     set.set_some(names::RPC_RESPONSE_STATUS_CODE, mcp.error_code.clone());
     set.set(names::NETWORK_TRANSPORT, names::NetworkTransport::Tcp);
     set.set(names::NETWORK_PROTOCOL_NAME, names::NetworkProtocolName::Http);
-    if with_content {
-        content::set_tool(set, mcp.arguments.as_ref(), mcp.result.as_ref());
-    }
+    with_content && content::set_tool(set, mcp.arguments.as_ref(), mcp.result.as_ref())
 }
 
 #[cfg(test)]

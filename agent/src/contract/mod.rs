@@ -10,12 +10,13 @@ mod key;
 mod mcp;
 #[rustfmt::skip] // Generated.
 pub mod names;
+pub mod otlp;
 mod resource;
 mod span;
 
 pub use attributes::Attributes;
 pub use check::{Reason, Violation};
-pub use inference::{ContentMode, Options, build};
+pub use inference::{Options, build, provider_name};
 pub use key::{
     AttributeDef, AttributeValue, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape, Text, Use,
     ValueKind, definition,

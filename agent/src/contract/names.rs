@@ -11,344 +11,356 @@ pub const VERSION: &str = "0.1.0";
 /// Schema URL of that version, carried on everything that is exported.
 pub const SCHEMA_URL: &str = "https://plainspan.dev/schemas/0.1.0";
 
+/// `aws.bedrock.knowledge_base.id`: The same, where it is a knowledge base of Amazon Bedrock's.
+pub const AWS_BEDROCK_KNOWLEDGE_BASE_ID: Key<String> = Key::new(&ATTRIBUTES[0]);
+
 /// `container.id`: Id of the container that the process runs in.
-pub const CONTAINER_ID: Key<String> = Key::new(&ATTRIBUTES[0]);
+pub const CONTAINER_ID: Key<String> = Key::new(&ATTRIBUTES[1]);
 
 /// `error.type`: How the call failed.
-pub const ERROR_TYPE: Key<ErrorType> = Key::new(&ATTRIBUTES[1]);
+pub const ERROR_TYPE: Key<ErrorType> = Key::new(&ATTRIBUTES[2]);
+
+/// `gen_ai.agent.id`: The agent that is asked, by its id.
+pub const GEN_AI_AGENT_ID: Key<String> = Key::new(&ATTRIBUTES[3]);
+
+/// `gen_ai.agent.name`: The agent that is asked, by its name.
+pub const GEN_AI_AGENT_NAME: Key<String> = Key::new(&ATTRIBUTES[4]);
 
 /// `gen_ai.conversation.id`: Id of the conversation, where the API itself carries one; never made up.
-pub const GEN_AI_CONVERSATION_ID: Key<String> = Key::new(&ATTRIBUTES[2]);
+pub const GEN_AI_CONVERSATION_ID: Key<String> = Key::new(&ATTRIBUTES[5]);
+
+/// `gen_ai.data_source.id`: The data source that is searched, or that an answer is made from.
+pub const GEN_AI_DATA_SOURCE_ID: Key<String> = Key::new(&ATTRIBUTES[6]);
 
 /// `gen_ai.embeddings.dimension.count`: Dimensions that the embeddings are to have.
-pub const GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[3]);
+pub const GEN_AI_EMBEDDINGS_DIMENSION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[7]);
 
 /// `gen_ai.input.messages`: The messages of the request.
-pub const GEN_AI_INPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[4]);
+pub const GEN_AI_INPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[8]);
 
 /// `gen_ai.operation.name`: What kind of operation the call is.
-pub const GEN_AI_OPERATION_NAME: Key<GenAiOperationName> = Key::new(&ATTRIBUTES[5]);
+pub const GEN_AI_OPERATION_NAME: Key<GenAiOperationName> = Key::new(&ATTRIBUTES[9]);
 
 /// `gen_ai.output.messages`: The messages of the answer, one per choice.
-pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[6]);
+pub const GEN_AI_OUTPUT_MESSAGES: Key<Json> = Key::new(&ATTRIBUTES[10]);
 
 /// `gen_ai.output.type`: Kind of output that the request asks for.
-pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[7]);
+pub const GEN_AI_OUTPUT_TYPE: Key<GenAiOutputType> = Key::new(&ATTRIBUTES[11]);
 
 /// `gen_ai.prompt.name`: Name of the prompt or its template.
-pub const GEN_AI_PROMPT_NAME: Key<String> = Key::new(&ATTRIBUTES[8]);
+pub const GEN_AI_PROMPT_NAME: Key<String> = Key::new(&ATTRIBUTES[12]);
 
 /// `gen_ai.provider.name`: Who serves the call, or whose flavour of API it speaks.
-pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[9]);
+pub const GEN_AI_PROVIDER_NAME: Key<GenAiProviderName> = Key::new(&ATTRIBUTES[13]);
 
 /// `gen_ai.request.choice.count`: Number of choices asked for, when it is not 1.
-pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[10]);
+pub const GEN_AI_REQUEST_CHOICE_COUNT: Key<i64> = Key::new(&ATTRIBUTES[14]);
 
 /// `gen_ai.request.encoding_formats`: Formats that the embeddings are to come in.
-pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[11]);
+pub const GEN_AI_REQUEST_ENCODING_FORMATS: Key<Vec<String>> = Key::new(&ATTRIBUTES[15]);
 
 /// `gen_ai.request.frequency_penalty`: Frequency penalty.
-pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[12]);
+pub const GEN_AI_REQUEST_FREQUENCY_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[16]);
 
 /// `gen_ai.request.max_tokens`: Most output tokens that the request allows.
-pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[13]);
+pub const GEN_AI_REQUEST_MAX_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[17]);
 
 /// `gen_ai.request.model`: The model that the request names.
-pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[14]);
+pub const GEN_AI_REQUEST_MODEL: Key<String> = Key::new(&ATTRIBUTES[18]);
 
 /// `gen_ai.request.presence_penalty`: Presence penalty.
-pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[15]);
+pub const GEN_AI_REQUEST_PRESENCE_PENALTY: Key<f64> = Key::new(&ATTRIBUTES[19]);
 
 /// `gen_ai.request.previous_response.id`: Id of the answer that this one is to follow, where the provider holds what was said before.
-pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[16]);
+pub const GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[20]);
 
 /// `gen_ai.request.reasoning.level`: Reasoning effort that the request asks for, in the provider's words.
-pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[17]);
+pub const GEN_AI_REQUEST_REASONING_LEVEL: Key<String> = Key::new(&ATTRIBUTES[21]);
 
 /// `gen_ai.request.seed`: Seed of the sampling.
-pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[18]);
+pub const GEN_AI_REQUEST_SEED: Key<i64> = Key::new(&ATTRIBUTES[22]);
 
 /// `gen_ai.request.stop_sequences`: Texts at which the model stops.
-pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[19]);
+pub const GEN_AI_REQUEST_STOP_SEQUENCES: Key<Vec<String>> = Key::new(&ATTRIBUTES[23]);
 
 /// `gen_ai.request.stream`: True when the answer is asked for as a stream; absent otherwise.
-pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[20]);
+pub const GEN_AI_REQUEST_STREAM: Key<bool> = Key::new(&ATTRIBUTES[24]);
 
 /// `gen_ai.request.temperature`: Sampling temperature.
-pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[21]);
+pub const GEN_AI_REQUEST_TEMPERATURE: Key<f64> = Key::new(&ATTRIBUTES[25]);
 
 /// `gen_ai.request.top_k`: Number of most likely tokens that are sampled from.
-pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[22]);
+pub const GEN_AI_REQUEST_TOP_K: Key<i64> = Key::new(&ATTRIBUTES[26]);
 
 /// `gen_ai.request.top_p`: Share of the probability mass that is sampled from.
-pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[23]);
+pub const GEN_AI_REQUEST_TOP_P: Key<f64> = Key::new(&ATTRIBUTES[27]);
 
 /// `gen_ai.response.finish_reasons`: Why the model stopped, one word per choice in the order of the choices, the same words for every provider.
-pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[24]);
+pub const GEN_AI_RESPONSE_FINISH_REASONS: Key<Vec<GenAiResponseFinishReasons>> = Key::new(&ATTRIBUTES[28]);
 
 /// `gen_ai.response.id`: Id of the answer, as its body has it.
-pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[25]);
+pub const GEN_AI_RESPONSE_ID: Key<String> = Key::new(&ATTRIBUTES[29]);
 
 /// `gen_ai.response.model`: The model that answered, as the answer names it.
-pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[26]);
+pub const GEN_AI_RESPONSE_MODEL: Key<String> = Key::new(&ATTRIBUTES[30]);
 
 /// `gen_ai.response.time_to_first_chunk`: Seconds from the first byte of the request to the first chunk of a streamed answer, by the kernel's clock.
-pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[27]);
+pub const GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Key<f64> = Key::new(&ATTRIBUTES[31]);
 
 /// `gen_ai.system`: The older name of `gen_ai.provider.name`, with the same value.
-pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[28]);
+pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[32]);
 
 /// `gen_ai.system_instructions`: System instructions that stand apart from the messages.
-pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[29]);
+pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[33]);
 
 /// `gen_ai.tool.call.arguments`: What the tool is called with.
-pub const GEN_AI_TOOL_CALL_ARGUMENTS: Key<Json> = Key::new(&ATTRIBUTES[30]);
+pub const GEN_AI_TOOL_CALL_ARGUMENTS: Key<Json> = Key::new(&ATTRIBUTES[34]);
 
 /// `gen_ai.tool.call.result`: What it answered.
-pub const GEN_AI_TOOL_CALL_RESULT: Key<Json> = Key::new(&ATTRIBUTES[31]);
+pub const GEN_AI_TOOL_CALL_RESULT: Key<Json> = Key::new(&ATTRIBUTES[35]);
 
 /// `gen_ai.tool.definitions`: Tools that the model may call.
-pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[32]);
+pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[36]);
 
 /// `gen_ai.tool.name`: Name of the tool.
-pub const GEN_AI_TOOL_NAME: Key<String> = Key::new(&ATTRIBUTES[33]);
+pub const GEN_AI_TOOL_NAME: Key<String> = Key::new(&ATTRIBUTES[37]);
 
 /// `gen_ai.usage.audio.input_tokens`: Input tokens that were audio; part of the input tokens.
-pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[34]);
+pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[38]);
 
 /// `gen_ai.usage.audio.output_tokens`: Output tokens that were audio; part of the output tokens.
-pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[35]);
+pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[39]);
 
 /// `gen_ai.usage.cache_creation.input_tokens`: The older name of `gen_ai.usage.cache_write.input_tokens`, with the same value.
-pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[36]);
+pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[40]);
 
 /// `gen_ai.usage.cache_read.input_tokens`: Input tokens that were read from the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[37]);
+pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[41]);
 
 /// `gen_ai.usage.cache_write.input_tokens`: Input tokens that were written to the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[38]);
+pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[42]);
 
 /// `gen_ai.usage.input_tokens`: Input tokens as the provider counted them, cached ones included.
-pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[39]);
+pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[43]);
 
 /// `gen_ai.usage.output_tokens`: Output tokens as the provider counted them, reasoning included.
-pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[40]);
+pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[44]);
 
 /// `gen_ai.usage.reasoning.output_tokens`: Output tokens spent on reasoning; part of the output tokens.
-pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[41]);
+pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[45]);
 
 /// `host.name`: Name of the machine.
-pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[42]);
+pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[46]);
 
 /// `http.request.method`: HTTP method.
-pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[43]);
+pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[47]);
 
 /// `http.response.status_code`: HTTP status of the answer.
-pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[44]);
+pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[48]);
 
 /// `jsonrpc.protocol.version`: Version of JSON-RPC, where it is not 2.0.
-pub const JSONRPC_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[45]);
+pub const JSONRPC_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[49]);
 
 /// `jsonrpc.request.id`: Id of the request within its session; a number is written as text.
-pub const JSONRPC_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[46]);
+pub const JSONRPC_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[50]);
 
 /// `mcp.method.name`: Method of the request or notification.
-pub const MCP_METHOD_NAME: Key<McpMethodName> = Key::new(&ATTRIBUTES[47]);
+pub const MCP_METHOD_NAME: Key<McpMethodName> = Key::new(&ATTRIBUTES[51]);
 
 /// `mcp.protocol.version`: Version of the protocol that the session speaks.
-pub const MCP_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[48]);
+pub const MCP_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
 
 /// `mcp.resource.uri`: The resource that is read, subscribed to or has changed.
-pub const MCP_RESOURCE_URI: Key<String> = Key::new(&ATTRIBUTES[49]);
+pub const MCP_RESOURCE_URI: Key<String> = Key::new(&ATTRIBUTES[53]);
 
 /// `mcp.session.id`: The session, as the server names it.
-pub const MCP_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[50]);
+pub const MCP_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[54]);
 
 /// `network.protocol.name`: Protocol that carried the session.
-pub const NETWORK_PROTOCOL_NAME: Key<NetworkProtocolName> = Key::new(&ATTRIBUTES[51]);
+pub const NETWORK_PROTOCOL_NAME: Key<NetworkProtocolName> = Key::new(&ATTRIBUTES[55]);
 
 /// `network.protocol.version`: HTTP version that carried the call.
-pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
+pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[56]);
 
 /// `network.transport`: What carried the session.
-pub const NETWORK_TRANSPORT: Key<NetworkTransport> = Key::new(&ATTRIBUTES[53]);
+pub const NETWORK_TRANSPORT: Key<NetworkTransport> = Key::new(&ATTRIBUTES[57]);
 
 /// `openai.api.type`: Which of OpenAI's APIs is spoken.
-pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[54]);
+pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[58]);
 
 /// `openai.request.service_tier`: Service tier that the request asks for, when it is not `auto`.
-pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[55]);
+pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[59]);
 
 /// `openai.response.service_tier`: Service tier that served the answer.
-pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[56]);
+pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[60]);
 
 /// `openai.response.system_fingerprint`: Fingerprint of the configuration that answered.
-pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[57]);
+pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[61]);
 
 /// `plainspan.api`: API dialect that was understood.
-pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[58]);
+pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[62]);
 
 /// `plainspan.call.ended`: How the call ended.
-pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[59]);
+pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[63]);
 
 /// `plainspan.capture.degraded`: What of the call was not captured whole; absent when everything was.
-pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[60]);
+pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[64]);
 
 /// `plainspan.capture.request.bytes_cut`: Bytes of the request that a limit left out.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[61]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[65]);
 
 /// `plainspan.capture.request.bytes_lost`: Bytes of the request that are known to be lost.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[62]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[66]);
 
 /// `plainspan.capture.response.bytes_cut`: Bytes of the response that a limit left out.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[63]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[67]);
 
 /// `plainspan.capture.response.bytes_lost`: Bytes of the response that are known to be lost.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[64]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[68]);
 
 /// `plainspan.content.cut`: Bytes of content that were left out of the content attributes of this span.
-pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[65]);
+pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[69]);
 
 /// `plainspan.contract.version`: Version of the contract that the span was built under.
-pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[66]);
+pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[70]);
 
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
-pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[67]);
+pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[71]);
 
 /// `plainspan.error.code`: The provider's code of the error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[68]);
+pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[72]);
 
 /// `plainspan.error.type`: The provider's type of error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[69]);
+pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[73]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[70]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[74]);
 
 /// `plainspan.rate_limit.input_tokens.limit`: The caller's quota of input tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[71]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[75]);
 
 /// `plainspan.rate_limit.input_tokens.remaining`: What is left of the quota of input tokens.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[72]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[76]);
 
 /// `plainspan.rate_limit.input_tokens.reset`: Seconds until the quota of input tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[73]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[77]);
 
 /// `plainspan.rate_limit.output_tokens.limit`: The caller's quota of output tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[74]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[78]);
 
 /// `plainspan.rate_limit.output_tokens.remaining`: What is left of the quota of output tokens.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[75]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[79]);
 
 /// `plainspan.rate_limit.output_tokens.reset`: Seconds until the quota of output tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[76]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[80]);
 
 /// `plainspan.rate_limit.requests.limit`: The caller's quota of requests, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[77]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.rate_limit.requests.remaining`: What is left of the quota of requests.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[78]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.rate_limit.requests.reset`: Seconds until the quota of requests is full again.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[79]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[83]);
 
 /// `plainspan.rate_limit.tokens.limit`: The caller's quota of tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[84]);
 
 /// `plainspan.rate_limit.tokens.remaining`: What is left of the quota of tokens.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[85]);
 
 /// `plainspan.rate_limit.tokens.reset`: Seconds until the quota of tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[86]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[87]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[88]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[85]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[89]);
 
 /// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
-pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[86]);
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[90]);
 
 /// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
-pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[87]);
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[91]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[88]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[92]);
 
 /// `plainspan.response.retry_after`: Seconds that the server asks to wait before the next request.
-pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[89]);
+pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[93]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[90]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[94]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[91]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[95]);
 
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[92]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[96]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[93]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[97]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[94]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[98]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[95]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[99]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[96]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[100]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[97]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[101]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[98]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[102]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[99]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[103]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[100]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[104]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[101]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[105]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[102]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[106]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[103]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[107]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[104]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[108]);
 
 /// `rpc.response.status_code`: Code of the JSON-RPC error.
-pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[105]);
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[109]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[106]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[110]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[107]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[111]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[108]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[112]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[109]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[113]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[110]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[114]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[111]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[115]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[112]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[116]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -852,7 +864,18 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 113] = [
+pub static ATTRIBUTES: [AttributeDef; 117] = [
+    AttributeDef {
+        name: "aws.bedrock.knowledge_base.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
     AttributeDef {
         name: "container.id",
         kind: ValueKind::String,
@@ -876,12 +899,45 @@ pub static ATTRIBUTES: [AttributeDef; 113] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "gen_ai.agent.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.agent.name",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
         name: "gen_ai.conversation.id",
         kind: ValueKind::String,
         members: &[],
         closed: false,
         privacy: Privacy::Identifying,
         cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.data_source.id",
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
         max_bytes: Some(256),
         max_items: None,
         since: "0.1.0",
@@ -2122,6 +2178,10 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape {
         Use { name: "gen_ai.embeddings.dimension.count", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.encoding_formats", requirement: Requirement::Recommended },
         Use { name: "gen_ai.request.previous_response.id", requirement: Requirement::Recommended },
+        Use { name: "gen_ai.agent.id", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.agent.name", requirement: Requirement::Conditional },
+        Use { name: "gen_ai.data_source.id", requirement: Requirement::Conditional },
+        Use { name: "aws.bedrock.knowledge_base.id", requirement: Requirement::Conditional },
         Use { name: "openai.api.type", requirement: Requirement::Recommended },
         Use { name: "openai.request.service_tier", requirement: Requirement::Conditional },
         Use { name: "plainspan.api", requirement: Requirement::Required },

@@ -1,6 +1,6 @@
 //! Who made a call, as resource attributes.
 
-use super::{ContentMode, attributes::Attributes, check, key::Shape, names, span::Resource};
+use super::{attributes::Attributes, check, key::Shape, names, span::Resource};
 use crate::resource::ProcessInfo;
 
 /// Entities that say which process it was: nothing that the user configures may change them.
@@ -10,22 +10,24 @@ const FIXED: [&Shape; 3] =
 /// The resource of a process. `extra` are the attributes of the agent's own `OTEL_RESOURCE_ATTRIBUTES`: they are added, the last one of a
 /// name counts, and none overrides what was found out about the process.
 ///
-/// Arguments are content: a prompt is often one of them.
-pub fn resource(info: &ProcessInfo, extra: &[(String, String)], content: ContentMode) -> Resource {
+/// `arguments` are those of the process in the form that content is kept in, which they are: a prompt is often one of them.
+pub fn resource(info: &ProcessInfo, extra: &[(String, String)], arguments: Vec<String>) -> Resource {
     let mut attributes = Attributes::default();
     let given = |key: &str| extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let service = info.service_name.clone().filter(|name| !name.is_empty());
     let service = service.or_else(|| given(names::SERVICE_NAME.name()).filter(|name| !name.is_empty()));
     attributes.set(names::SERVICE_NAME, service.unwrap_or_else(|| unknown_service(info)));
 
+    let namespace = info.service_namespace.clone().or_else(|| given(names::SERVICE_NAMESPACE.name()));
+    attributes.set_some(names::SERVICE_NAMESPACE, namespace);
+
     attributes.set(names::PROCESS_PID, i64::from(info.pid));
     attributes.set_some(names::PROCESS_PARENT_PID, info.parent_pid.map(i64::from));
     attributes.set_some(names::PROCESS_EXECUTABLE_NAME, info.executable_name.clone());
     attributes.set_some(names::PROCESS_EXECUTABLE_PATH, info.executable_path.clone());
     attributes.set_some(names::PROCESS_COMMAND, info.command.clone());
-    let shown = content != ContentMode::None && !info.command_args.is_empty();
-    let args = shown.then(|| info.command_args.clone());
-    attributes.set_some(names::PROCESS_COMMAND_ARGS, args);
+    let shown = !arguments.is_empty();
+    attributes.set_some(names::PROCESS_COMMAND_ARGS, shown.then_some(arguments));
     attributes.set_some(names::PROCESS_OWNER, info.owner.clone());
     attributes.set_some(names::CONTAINER_ID, info.container_id.clone());
     attributes.set_some(names::HOST_NAME, info.host_name.clone().or_else(|| given(names::HOST_NAME.name())));
@@ -80,11 +82,12 @@ mod tests {
             command_args: vec!["python3".into(), "app.py".into()],
             owner: Some("www-data".into()),
             service_name: Some("app".into()),
+            service_namespace: Some("shop".into()),
             container_id: Some("ab".repeat(32)),
             host_name: Some("node-7".into()),
             ..ProcessInfo::default()
         };
-        let resource = resource(&info, &[], ContentMode::Span);
+        let resource = resource(&info, &[], info.command_args.clone());
         let text = |value: &str| Some(Value::String(value.into()));
         #[rustfmt::skip]
         let rows = [
@@ -96,6 +99,7 @@ mod tests {
             ("process.command_args", Some(Value::Strings(vec!["python3".into(), "app.py".into()]))),
             ("process.owner", text("www-data")),
             ("service.name", text("app")),
+            ("service.namespace", text("shop")),
             ("container.id", text(&"ab".repeat(32))),
             ("host.name", text("node-7")),
             ("telemetry.distro.name", text("plainspan")),
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_absent() {
-        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[], ContentMode::None);
+        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[], Vec::new());
         let keys: Vec<_> = resource.attributes.iter().map(|a| a.key).collect();
         assert_eq!(
             keys,
@@ -133,7 +137,7 @@ mod tests {
                 executable_name: exe.map(Into::into),
                 ..ProcessInfo::default()
             };
-            let resource = resource(&info, &pairs(extra), ContentMode::None);
+            let resource = resource(&info, &pairs(extra), Vec::new());
             assert_eq!(get(&resource, "service.name"), Some(Value::String(wanted.into())));
             assert_eq!(resource.extra, [], "never twice");
         }
@@ -152,7 +156,7 @@ mod tests {
             ("host.name", "given"),
             ("", "nameless"),
         ]);
-        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra, ContentMode::None);
+        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra, Vec::new());
         assert_eq!(resource.extra, pairs(&[("deployment.environment.name", "test"), ("team", "b")]));
         assert_eq!(get(&resource, "process.pid"), Some(Value::Int(7)));
         assert_eq!(get(&resource, "host.name"), Some(Value::String("given".into())));

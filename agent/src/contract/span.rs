@@ -115,6 +115,25 @@ impl Span {
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.attributes.iter().find(|a| a.key == key).map(|a| &a.value)
     }
+
+    /// About how much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 256;
+        const ATTRIBUTE: usize = 48;
+        let attributes: usize = self
+            .attributes
+            .iter()
+            .map(|attribute| {
+                let value = match &attribute.value {
+                    Value::String(text) => text.len(),
+                    Value::Strings(texts) => texts.iter().map(|text| text.len() + 24).sum(),
+                    Value::Int(_) | Value::Double(_) | Value::Bool(_) => 8,
+                };
+                ATTRIBUTE + attribute.key.len() + value
+            })
+            .sum();
+        FIXED + self.name.len() + self.trace_state.len() + attributes
+    }
 }
 
 /// Who made a call, as OpenTelemetry resource attributes; shared by all spans of a process.
@@ -127,10 +146,35 @@ pub struct Resource {
 }
 
 /// What is handed to the exporters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The span.
     pub span: Span,
     /// Under which resource it belongs.
     pub resource: Arc<Resource>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_follow_the_content() {
+        let span = |length: usize| Span {
+            trace_id: [1; 16],
+            span_id: [1; 8],
+            parent_span_id: None,
+            link: None,
+            flags: 0,
+            trace_state: String::new(),
+            name: "chat".into(),
+            kind: Kind::Client,
+            start: Timestamp(0),
+            end: Timestamp(0),
+            attributes: vec![Attribute { key: "k", value: Value::String("x".repeat(length)) }],
+            status: Status::Unset,
+        };
+        let (small, large) = (span(0).size(), span(1000).size());
+        assert!(small >= 200 && large == small + 1000, "{small} {large}");
+    }
 }

@@ -5,22 +5,22 @@ use std::{
     fs::OpenOptions,
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use opentelemetry::InstrumentationScope;
-
-use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, convert};
-use crate::contract::Delivery;
+use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError};
+use crate::contract::{Delivery, otlp};
 
 /// Appends spans to a file; each batch is in the file, and not in a buffer, when it counts as delivered.
 #[derive(Debug)]
 pub struct File {
     name: String,
+    /// Of a file that is one, and not a pipe or a device.
+    absolute: Option<PathBuf>,
     sink: Arc<Mutex<std::fs::File>>,
-    scope: InstrumentationScope,
+    schema_url: &'static str,
 }
 
 impl File {
@@ -37,8 +37,9 @@ impl File {
         }
         Ok(Self {
             name: format!("file:{}", path.display()),
+            absolute: path.canonicalize().ok().filter(|path| path.is_file()),
             sink: Arc::new(Mutex::new(file)),
-            scope: convert::scope(schema_url),
+            schema_url,
         })
     }
 }
@@ -46,6 +47,10 @@ impl File {
 impl Exporter for File {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn kept_as(&self) -> Option<String> {
+        self.absolute.as_ref().map(|path| format!("file:{}", path.display()))
     }
 
     fn batching(&self) -> Batching {
@@ -59,7 +64,7 @@ impl Exporter for File {
             let mut lost = 0;
             for delivery in batch {
                 let start = lines.len();
-                match serde_json::to_writer(&mut lines, &convert::traces_data(delivery, &self.scope)) {
+                match serde_json::to_writer(&mut lines, &otlp::traces_data(delivery, self.schema_url)) {
                     Ok(()) => lines.push(b'\n'),
                     Err(error) => {
                         lines.truncate(start);
@@ -73,21 +78,22 @@ impl Exporter for File {
             let written = tokio::task::spawn_blocking(move || {
                 append(&mut sink.lock().unwrap_or_else(PoisonError::into_inner), &lines)
             });
-            let error = match written.await.map_err(io::Error::other).and_then(|result| result) {
+            let (retry, error) = match written.await.map_err(io::Error::other).and_then(|result| result) {
                 Ok(()) => match unencoded {
                     None => return Ok(()),
-                    Some(error) => error.into(),
+                    Some(error) => (Vec::new(), error.into()),
                 },
-                Err(error) => {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     lost = batch.len();
-                    if error.kind() == io::ErrorKind::BrokenPipe {
-                        ExportError::Closed
-                    } else {
-                        ExportError::Write(error)
-                    }
+                    (Vec::new(), ExportError::Closed)
+                }
+                // There may be room again.
+                Err(error) => {
+                    lost = 0;
+                    ((0..batch.len()).collect(), ExportError::Write(error))
                 }
             };
-            Err(Failure { retry: Vec::new(), lost, error })
+            Err(Failure { retry, lost, error, after: None })
         })
     }
 }
@@ -196,7 +202,7 @@ mod tests {
     async fn a_full_disk_is_a_failure_and_not_a_delivery() {
         let mut file = File::open(Path::new("/dev/full"), "s").unwrap();
         let failure = file.export(&batch(&[1, 2])).await.unwrap_err();
-        assert_eq!((failure.lost, failure.retry.len()), (2, 0));
+        assert_eq!((failure.lost, failure.retry), (0, vec![0, 1]));
         assert!(failure.error.to_string().starts_with("cannot write: "), "{}", failure.error);
     }
 }

@@ -1,27 +1,34 @@
 //! SEND: spans to people, files and collectors. One file per exporter.
 //!
-//! Every exporter runs in a task of its own behind a queue that is bounded by spans and by bytes
-//! ([`Outputs`]), so that a slow one delays neither the capture nor its neighbours.
+//! Every exporter runs in a task of its own, so that a slow one delays neither the capture nor its neighbours
+//! ([`Outputs`]). With a journal it delivers what is on disk; without one, and if it is for eyes only, it stands behind a
+//! queue that is bounded by spans and by bytes.
 
+mod backoff;
 mod console;
 mod convert;
 mod file;
+mod journaled;
 mod otlp;
 mod outputs;
 mod target;
 mod worker;
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, io, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-pub use console::Console;
+pub use console::{Console, visible};
 pub use file::File;
-pub use otlp::{Otlp, OtlpConfig, Protocol, Tls};
+pub use otlp::{Compression, Otlp, OtlpConfig, Protocol, Tls};
 pub use outputs::{Limits, OutputReport, Outputs};
 pub use target::{Target, TargetError};
 
-use crate::{account::Account, contract::Delivery};
+use crate::{
+    account::Account,
+    contract::Delivery,
+    journal::{self, JournalError},
+};
 
 /// A future of any kind.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,6 +37,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Exporter: Send {
     /// What the user calls it, as in `-o`.
     fn name(&self) -> &str;
+
+    /// The name under which the journal keeps what it has not taken yet; none if a span that it did not get at once is of no use
+    /// to it.
+    fn kept_as(&self) -> Option<String> {
+        None
+    }
 
     /// How many spans it likes to get at once.
     fn batching(&self) -> Batching;
@@ -63,6 +76,8 @@ pub struct Failure {
     pub lost: usize,
     /// Why.
     pub error: ExportError,
+    /// How long the other side wants to be left alone, if it said so.
+    pub after: Option<Duration>,
 }
 
 /// Why a batch was not delivered.
@@ -121,10 +136,26 @@ pub enum OpenError {
     /// The OTLP exporter could not be built.
     #[error("cannot set up the OTLP exporter: {0}")]
     Otlp(String),
+    /// There is no journal to be had where the user wants it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The journal that spans go through.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    /// Its file.
+    pub path: PathBuf,
+    /// How much is kept.
+    pub limits: journal::Limits,
+    /// The user named it: without it, nothing begins.
+    pub required: bool,
+    /// Exporters that are not behind it are waited for, as by a source that can wait.
+    pub patient: bool,
 }
 
 /// Settings that all exporters share.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Schema URL of the contract, carried on everything that is exported.
     pub schema_url: &'static str,
@@ -134,6 +165,8 @@ pub struct Settings {
     pub console_on_stderr: bool,
     /// Limits of each exporter's queue.
     pub limits: Limits,
+    /// The journal, if there is to be one.
+    pub keep: Option<Keep>,
 }
 
 /// Opens the targets and starts their tasks on the current tokio runtime, or says why one can't be used.
@@ -150,5 +183,13 @@ pub fn open(targets: &[Target], settings: Settings, account: Arc<Account>) -> Re
             }
         });
     }
-    Ok(Outputs::start(exporters, settings.limits, account))
+    let Some(keep) = settings.keep else { return Ok(Outputs::start(exporters, settings.limits, account)) };
+    match Outputs::start_journaled(exporters, settings.limits, &keep, Arc::clone(&account)) {
+        Ok(outputs) => Ok(outputs),
+        Err((error, _)) if keep.required => Err(error.into()),
+        Err((error, exporters)) => {
+            tracing::warn!("this run keeps no journal: {error}");
+            Ok(Outputs::start(exporters, settings.limits, account))
+        }
+    }
 }

@@ -3,22 +3,24 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
-use super::{Exporter, convert, worker::Worker};
+use super::{Exporter, Keep, journaled::Journaled, worker::Worker};
 use crate::{
     account::{Account, Counter},
     contract::Delivery,
+    journal::{Journal, JournalError},
 };
 
 /// Limits of one exporter's queue; what is being delivered counts as queued.
@@ -37,6 +39,9 @@ impl Default for Limits {
         Self { spans: 8192, bytes: 64 << 20, hold: Duration::from_secs(120) }
     }
 }
+
+/// What has nothing left to wait for gets so long to end, however late it is.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Room in the queue for bytes is given out in so many at a time.
 const BYTES_PER_PERMIT: usize = 1024;
@@ -81,10 +86,35 @@ struct Output {
     task: JoinHandle<()>,
 }
 
+/// Those that are handed spans as they come.
+#[derive(Debug)]
+struct Live {
+    all: Vec<Output>,
+    account: Arc<Account>,
+}
+
+/// One that delivers what is in the journal.
+#[derive(Debug)]
+struct Durable {
+    name: String,
+    /// Its place among those that the journal was opened for.
+    place: usize,
+    tally: Arc<Tally>,
+    task: JoinHandle<()>,
+}
+
+/// The journal, and those who deliver what is in it.
+#[derive(Debug)]
+struct Kept {
+    journal: Journal,
+    outputs: Vec<Durable>,
+}
+
 /// All exporters at work.
 #[derive(Debug)]
 pub struct Outputs {
-    all: Vec<Output>,
+    live: Arc<Live>,
+    kept: Option<Kept>,
     draining: watch::Sender<bool>,
     account: Arc<Account>,
 }
@@ -93,6 +123,178 @@ impl Outputs {
     /// Starts a task for each exporter on the current tokio runtime.
     pub fn start(exporters: Vec<Box<dyn Exporter>>, limits: Limits, account: Arc<Account>) -> Self {
         let (draining, _) = watch::channel(false);
+        let live = Arc::new(Live::start(exporters, limits, &draining, &account));
+        Self { live, kept: None, draining, account }
+    }
+
+    /// The same behind a journal: spans are on disk before an exporter sees them, and those that can be delivered later are kept
+    /// until they are. On an error the exporters come back as they were.
+    pub fn start_journaled(
+        exporters: Vec<Box<dyn Exporter>>,
+        limits: Limits,
+        keep: &Keep,
+        account: Arc<Account>,
+    ) -> Result<Self, (JournalError, Vec<Box<dyn Exporter>>)> {
+        let names: Vec<String> = exporters.iter().filter_map(|exporter| exporter.kept_as()).collect();
+        let slot: Arc<OnceLock<Arc<Live>>> = Arc::default();
+        let (later, runtime, patient) = (Arc::clone(&slot), Handle::current(), keep.patient);
+        let committed = move |spans: &[Arc<Delivery>]| {
+            let Some(live) = later.get() else { return };
+            for delivery in spans {
+                if patient {
+                    runtime.block_on(live.send_waiting(delivery));
+                } else {
+                    live.send(delivery);
+                }
+            }
+        };
+        let opened =
+            Journal::open(&keep.path, keep.limits, &names, Arc::clone(&account), Box::new(committed));
+        let journal = match opened {
+            Ok(journal) => journal,
+            Err(error) => return Err((error, exporters)),
+        };
+        let (draining, _) = watch::channel(false);
+        let (mut others, mut outputs) = (Vec::new(), Vec::new());
+        for exporter in exporters {
+            let place = outputs.len();
+            let Some(backlog) = exporter.kept_as().and_then(|_| journal.backlog(place)) else {
+                others.push(exporter);
+                continue;
+            };
+            let (name, tally) = (exporter.name().to_owned(), Arc::new(Tally::default()));
+            let task = Journaled::new(
+                exporter,
+                backlog,
+                draining.subscribe(),
+                Arc::clone(&tally),
+                Arc::clone(&account),
+            );
+            outputs.push(Durable { name, place, tally, task: tokio::spawn(task.run()) });
+        }
+        let live = Arc::new(Live::start(others, limits, &draining, &account));
+        // Nothing was sent yet, so nothing is on disk that it would have missed.
+        let _ = slot.set(Arc::clone(&live));
+        Ok(Self { live, kept: Some(Kept { journal, outputs }), draining, account })
+    }
+
+    /// Hands a span to every exporter without ever waiting; one whose queue is full drops it, and counts it.
+    pub fn send(&self, delivery: Delivery) {
+        self.account.add(Counter::Spans, 1);
+        match &self.kept {
+            Some(kept) => kept.journal.append(Arc::new(delivery)),
+            None => self.live.send(&Arc::new(delivery)),
+        }
+    }
+
+    /// As [`Self::send`], for a source that can wait until there is room (a replay), so that nothing is dropped.
+    pub async fn send_waiting(&self, delivery: Delivery) {
+        self.account.add(Counter::Spans, 1);
+        match &self.kept {
+            Some(kept) => kept.journal.append_waiting(Arc::new(delivery)).await,
+            None => self.live.send_waiting(&Arc::new(delivery)).await,
+        }
+    }
+
+    /// Waits until every span sent so far is on disk, if there is a journal, and delivered or failed where it is not kept.
+    pub async fn flush(&self) {
+        if let Some(kept) = &self.kept {
+            kept.journal.flush().await;
+        }
+        let answers: Vec<_> = self
+            .live
+            .all
+            .iter()
+            .filter_map(|output| {
+                let (answer, answered) = oneshot::channel();
+                output.queue.send(Message::Flush(answer)).ok().map(|()| answered)
+            })
+            .collect();
+        for answered in answers {
+            // An error means that the task is gone, and with it all that could be waited for.
+            let _ = answered.await;
+        }
+    }
+
+    /// Delivers what is queued, for so long, and tells what became of all spans: of those behind the journal first, in the order
+    /// of the exporters.
+    pub async fn shutdown(self, within: Duration) -> Vec<OutputReport> {
+        let until = Instant::now() + within;
+        if let Some(kept) = &self.kept {
+            kept.journal.end();
+            let _ = timeout_at(until, kept.journal.flush()).await;
+        }
+        self.draining.send_replace(true);
+        let mut reports = Vec::new();
+        if let Some(Kept { journal, outputs }) = self.kept {
+            for output in outputs {
+                ended(until, output.task).await;
+                let left = match journal.backlog(output.place) {
+                    Some(backlog) => backlog.left().await,
+                    None => 0,
+                };
+                self.account.add(Counter::SpansKept, left);
+                reports.push(OutputReport { kept: left, ..output.tally.report(output.name) });
+            }
+            // Its thread holds the last span that those who are next may get.
+            let closing = tokio::task::spawn_blocking(move || journal.close());
+            if timeout_at(until.max(Instant::now() + CLOSING), closing).await.is_err() {
+                tracing::warn!("the journal could not be closed in the time given; what is in it is kept");
+            }
+        }
+        let Some(Live { all, account }) = Arc::into_inner(self.live) else { return reports };
+        // With its sender gone, a worker ends when its queue is empty; all of them before waiting for one.
+        let mut ending = Vec::with_capacity(all.len());
+        for output in all {
+            drop(output.queue);
+            ending.push((output.name, output.tally, output.task));
+        }
+        let until = until.max(Instant::now() + CLOSING);
+        for (name, tally, task) in ending {
+            ended(until, task).await;
+            let left = load(&tally.accepted).saturating_sub(load(&tally.delivered) + load(&tally.failed));
+            account.add(Counter::SpansFailed, left);
+            let mut report = tally.report(name);
+            report.failed += left;
+            if left > 0 && report.error.is_none() {
+                report.error = Some("not finished in the time given".to_owned());
+            }
+            reports.push(report);
+        }
+        reports
+    }
+}
+
+/// Waits for a task until then, and ends it.
+async fn ended(until: Instant, mut task: JoinHandle<()>) {
+    if timeout_at(until, &mut task).await.is_err() {
+        task.abort();
+        // Only after the task has ended do its counts stand still.
+        let _ = task.await;
+    }
+}
+
+impl Tally {
+    fn report(&self, output: String) -> OutputReport {
+        OutputReport {
+            output,
+            delivered: load(&self.delivered),
+            failed: load(&self.failed),
+            dropped: load(&self.dropped),
+            kept: 0,
+            told: self.told.load(Ordering::Relaxed),
+            error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        }
+    }
+}
+
+impl Live {
+    fn start(
+        exporters: Vec<Box<dyn Exporter>>,
+        limits: Limits,
+        draining: &watch::Sender<bool>,
+        account: &Arc<Account>,
+    ) -> Self {
         let permits = u32::try_from(limits.bytes / BYTES_PER_PERMIT).unwrap_or(u32::MAX).max(1);
         let all = exporters
             .into_iter()
@@ -114,97 +316,38 @@ impl Outputs {
                             draining.subscribe(),
                             limits.hold,
                             tally,
-                            Arc::clone(&account),
+                            Arc::clone(account),
                         )
                         .run(),
                     ),
                 }
             })
             .collect();
-        Self { all, draining, account }
+        Self { all, account: Arc::clone(account) }
     }
 
-    /// Hands a span to every exporter without ever waiting; one whose queue is full drops it, and counts it.
-    pub fn send(&self, delivery: Delivery) {
-        self.account.add(Counter::Spans, 1);
-        let bytes = convert::size(&delivery.span);
-        let delivery = Arc::new(delivery);
+    fn send(&self, delivery: &Arc<Delivery>) {
+        let bytes = delivery.span.size();
         for output in &self.all {
             let slot = Arc::clone(&output.slots).try_acquire_owned();
             let room = Arc::clone(&output.room).try_acquire_many_owned(output.permits_for(bytes));
             match (slot, room) {
-                (Ok(slot), Ok(room)) => output.queue(&delivery, bytes, slot, room),
+                (Ok(slot), Ok(room)) => output.queue(delivery, bytes, slot, room),
                 _ => self.drop_span(output),
             }
         }
     }
 
-    /// As [`Self::send`], for a source that can wait until there is room (a replay), so that nothing is dropped.
-    pub async fn send_waiting(&self, delivery: Delivery) {
-        self.account.add(Counter::Spans, 1);
-        let bytes = convert::size(&delivery.span);
-        let delivery = Arc::new(delivery);
+    async fn send_waiting(&self, delivery: &Arc<Delivery>) {
+        let bytes = delivery.span.size();
         for output in &self.all {
             let slot = Arc::clone(&output.slots).acquire_owned().await;
             let room = Arc::clone(&output.room).acquire_many_owned(output.permits_for(bytes)).await;
             match (slot, room) {
-                (Ok(slot), Ok(room)) => output.queue(&delivery, bytes, slot, room),
+                (Ok(slot), Ok(room)) => output.queue(delivery, bytes, slot, room),
                 _ => self.drop_span(output),
             }
         }
-    }
-
-    /// Waits until every span sent so far is delivered or has failed.
-    pub async fn flush(&self) {
-        let answers: Vec<_> = self
-            .all
-            .iter()
-            .filter_map(|output| {
-                let (answer, answered) = oneshot::channel();
-                output.queue.send(Message::Flush(answer)).ok().map(|()| answered)
-            })
-            .collect();
-        for answered in answers {
-            // An error means that the task is gone, and with it all that could be waited for.
-            let _ = answered.await;
-        }
-    }
-
-    /// Delivers what is queued, for so long, and tells what became of all spans, in the order of the exporters.
-    pub async fn shutdown(self, within: Duration) -> Vec<OutputReport> {
-        let until = Instant::now() + within;
-        self.draining.send_replace(true);
-        // With its sender gone, a worker ends when its queue is empty; all of them before waiting for one.
-        let mut ending = Vec::with_capacity(self.all.len());
-        for output in self.all {
-            drop(output.queue);
-            ending.push((output.name, output.tally, output.task));
-        }
-        let mut reports = Vec::with_capacity(ending.len());
-        for (output, tally, mut task) in ending {
-            let in_time = timeout_at(until, &mut task).await.is_ok();
-            if !in_time {
-                task.abort();
-                // Only after the task has ended do its counts stand still.
-                let _ = task.await;
-            }
-            let (accepted, delivered) = (load(&tally.accepted), load(&tally.delivered));
-            let left = accepted.saturating_sub(delivered + load(&tally.failed));
-            self.account.add(Counter::SpansFailed, left);
-            let mut error = tally.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if left > 0 && error.is_none() {
-                error = Some("not finished in the time given".to_owned());
-            }
-            reports.push(OutputReport {
-                output,
-                delivered,
-                failed: load(&tally.failed) + left,
-                dropped: load(&tally.dropped),
-                told: tally.told.load(Ordering::Relaxed),
-                error,
-            });
-        }
-        reports
     }
 
     fn drop_span(&self, output: &Output) {
@@ -256,6 +399,8 @@ pub struct OutputReport {
     pub failed: u64,
     /// Spans dropped because the queue was full.
     pub dropped: u64,
+    /// Spans that are kept in the journal for the next run.
+    pub kept: u64,
     /// The last thing that went wrong.
     pub error: Option<String>,
     /// The user has been told of it already, in the log.
@@ -263,7 +408,7 @@ pub struct OutputReport {
 }
 
 impl OutputReport {
-    /// Was every span delivered?
+    /// Was every span delivered, or kept until it can be?
     pub fn complete(&self) -> bool {
         self.failed == 0 && self.dropped == 0
     }
@@ -280,8 +425,11 @@ impl fmt::Display for OutputReport {
         if self.dropped > 0 {
             write!(f, ", {} dropped because its queue was full", self.dropped)?;
         }
+        if self.kept > 0 {
+            write!(f, ", {} kept in the journal for the next run", self.kept)?;
+        }
         match &self.error {
-            Some(error) if !self.complete() => write!(f, ": {error}"),
+            Some(error) if self.kept > 0 || !self.complete() => write!(f, ": {error}"),
             _ => Ok(()),
         }
     }

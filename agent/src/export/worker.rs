@@ -12,17 +12,11 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Exporter, Failure,
+    Exporter, Failure, backoff,
+    backoff::{FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY},
     outputs::{Message, Queued, Tally},
 };
 use crate::account::{Account, Counter};
-
-/// Pause after the first failure; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The user is told of a failure that goes on no more often than this.
-const WARN_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Worker {
     exporter: Box<dyn Exporter>,
@@ -129,7 +123,7 @@ impl Worker {
             // Without its [`super::Outputs`] there is nobody left to end it.
             let last_try = *self.draining.borrow_and_update() || self.draining.has_changed().is_err();
             let deliveries: Vec<_> = batch.iter().map(|queued| Arc::clone(&queued.delivery)).collect();
-            let Err(Failure { retry, lost, error }) = self.exporter.export(&deliveries).await else {
+            let Err(Failure { retry, lost, error, after }) = self.exporter.export(&deliveries).await else {
                 self.delivered(batch.len());
                 self.recovered();
                 return;
@@ -150,7 +144,8 @@ impl Worker {
                 retry.binary_search(&(at - 1)).is_ok()
             });
             // At the end there is no time for pauses.
-            let _ = tokio::time::timeout(pause, self.draining.changed()).await;
+            let wait = after.unwrap_or_else(|| backoff::jittered(pause));
+            let _ = tokio::time::timeout(wait, self.draining.changed()).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

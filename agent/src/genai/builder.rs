@@ -185,6 +185,13 @@ impl CallBuilder {
         self.budget.renew();
     }
 
+    /// Is it known to be no call, before its end? It is counted then, and need not be shown the rest.
+    pub fn gives_up(&self) -> bool {
+        let none = self.candidates.is_empty() && self.known != Known::NotYet;
+        self.account.add(Counter::ExchangesNotLlm, u64::from(none));
+        none
+    }
+
     fn tell(&mut self, settled: Vec<mcp::Settled>, whole: &Call, time: Timestamp) {
         for settled in settled {
             let told = mcp::told(settled, whole, time);
@@ -327,10 +334,12 @@ impl CallBuilder {
             return;
         }
         let mut carried = Carried::Nothing;
+        let mut fits = false;
         for candidate in &mut self.candidates {
             match candidate.fold.event(event, &mut candidate.call, &mut self.budget) {
-                Ok(Carried::Nothing) => {}
+                Ok(Carried::Nothing) => fits = true,
                 Ok(found) => {
+                    fits = true;
                     candidate.sure = true;
                     if carried != Carried::Content {
                         carried = found;
@@ -338,6 +347,10 @@ impl CallBuilder {
                 }
                 Err(_) => self.damage.response_malformed = true,
             }
+        }
+        if !fits && self.transport.method == "GET" {
+            // Nothing but its stream could tell that it is one.
+            self.candidates.retain(|candidate| candidate.sure);
         }
         self.chunk(carried, time);
     }

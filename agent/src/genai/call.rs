@@ -204,6 +204,12 @@ pub struct Request {
     pub service_tier: Option<String>,
     /// Conversation id that the protocol itself carries.
     pub conversation_id: Option<String>,
+    /// The agent that is asked, by its id.
+    pub agent_id: Option<String>,
+    /// The same by its name.
+    pub agent_name: Option<String>,
+    /// The knowledge base that is searched.
+    pub knowledge_base_id: Option<String>,
     /// Id of the answer that this one is to follow, which the provider holds.
     pub previous_response_id: Option<String>,
     /// System instructions that stand apart from the messages.

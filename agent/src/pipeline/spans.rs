@@ -9,6 +9,7 @@ use crate::{
     account::Account,
     capture::Record,
     contract::{self, Delivery, Relations, Resource, SpanIds},
+    policy::content::{self, Subject},
     resource::{ProcessInfo, Processes},
 };
 
@@ -44,7 +45,10 @@ pub struct Spans {
     nobody: Arc<Resource>,
     /// The last process of which nothing could be learnt, so that it is not looked up with every record.
     absent: Option<u32>,
-    options: contract::Options,
+    /// What is kept of content.
+    content: content::Policy,
+    /// What `plainspan.replay.source` says.
+    source: Option<String>,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
     extra: Vec<(String, String)>,
     account: Arc<Account>,
@@ -54,12 +58,21 @@ impl Spans {
     /// Spans with attributes of `extra` on every resource.
     pub fn new(
         processes: Processes,
-        options: contract::Options,
+        content: content::Policy,
         extra: Vec<(String, String)>,
         account: Arc<Account>,
     ) -> Self {
-        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, options.content));
-        Self { processes, resources: HashMap::new(), nobody, absent: None, options, extra, account }
+        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, Vec::new()));
+        Self {
+            processes,
+            resources: HashMap::new(),
+            nobody,
+            absent: None,
+            content,
+            source: None,
+            extra,
+            account,
+        }
     }
 
     /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
@@ -88,25 +101,36 @@ impl Spans {
 
     /// Sets what `plainspan.replay.source` says of the spans to come.
     pub fn set_source(&mut self, source: Option<String>) {
-        self.options.capture_source = source;
+        self.source = source;
     }
 
     /// The span of a call, under its resource.
-    pub fn deliver(&mut self, finished: &Finished) -> Delivery {
-        let Finished { call, ids, cause, session, .. } = finished;
-        let relations = Relations { cause: *cause, session: *session };
-        let span = contract::build(call, *ids, relations, &self.options, &self.account);
-        Delivery { span, resource: self.resource(finished.process.pid) }
+    pub fn deliver(&mut self, finished: Finished) -> Delivery {
+        let Finished { mut call, ids, cause, session, process } = finished;
+        let info = self.processes.get(process.pid);
+        let provider = contract::provider_name(call.provider);
+        let subject = Subject {
+            service: info.as_ref().and_then(|info| info.service_name.as_deref()),
+            namespace: info.as_ref().and_then(|info| info.service_namespace.as_deref()),
+            provider: Some(&provider),
+            model: call.request.model.as_deref(),
+            path: Some(&call.transport.path),
+        };
+        let form = self.content.form(&subject);
+        let redacted = self.content.bring(&mut call, form);
+        let options = contract::Options { content: form, redacted, capture_source: self.source.clone() };
+        let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
+        Delivery { span, resource: self.resource(process.pid, info) }
     }
 
-    fn resource(&mut self, pid: u32) -> Arc<Resource> {
-        let Some(info) = self.processes.get(pid) else {
+    fn resource(&mut self, pid: u32, info: Option<Arc<ProcessInfo>>) -> Arc<Resource> {
+        let Some(info) = info else {
             return if pid == 0 {
                 Arc::clone(&self.nobody)
             } else {
                 // It was gone before anything but its id could be learnt.
                 let info = ProcessInfo { pid, ..ProcessInfo::default() };
-                Arc::new(contract::resource(&info, &self.extra, self.options.content))
+                Arc::new(contract::resource(&info, &self.extra, Vec::new()))
             };
         };
         if let Some((known, resource)) = self.resources.get(&pid)
@@ -117,7 +141,9 @@ impl Spans {
         if self.resources.len() >= 2 * self.processes.len().max(512) {
             self.resources.clear();
         }
-        let resource = Arc::new(contract::resource(&info, &self.extra, self.options.content));
+        let form = self.content.common_form(info.service_name.as_deref(), info.service_namespace.as_deref());
+        let arguments = self.content.arguments(&info.command_args, form);
+        let resource = Arc::new(contract::resource(&info, &self.extra, arguments));
         self.resources.insert(pid, (info, Arc::clone(&resource)));
         resource
     }

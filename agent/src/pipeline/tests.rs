@@ -216,3 +216,177 @@ fn what_all_hold_together_is_bounded() {
     }
     assert_eq!((pipeline.held(), pipeline.open_calls()), (0, 0));
 }
+
+/// A message of MCP's older transport, and the answer that says nothing.
+fn posted(body: &str) -> [String; 2] {
+    let len = body.len();
+    let request = format!(
+        "POST /messages/?session_id=ab HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}"
+    );
+    [request, "HTTP/1.1 202 Accepted\r\nContent-Length: 8\r\n\r\nAccepted".to_owned()]
+}
+
+fn tool_call(id: u32) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"add"}}}}"#)
+}
+
+fn opened() -> [String; 2] {
+    let request = "GET /sse HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n".to_owned();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n\
+        event: endpoint\ndata: /messages/?session_id=ab\n\n"
+        .to_owned();
+    [request, answer]
+}
+
+fn result(id: u32) -> String {
+    format!("event: message\ndata: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"isError\":true}}}}\n\n")
+}
+
+/// Feeds what one side of a connection says, each from where the last ended.
+fn say(
+    pipeline: &mut Pipeline,
+    outcome: &mut Outcome,
+    (connection, process): (u64, Process),
+    said: &[(Direction, &str)],
+    at: &mut [u64; 2],
+) {
+    for (direction, text) in said {
+        let at = &mut at[usize::from(*direction == Direction::Received)];
+        pipeline.record(data(connection, process, *direction, *at, text), outcome);
+        *at += text.len() as u64;
+    }
+}
+
+#[test]
+fn answers_come_on_another_connection() {
+    use Direction::{Received, Sent};
+
+    let other = Process { pid: 2, tid: 2 };
+    for (sent, received, role) in [(Sent, Received, Role::Client), (Received, Sent, Role::Server)] {
+        let (mut pipeline, account) = pipeline(&Limits::default());
+        let mut outcome = Outcome::default();
+        let [get, stream] = opened();
+        let mut ats = [[0; 2]; 3];
+        say(&mut pipeline, &mut outcome, (1, PROCESS), &[(sent, &get), (received, &stream)], &mut ats[0]);
+        for id in [1, 2, 3] {
+            let [post, accepted] = posted(&tool_call(id));
+            say(
+                &mut pipeline,
+                &mut outcome,
+                (2, PROCESS),
+                &[(sent, &post), (received, &accepted)],
+                &mut ats[1],
+            );
+        }
+        // What another process asks in a session of that name is not answered by it.
+        let [post, accepted] = posted(&tool_call(2));
+        say(&mut pipeline, &mut outcome, (3, other), &[(sent, &post), (received, &accepted)], &mut ats[2]);
+        assert_eq!(outcome.calls.len(), 0, "nothing is answered yet");
+        say(&mut pipeline, &mut outcome, (1, PROCESS), &[(received, &result(2))], &mut ats[0]);
+        say(&mut pipeline, &mut outcome, (1, PROCESS), &[(received, &result(7))], &mut ats[0]);
+        let [answered] = &outcome.calls[..] else { panic!("{role:?}: {:?}", outcome.calls) };
+        let call = &answered.call;
+        assert_eq!((call.role, answered.process), (Some(role), PROCESS));
+        assert_eq!(call.mcp.as_ref().unwrap().request_id.as_deref(), Some("2"));
+        assert_eq!(call.error.as_ref().unwrap().kind, "tool_error");
+        assert_eq!(call.ended, Some(wire::ExchangeEnd::Complete));
+        // The rest is told with the end of what its answers would have come in, or of all.
+        let close = |connection| {
+            Record::Close(Close {
+                connection: ConnectionId(connection),
+                time: Timestamp(2),
+                reason: CloseReason::Freed,
+                sent: None,
+                received: None,
+                skipped: [0; 2],
+            })
+        };
+        pipeline.record(close(1), &mut outcome);
+        let ids = |calls: &[Finished]| -> Vec<String> {
+            calls.iter().filter_map(|call| call.call.mcp.as_ref()?.request_id.clone()).collect()
+        };
+        assert_eq!(ids(&outcome.calls), ["2", "1", "3"]);
+        for unanswered in &outcome.calls[1..] {
+            assert_ne!(unanswered.call.ended, Some(wire::ExchangeEnd::Complete));
+            let kind = &unanswered.call.error.as_ref().unwrap().kind;
+            assert!(kind.ends_with("_closed_before_answer"), "{kind}");
+        }
+        pipeline.finish(Timestamp(3), &mut outcome);
+        assert_eq!((outcome.calls.len(), outcome.calls[3].process), (4, other));
+        assert_eq!(outcome.calls[3].call.ended, Some(wire::ExchangeEnd::CaptureEnd));
+        assert_eq!(account.get(Counter::McpCalls), 4);
+    }
+}
+
+#[test]
+fn calls_that_wait_are_bounded() {
+    let (mut pipeline, _) = pipeline(&Limits::default());
+    let mut outcome = Outcome::default();
+    let mut at = [0; 2];
+    for id in 0..1100 {
+        let [post, accepted] = posted(&tool_call(id));
+        let said = [(Direction::Sent, post.as_str()), (Direction::Received, accepted.as_str())];
+        say(&mut pipeline, &mut outcome, (1, PROCESS), &said, &mut at);
+    }
+    assert_eq!(outcome.calls.len(), 1100 - 1024);
+    let first = outcome.calls[0].call.mcp.as_ref().unwrap();
+    assert_eq!(first.request_id.as_deref(), Some("0"), "those that wait longest give way");
+    pipeline.finish(Timestamp(3), &mut outcome);
+    assert_eq!(outcome.calls.len(), 1100);
+}
+
+/// What a server's call of a tool makes it call is linked to that, and not to what the server says meanwhile.
+#[test]
+fn calls_made_for_a_tool() {
+    let (mut pipeline, _) = pipeline(&Limits::default());
+    let mut outcome = Outcome::default();
+    let body = tool_call(1);
+    let asked = format!(
+        "POST /mcp HTTP/1.1\r\nHost: h\r\nMcp-Session-Id: s\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = |data: &str| format!("{:x}\r\n{data}\r\n", data.len());
+    let progress = chunk("data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n");
+    let last = chunk(&result(1)) + "0\r\n\r\n";
+    let (mut server, mut client) = ([0; 2], [0; 2]);
+    let side = (1, PROCESS);
+    say(
+        &mut pipeline,
+        &mut outcome,
+        side,
+        &[(Direction::Received, &asked), (Direction::Sent, answer), (Direction::Sent, &progress)],
+        &mut server,
+    );
+    let made = [(Direction::Sent, request("")), (Direction::Received, response())];
+    let made = made.each_ref().map(|(direction, text)| (*direction, text.as_str()));
+    say(&mut pipeline, &mut outcome, (2, PROCESS), &made, &mut client);
+    say(&mut pipeline, &mut outcome, side, &[(Direction::Sent, &last)], &mut server);
+    let [progress, made, tool] = &outcome.calls[..] else { panic!("{:?}", outcome.calls) };
+    assert_eq!(progress.call.mcp.as_ref().unwrap().method, "notifications/progress");
+    assert_eq!(tool.call.mcp.as_ref().unwrap().method, "tools/call");
+    assert_eq!(made.cause.map(|link| link.span_id), Some(tool.ids.span_id));
+    assert_ne!(progress.ids.span_id, tool.ids.span_id);
+}
+
+/// Other protocols over JSON-RPC, and other streams, are captured no longer than until it shows.
+#[test]
+fn what_only_looked_like_a_call_is_left() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}"#;
+    let post = format!(
+        "POST /mcp HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let get = "GET /sse HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n";
+    let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n";
+    for said in
+        [&[(Direction::Sent, post.as_str())][..], &[(Direction::Sent, get), (Direction::Received, stream)]]
+    {
+        let (mut pipeline, account) = pipeline(&Limits::default());
+        let mut outcome = Outcome::default();
+        say(&mut pipeline, &mut outcome, (1, PROCESS), said, &mut [0; 2]);
+        let given: Vec<Verdict> = outcome.verdicts.iter().map(|v| v.1).collect();
+        assert_eq!(given, [Verdict::Heads], "{said:?}");
+        assert_eq!((pipeline.open_calls(), account.get(Counter::ExchangesNotLlm)), (0, 1));
+    }
+}

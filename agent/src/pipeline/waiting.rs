@@ -55,7 +55,9 @@ impl Waiting {
                 let before = self.remove(&key);
                 self.hold(key, finish(*call));
                 let time = Timestamp::default();
-                outcome.calls.extend(before.map(|finished| end(finished, ExchangeEnd::CaptureEnd, time)));
+                outcome
+                    .calls
+                    .extend(before.map(|finished| unanswered(finished, ExchangeEnd::CaptureEnd, time)));
                 while self.held.len() > MOST || self.bytes > MOST_BYTES {
                     let Some(oldest) = self.order.first_key_value().map(|(_, key)| key.clone()) else {
                         break;
@@ -63,13 +65,14 @@ impl Waiting {
                     let given_up = self.remove(&oldest);
                     outcome
                         .calls
-                        .extend(given_up.map(|finished| end(finished, ExchangeEnd::CaptureEnd, time)));
+                        .extend(given_up.map(|finished| unanswered(finished, ExchangeEnd::CaptureEnd, time)));
                 }
             }
             Told::Answered { role, request, answer, time } => {
                 if let Some(mut finished) = self.remove(&Key { pid, role, request }) {
                     finished.call.answer(answer);
-                    outcome.calls.push(end(finished, ExchangeEnd::Complete, time));
+                    finished.call.end = time.max(finished.call.end);
+                    outcome.calls.push(finished);
                 }
             }
             Told::Closed { role, session, end: how, time } => {
@@ -86,7 +89,7 @@ impl Waiting {
                     .collect();
                 keys.sort_unstable_by_key(|(number, _)| *number);
                 for (_, key) in keys {
-                    outcome.calls.extend(self.remove(&key).map(|finished| end(finished, how, time)));
+                    outcome.calls.extend(self.remove(&key).map(|finished| unanswered(finished, how, time)));
                 }
             }
         }
@@ -95,7 +98,9 @@ impl Waiting {
     /// Nothing more comes.
     pub fn finish(&mut self, time: Timestamp, calls: &mut Vec<Finished>) {
         for (_, key) in std::mem::take(&mut self.order) {
-            calls.extend(self.remove(&key).map(|finished| end(finished, ExchangeEnd::CaptureEnd, time)));
+            calls.extend(
+                self.remove(&key).map(|finished| unanswered(finished, ExchangeEnd::CaptureEnd, time)),
+            );
         }
     }
 
@@ -120,8 +125,8 @@ fn weight(call: &Call) -> usize {
     arguments.map_or(0, |content| content.text.len())
 }
 
-fn end(mut finished: Finished, ended: ExchangeEnd, time: Timestamp) -> Finished {
-    finished.call.ended = Some(ended);
+fn unanswered(mut finished: Finished, how: ExchangeEnd, time: Timestamp) -> Finished {
+    finished.call.unanswered(how);
     finished.call.end = time.max(finished.call.end);
     finished
 }

@@ -38,7 +38,7 @@ const SECRET_WORDS: &[&str] = &[
 const SECRET_ENDS: &[&str] =
     &["apikey", "accesskey", "secretkey", "privatekey", "token", "secret", "password"];
 /// Beginnings of keys that providers hand out.
-const KEY_PREFIXES: &[&str] = &[
+pub(crate) const KEY_PREFIXES: &[&str] = &[
     "sk-",
     "sk_",
     "pk-",

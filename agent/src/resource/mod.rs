@@ -11,6 +11,7 @@ mod processes;
 mod procfs;
 mod service;
 
+pub(crate) use arguments::KEY_PREFIXES;
 pub use processes::{Limits, Processes};
 
 /// Who a process is, as far as `/proc` tells. What is not known is absent.
@@ -33,6 +34,8 @@ pub struct ProcessInfo {
     /// Service name: `OTEL_SERVICE_NAME` of the process's own environment, else derived from the command
     /// (`app.py`, `server.js`, else the executable's name).
     pub service_name: Option<String>,
+    /// `service.namespace` in `OTEL_RESOURCE_ATTRIBUTES` of the process's own environment.
+    pub service_namespace: Option<String>,
     /// Container id from the cgroup path (64 hexadecimal digits).
     pub container_id: Option<String>,
     /// Name of the machine; `None` where only the name of the agent's own container is known.

@@ -39,8 +39,9 @@ impl ProcessInfo {
         let raw_args =
             arguments::split(&read_bounded(&dir.join("cmdline"), CMDLINE_LIMIT).unwrap_or_default());
         let environ = read_bounded(&dir.join("environ"), ENVIRON_LIMIT).unwrap_or_default();
-        let service_name = service::from_environment(&environ)
-            .or_else(|| service::from_command(executable_name.as_deref().or(name.as_deref()), &raw_args));
+        let service::Told { name: told, namespace: service_namespace } = service::from_environment(&environ);
+        let service_name =
+            told.or_else(|| service::from_command(executable_name.as_deref().or(name.as_deref()), &raw_args));
         // The rest of the environment is nobody's business: it is where keys are kept.
         drop(environ);
 
@@ -56,6 +57,7 @@ impl ProcessInfo {
             command_args,
             owner: uid.map(|uid| owner::name(proc_root, uid, container_id.is_some())),
             service_name,
+            service_namespace,
             container_id,
             cgroup: container::unified(&cgroups).map(|path| cut(path, TEXT_LIMIT)),
             host_name: host_name(proc_root),
@@ -83,6 +85,7 @@ impl ProcessInfo {
             command_args,
             owner: Some(owner::name(proc_root, program.uid, container_id.is_some())),
             service_name,
+            service_namespace: None,
             container_id,
             cgroup: parent.and_then(|p| p.cgroup.clone()),
             host_name: host_name(proc_root),
@@ -212,6 +215,7 @@ pub(super) mod tests {
                 command_args: ["python3", "-u", "/srv/app.py", "--api-key", "***"].map(String::from).into(),
                 owner: Some("ada".into()),
                 service_name: Some("app".into()),
+                service_namespace: None,
                 container_id: None,
                 cgroup: Some("/user.slice/user-1000.slice/session-2.scope".into()),
             })

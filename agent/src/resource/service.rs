@@ -5,23 +5,37 @@ use super::procfs::cut;
 /// Longest service name that is kept, in bytes.
 const NAME_LIMIT: usize = 255;
 
-/// What the process was told to call itself: `OTEL_SERVICE_NAME`, else `service.name` in
-/// `OTEL_RESOURCE_ATTRIBUTES` (OpenTelemetry specification, "SDK environment variables").
-pub(super) fn from_environment(environ: &[u8]) -> Option<String> {
+/// What a process was told to call itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// `service.name`.
+    pub(super) name: Option<String>,
+    /// `service.namespace`.
+    pub(super) namespace: Option<String>,
+}
+
+/// `OTEL_SERVICE_NAME`, else `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, and `service.namespace` there (OpenTelemetry
+/// specification, "SDK environment variables").
+pub(super) fn from_environment(environ: &[u8]) -> Told {
     let variable = |name: &str| {
         environ
             .split(|b| *b == 0)
             .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
             .map(|value| String::from_utf8_lossy(value).into_owned())
     };
-    let name = variable("OTEL_SERVICE_NAME").filter(|name| !name.trim().is_empty()).or_else(|| {
-        let attributes = variable("OTEL_RESOURCE_ATTRIBUTES")?;
+    let attributes = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let attribute = |wanted: &str| {
         attributes.split(',').find_map(|pair| {
             let (key, value) = pair.split_once('=')?;
-            (key.trim() == "service.name").then(|| percent_decoded(value.trim()))
+            (key.trim() == wanted).then(|| percent_decoded(value.trim()))
         })
-    })?;
-    Some(cut(name.trim(), NAME_LIMIT)).filter(|name| !name.is_empty())
+    };
+    let name = variable("OTEL_SERVICE_NAME").filter(|name| !name.trim().is_empty());
+    let short = |text: String| Some(cut(text.trim(), NAME_LIMIT)).filter(|text| !text.is_empty());
+    Told {
+        name: name.or_else(|| attribute("service.name")).and_then(short),
+        namespace: attribute("service.namespace").and_then(short),
+    }
 }
 
 /// What the command line suggests.
@@ -249,12 +263,22 @@ mod tests {
         ];
         for (environ, expected) in cases {
             assert_eq!(
-                from_environment(environ).as_deref(),
+                from_environment(environ).name.as_deref(),
                 expected,
                 "{}",
                 String::from_utf8_lossy(environ)
             );
         }
+    }
+
+    #[test]
+    fn a_namespace_from_the_environment() {
+        let told = from_environment(b"OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop%2Feu,service.name=web");
+        assert_eq!(told, Told { name: Some("web".into()), namespace: Some("shop/eu".into()) });
+        assert_eq!(
+            from_environment(b"OTEL_SERVICE_NAME=a"),
+            Told { name: Some("a".into()), namespace: None }
+        );
     }
 
     proptest! {
@@ -264,7 +288,7 @@ mod tests {
             executable in "(python3|node|java|x)",
             args in proptest::collection::vec("(-m|-r|run|--|/|\\PC{0,300})", 0..6),
         ) {
-            for name in [from_environment(environ.as_bytes()), from_command(Some(&executable), &args)] {
+            for name in [from_environment(environ.as_bytes()).name, from_command(Some(&executable), &args)] {
                 prop_assert!(name.is_none_or(|name| !name.is_empty() && name.len() <= NAME_LIMIT + '…'.len_utf8()));
             }
         }

@@ -132,24 +132,18 @@ impl<'a> Checker<'a> {
         (claims || (exact && kind && (carried > 0 || named))).then_some(best)
     }
 
-    /// The name that the span should have; `None` if its own is one that the contract gives.
+    /// The form that the span's name should have; `None` if it has it. It is the first whose attributes the span carries. That one of
+    /// them is missing is said elsewhere: then the name is right if it is of the form.
     fn wrong_name(&self, definition: &Span, span: &telemetry::Span) -> Option<String> {
-        let mut wanted = None;
         for pattern in &definition.patterns {
             match naming::filled(pattern, |key| get(&span.attributes, key)?.plain()) {
                 Some(name) if name == span.name => return None,
-                Some(_) if wanted.is_none() => wanted = Some(pattern.to_string()),
-                Some(_) => {}
-                // That an attribute is missing is said elsewhere; the name may be right.
-                None if naming::may_have(definition, &span.name) => return None,
+                Some(_) => return Some(pattern.to_string()),
+                None if naming::may_match(pattern, &span.name) => return None,
                 None => {}
             }
         }
-        if definition.patterns.is_empty() {
-            None
-        } else {
-            wanted.or_else(|| definition.patterns.first().map(ToString::to_string))
-        }
+        definition.patterns.first().map(ToString::to_string)
     }
 
     fn attributes(

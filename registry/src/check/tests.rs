@@ -163,7 +163,9 @@ fn names_kinds_and_what_is_missing() {
     #[rustfmt::skip]
     let rows: Vec<(Change, &[&str])> = vec![
         (|s| s.name = "asks m".into(), &["unknown_span_name span shop.call: the name \"asks m\" is not of the form `ask {shop.model}`"]),
-        (|s| s.name = "ask".into(), &[]),
+        (|s| s.name = "ask".into(), &["unknown_span_name span shop.call: the name \"ask\" is not of the form `ask {shop.model}`"]),
+        (|s| { s.name = "ask".into(); s.attributes.remove(0); s.attributes.remove(0); s.attributes.push(("shop.tokens".into(), Value::Int(1))) },
+         &["missing_attribute span shop.call: `shop.model` is missing"]),
         (|s| s.kind = Some(SpanKind::Server), &["wrong_span_kind span shop.call: the kind is server, must be client"]),
         (|s| s.failed = true, &["missing_attribute span shop.call: `error.type` is missing: the span failed"]),
         (|s| s.attributes = vec![("shop.tokens".into(), Value::Int(1))], &["missing_attribute span shop.call: `shop.model` is missing"]),

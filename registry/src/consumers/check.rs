@@ -139,7 +139,7 @@ fn undeclared(consumer: &Consumer, reading: Reading) -> Option<Reading> {
         there = true;
         usages.retain(|usage| !declared.usages.contains(usage));
         values.retain(|value| !declared.values.contains(value));
-        // That something is shown goes without saying where more is done with it.
+        // What is declared as more than shown may be shown, too.
         usages.remove(&Usage::Reads);
     }
     if there && usages.is_empty() && values.is_empty() {

@@ -1,16 +1,20 @@
 //! Declared consumers: who reads what, as `contract/consumers/*.yaml` says it.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::found::Usage;
+use crate::yaml::scalar;
 
 /// `file_format` of a file of declarations.
 pub const FILE_FORMAT: &str = "consumers/1";
 
 /// A file of declarations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declarations {
     /// [`FILE_FORMAT`].
@@ -21,17 +25,38 @@ pub struct Declarations {
     pub consumers: Vec<Consumer>,
 }
 
+impl Declarations {
+    /// As they are written in a file.
+    pub fn yaml(&self) -> String {
+        let mut out =
+            format!("file_format: {}\nowner: {}\nconsumers:\n", self.file_format, scalar(&self.owner));
+        for consumer in &self.consumers {
+            let _ = writeln!(out, "  - name: {}", scalar(&consumer.name));
+            for (key, text) in [("file", &consumer.file), ("note", &consumer.note)] {
+                if let Some(text) = text {
+                    let _ = writeln!(out, "    {key}: {}", scalar(text));
+                }
+            }
+            out.push_str(if consumer.reads.is_empty() { "    reads: []\n" } else { "    reads:\n" });
+            for reading in &consumer.reads {
+                let _ = writeln!(out, "      - {}", reading.yaml());
+            }
+        }
+        out
+    }
+}
+
 /// Something that reads the telemetry: a dashboard, a set of rules, a query, a product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// What it is called where a change that breaks it is spoken of.
     pub name: String,
     /// The file that reads, from the directory on that the contract lies in; what it reads is held against the declaration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub file: Option<String>,
     /// What else is to be known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub note: Option<String>,
     /// What it reads.
     pub reads: Vec<Reading>,
@@ -105,6 +130,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    fn yaml(&self) -> String {
+        let how: Vec<_> = self.usages.iter().map(|usage| usage.name()).collect();
+        let mut out =
+            format!("{{{}: {}, how: [{}]", self.subject.kind(), scalar(self.subject.name()), how.join(", "));
+        if !self.values.is_empty() {
+            let values: Vec<_> = self.values.iter().map(|value| scalar(value)).collect();
+            let _ = write!(out, ", values: [{}]", values.join(", "));
+        }
+        out.push('}');
+        out
+    }
+
     /// As in "groups by and sums".
     pub fn verbs(&self) -> String {
         let verbs: Vec<_> = self.usages.iter().map(|usage| usage.verb()).collect();
@@ -148,17 +185,5 @@ impl<'de> Deserialize<'de> for Reading {
                 "an entry needs exactly one of attribute, resource_attribute, span_name and metric",
             )),
         }
-    }
-}
-
-impl Serialize for Reading {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(self.subject.kind(), self.subject.name())?;
-        map.serialize_entry("how", &self.usages)?;
-        if !self.values.is_empty() {
-            map.serialize_entry("values", &self.values)?;
-        }
-        map.end()
     }
 }

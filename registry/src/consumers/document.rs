@@ -107,10 +107,14 @@ impl Walk {
                 traceql::scan(text)
             }
             ("legendFormat" | "legend", _) => promql::scan_legend(text),
-            ("label", Some(Source::Tempo | Source::Prometheus))
-                if place == Place::Variable && object.contains_key("refId") =>
-            {
-                traceql::scan(text)
+            // Tempo's form of a variable: the values of an attribute, without its scope.
+            ("label", Some(Source::Tempo)) if place == Place::Variable && object.contains_key("refId") => {
+                vec![Found {
+                    what: What::Either,
+                    name: text.to_owned(),
+                    usage: Usage::Reads,
+                    values: Vec::new(),
+                }]
             }
             // The templates of an alert's annotations.
             _ if text.contains("$labels.") || text.contains(".Labels.") => labels(text),
@@ -231,6 +235,8 @@ mod tests {
             "templating": {"list": [
                 {"name": "model", "type": "query", "datasource": {"type": "prometheus"}, "query": {"query": "label_values(m_total, model_label)", "refId": "A"}},
                 {"name": "which", "type": "custom", "query": "a,b"},
+                {"name": "tempo", "type": "datasource", "query": "tempo"},
+                {"name": "service", "datasource": {"type": "tempo"}, "query": {"refId": "A", "type": 1, "label": "in.variable"}},
             ]},
             "panels": [
                 {"type": "row", "panels": [{
@@ -257,6 +263,7 @@ mod tests {
         for wanted in [
             "Metric reads m_total",
             "Either reads model_label",
+            "Either reads in.variable",
             "Attribute filters on in_a_row",
             "Resource groups by r",
             "Attribute filters on searched",

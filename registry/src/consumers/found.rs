@@ -1,9 +1,9 @@
 //! What an extractor finds in a query: a name as it is written there, and what the query does with it.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// What a query does with what it reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Usage {
     /// One result for each of its values.
@@ -21,6 +21,18 @@ pub enum Usage {
 }
 
 impl Usage {
+    /// As declarations have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GroupsBy => "groups_by",
+            Self::FiltersOn => "filters_on",
+            Self::Sums => "sums",
+            Self::Measures => "measures",
+            Self::Counts => "counts",
+            Self::Reads => "reads",
+        }
+    }
+
     /// As in "PANEL groups by `x`".
     pub fn verb(self) -> &'static str {
         match self {

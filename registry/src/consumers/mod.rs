@@ -4,9 +4,11 @@
 //! each language ([`scan`]) and held against its declaration ([`check()`]); what a change takes away is looked up in all declarations
 //! ([`readers`]).
 
+mod affected;
 mod check;
 mod declaration;
 mod document;
+mod files;
 mod found;
 mod lexer;
 mod names;
@@ -15,8 +17,10 @@ mod promql;
 mod sql;
 mod traceql;
 
+pub use affected::affected;
 pub use check::{Problem, check, readers};
 pub use declaration::{Consumer, Declarations, FILE_FORMAT, Reading, Subject};
+pub use files::{check_all, read};
 pub use found::{Found, Usage, Value, What};
 pub use names::Names;
 

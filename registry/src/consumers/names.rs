@@ -85,7 +85,16 @@ impl<'a> Names<'a> {
                 }
             }
         }
-        readings.into_iter().map(|(subject, (usages, values))| Reading { subject, usages, values }).collect()
+        readings
+            .into_iter()
+            .map(|(subject, (mut usages, values))| {
+                // That it is shown goes without saying where more is done with it.
+                if usages.len() > 1 {
+                    usages.remove(&Usage::Reads);
+                }
+                Reading { subject, usages, values }
+            })
+            .collect()
     }
 
     fn subjects(&self, found: &Found) -> Vec<Subject> {

@@ -14,6 +14,10 @@ use super::{
 /// Most names that one alias may stand for: what is over it is another query's.
 const MAX_ALIASED: usize = 64;
 
+/// Functions that look for a value in an array.
+const CONTAINS: [&str; 6] =
+    ["list_contains", "list_has", "array_contains", "has", "contains", "array_position"];
+
 /// All that a text of one or more statements reads.
 pub fn scan(text: &str) -> Vec<Found> {
     let tokens = tokens(text, Language::Sql);
@@ -37,6 +41,8 @@ struct Frame {
     selecting: bool,
     /// Where in `found` the current item of the select list begins, and the finished items.
     item: usize,
+    /// It looks for a value in an array: `list_contains(x, 'y')`.
+    contains: bool,
     items: Vec<(usize, usize)>,
 }
 
@@ -119,7 +125,8 @@ impl<'t, 'a> Scan<'t, 'a> {
         // ClickHouse: `quantile(0.9)(x)`.
         let parametric = self.closed.filter(|_| at > 0 && self.tokens[at - 1].is(")"));
         let aggregated = around.or_else(|| aggregation(function)).or(parametric);
-        self.frames.push(Frame { clause, aggregated, item, ..Frame::default() });
+        let contains = CONTAINS.contains(&function.to_ascii_lowercase().as_str());
+        self.frames.push(Frame { clause, aggregated, item, contains, ..Frame::default() });
     }
 
     fn close(&mut self) {
@@ -176,6 +183,10 @@ impl<'t, 'a> Scan<'t, 'a> {
         if lower == "as" {
             return self.alias(at);
         }
+        if lower == "all" && self.frame().clause == Some(Usage::GroupsBy) {
+            self.all_positions();
+            return 1;
+        }
         if lower.starts_with(|c: char| c.is_ascii_digit()) {
             self.position(&lower);
             return 1;
@@ -196,6 +207,15 @@ impl<'t, 'a> Scan<'t, 'a> {
         if let Some((start, end)) = item {
             self.again((start..end.min(start + MAX_ALIASED)).collect(), Usage::GroupsBy, &[]);
         }
+    }
+
+    /// `GROUP BY ALL`: whatever of the select list is not aggregated.
+    fn all_positions(&mut self) {
+        let items = self.frame().items.clone();
+        let places = items.into_iter().flat_map(|(start, end)| start..end);
+        let plain = |at: &usize| self.found.get(*at).is_some_and(|f| f.usage == Usage::Reads);
+        let places: Vec<_> = places.filter(plain).take(MAX_ALIASED).collect();
+        self.again(places, Usage::GroupsBy, &[]);
     }
 
     /// Names that stood elsewhere are used once more.
@@ -226,11 +246,16 @@ impl<'t, 'a> Scan<'t, 'a> {
     /// A text: the key of an attribute, or a value of no interest.
     fn text(&mut self, at: usize, text: &str) -> usize {
         // `$."a.b"`, `$['a.b']`, `$.a.b`
-        let key = text.strip_prefix("$.").or_else(|| text.strip_prefix('$')).unwrap_or(text);
+        let path = ["$.", "$[", "$\""].iter().any(|start| text.starts_with(start));
+        let key = if path { text[1..].trim_start_matches('.') } else { text };
         let key = key.trim_matches(|c| matches!(c, '"' | '[' | ']' | '\''));
-        let path = key.len() != text.len();
         let before = at.checked_sub(1).map(|before| &self.tokens[before]);
         let access = before.is_some_and(|t| t.is("[") || t.is("->") || t.is("->>")) || path;
+        let contains = self.frame().contains && before.is_some_and(|t| t.is(","));
+        if contains && let Some(last) = self.found.last_mut() {
+            last.values.extend(Value::known(text, false));
+            return 1;
+        }
         let argument = before.is_some_and(|t| t.is(",") || t.is("("))
             && self.tokens.get(at + 1).is_some_and(|t| t.is(")"));
         if key.is_empty() || !(access || (argument && key.contains('.'))) {
@@ -356,7 +381,7 @@ mod tests {
     #[test]
     fn names_and_what_is_done_with_them() {
         #[rustfmt::skip]
-        let rows: [(&str, &[&str]); 13] = [
+        let rows: [(&str, &[&str]); 14] = [
             ("SELECT attributes['gen_ai.request.model'] AS model, sum(attributes['t.in']::bigint) AS n FROM x WHERE name = 'chat' GROUP BY model ORDER BY n",
              &["Attribute reads gen_ai.request.model", "Attribute sums t.in", "Column reads x", "Column filters on name=chat", "Attribute groups by gen_ai.request.model", "Attribute reads t.in"]),
             ("SELECT 1, attributes->>'a.b', count(*) FROM spans GROUP BY 1, 2",
@@ -377,6 +402,8 @@ mod tests {
             ("select a; select b", &["Column reads a", "Column reads b"]),
             ("select name from spans", &["SpanName reads ", "Column reads spans"]),
             ("))) , as group by 7 ((", &[]),
+            ("select a['b.c'], count(*) from t where list_contains(cast(a['d.e'] as varchar[]), 'x') group by all",
+             &["Column reads a", "Attribute reads b.c", "Column reads t", "Column filters on a", "Attribute filters on d.e=x", "Column groups by a", "Attribute groups by b.c"]),
             ("with q as (select x.y as z from t) select sum(z) from q", &["Column reads q", "Column reads x.y", "Column reads t", "Column sums x.y", "Column reads q"]),
         ];
         for (text, wanted) in rows {

@@ -118,7 +118,7 @@ fn what_it_was_inferred_from_keeps_the_contract() {
 fn guesses_are_marked_for_review() {
     let files = inferred().files(&identity());
     let all = &files[1].text;
-    let at = all.find("\"shop.user.email\"").unwrap();
+    let at = all.find("shop.user.email").unwrap();
     assert!(all[at..].lines().take(6).any(|l| l.contains("# review: the privacy class")), "{all}");
 }
 

@@ -1,7 +1,7 @@
 //! The contract as text: `manifest.yaml`, and a file each for attributes and signals.
 //!
 //! Written by hand and not by a serializer, for the comments that say what is to be reviewed. Every name and text from outside is
-//! quoted.
+//! a scalar of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use super::{
     guess::{cardinality, limit, privacy},
     observed::{Group, Observed},
 };
-use crate::{Cardinality, Kind, Privacy, read::File};
+use crate::{Cardinality, Kind, Privacy, read::File, yaml::scalar};
 
 /// What the new contract is called.
 #[derive(Clone, Debug)]
@@ -47,9 +47,9 @@ fn manifest(identity: &Identity) -> String {
     format!(
         "# Inferred from recorded telemetry.\nfile_format: definition_manifest/2.0\nschema_url: {}\ndescription: {}\n\
          stability: development\nannotations:\n  plainspan:\n    name: {}\n    version: 0.1.0\n    based_on: []\n",
-        quoted(&url),
-        quoted(&format!("What {} exports.", identity.name)),
-        quoted(&identity.name),
+        scalar(&url),
+        scalar(&format!("What {} exports.", identity.name)),
+        scalar(&identity.name),
     )
 }
 
@@ -137,7 +137,7 @@ impl<'a> Merged<'a> {
 
 fn attribute(key: &str, decided: &Decided, out: &mut String) {
     let Decided { kind, privacy, cardinality, members, .. } = decided;
-    let _ = writeln!(out, "  - key: {}", quoted(key));
+    let _ = writeln!(out, "  - key: {}", scalar(key));
     let mut notes = format!("privacy: {}, cardinality: {}", privacy.name(), cardinality.name());
     if *kind == Kind::String && !members.is_empty() {
         out.push_str("    type:\n      members:\n");
@@ -145,17 +145,17 @@ fn attribute(key: &str, decided: &Decided, out: &mut String) {
             let _ = writeln!(
                 out,
                 "        - {{id: {}, value: {}, stability: development}}",
-                quoted(&id),
-                quoted(value)
+                scalar(&id),
+                scalar(value)
             );
         }
     } else {
-        let _ = writeln!(out, "    type: {}", quoted(kind.name()));
+        let _ = writeln!(out, "    type: {}", scalar(kind.name()));
     }
     if !members.is_empty() {
         notes.push_str(", values: open");
         if *kind == Kind::Strings {
-            let items: Vec<_> = members.iter().map(|m| quoted(m)).collect();
+            let items: Vec<_> = members.iter().map(|m| scalar(m)).collect();
             let _ = write!(notes, ", items: [{}]", items.join(", "));
         }
     }
@@ -165,7 +165,7 @@ fn attribute(key: &str, decided: &Decided, out: &mut String) {
     if kind.is_array() {
         let _ = write!(notes, ", max_items: {}", limit(decided.max_items, 8));
     }
-    let _ = writeln!(out, "    brief: {}", quoted(&words(key)));
+    let _ = writeln!(out, "    brief: {}", scalar(&words(key)));
     out.push_str("    stability: development\n");
     if decided.mixed {
         out.push_str("    # review: values of other types came, too.\n");
@@ -193,18 +193,18 @@ fn spans(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
         let kinds: Vec<_> = span.kinds.keys().map(|kind| kind.name()).collect();
         let usual =
             span.kinds.iter().max_by_key(|(_, count)| **count).map_or("internal", |(kind, _)| kind.name());
-        let _ = writeln!(out, "  # review: give it a name of its own.\n  - type: {}", quoted(&name));
-        let _ = writeln!(out, "    kind: {usual}\n    name: {{note: {}}}", quoted(&format!("`{pattern}`")));
+        let _ = writeln!(out, "  # review: give it a name of its own.\n  - type: {}", scalar(&name));
+        let _ = writeln!(out, "    kind: {usual}\n    name: {{note: {}}}", scalar(&format!("`{pattern}`")));
         let _ = writeln!(
             out,
             "    brief: {}\n    stability: development",
-            quoted(&format!("Seen {} times.", span.group.count))
+            scalar(&format!("Seen {} times.", span.group.count))
         );
         let _ = writeln!(
             out,
             "    annotations: {{plainspan: {{kinds: [{}], name_pattern: {}, {NOTES}}}}}",
             kinds.join(", "),
-            quoted(pattern)
+            scalar(pattern)
         );
         uses(&span.group, "attributes", &pattern_keys(pattern), attributes, out);
     }
@@ -215,12 +215,12 @@ fn metrics(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
         out.push_str("metrics:\n");
     }
     for (name, metric) in &seen.metrics {
-        let _ = writeln!(out, "  - name: {}\n    instrument: {}", quoted(name), metric.instrument.name());
+        let _ = writeln!(out, "  - name: {}\n    instrument: {}", scalar(name), metric.instrument.name());
         let _ = writeln!(
             out,
             "    unit: {}\n    brief: {}\n    stability: development",
-            quoted(&metric.unit),
-            quoted(&words(name))
+            scalar(&metric.unit),
+            scalar(&words(name))
         );
         let grow =
             metric.boundaries.is_sorted_by(|a, b| a < b) && metric.boundaries.iter().all(|b| b.is_finite());
@@ -239,7 +239,7 @@ fn events(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
         out.push_str("events:\n");
     }
     for (name, event) in &seen.events {
-        let _ = writeln!(out, "  - name: {}\n    brief: {}", quoted(name), quoted(&words(name)));
+        let _ = writeln!(out, "  - name: {}\n    brief: {}", scalar(name), scalar(&words(name)));
         let _ = writeln!(out, "    stability: development\n    annotations: {{plainspan: {{{NOTES}}}}}");
         uses(event, "attributes", &BTreeSet::new(), attributes, out);
     }
@@ -258,7 +258,7 @@ fn entities(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
         out.push_str("entities:\n");
     }
     for (name, held) in entities {
-        let _ = writeln!(out, "  - type: {}\n    brief: {}", quoted(name), quoted(&format!("The {name}.")));
+        let _ = writeln!(out, "  - type: {}\n    brief: {}", scalar(name), scalar(&format!("The {name}.")));
         out.push_str(
             "    stability: development\n    # review: which of them tell one from another.\n    identity:\n",
         );
@@ -274,7 +274,7 @@ fn entities(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
                 out.push_str("    description:\n");
             }
             let level = if always(observed) { "required" } else { "recommended" };
-            let _ = writeln!(out, "      - {{ref: {}, requirement_level: {level}}}", quoted(key));
+            let _ = writeln!(out, "      - {{ref: {}, requirement_level: {level}}}", scalar(key));
         }
     }
 }
@@ -290,7 +290,7 @@ fn uses(group: &Group, field: &str, in_name: &BTreeSet<&str>, attributes: &Merge
         let content = attributes.decide(key).is_some_and(|d| d.privacy == Privacy::Content);
         let failing =
             group.failed > 0 && observed.count == observed.on_failed && observed.on_failed == group.failed;
-        let key_text = quoted(key);
+        let key_text = scalar(key);
         let _ = match () {
             () if content => writeln!(out, "      - {{ref: {key_text}, requirement_level: opt_in}}"),
             () if observed.count == group.count || in_name.contains(key.as_str()) => {
@@ -356,20 +356,4 @@ fn words(key: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     format!("{first}{}.", letters.as_str())
-}
-
-/// Text in double quotes. YAML allows few characters as they are; what is neither a letter nor a digit nor printable ASCII is escaped.
-fn quoted(text: &str) -> String {
-    let mut out = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric() => out.push(c),
-            c => {
-                let _ = write!(out, "\\U{:08X}", u32::from(c));
-            }
-        }
-    }
-    out.push('"');
-    out
 }

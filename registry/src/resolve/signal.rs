@@ -246,6 +246,10 @@ impl<'a> Signals<'a> {
             ensure(seen.insert(&used.key), || Rule::ReferredTwice(used.key.clone()))?;
         }
         for Use { key, required_with, .. } in &uses {
+            let current = self.attributes.get(key).and_then(|held| held.value.renamed_to());
+            if let Some(current) = current.filter(|current| !seen.contains(&(*current).to_owned())) {
+                return Err(Rule::OlderAlone { older: key.clone(), current: current.to_owned() }.into());
+            }
             if let Some(other) = required_with {
                 let rule = || Rule::RequiredWith { key: key.clone(), other: other.clone() };
                 ensure(seen.contains(other), rule)?;
@@ -274,6 +278,8 @@ impl<'a> Signals<'a> {
         };
         let notes: ReferenceNotes = source::notes(&reference.annotations)?.unwrap_or_default();
         let required_on_error = notes.required_on == Some(Occasion::Error);
+        let condition = required_on_error || notes.required_with.is_some();
+        ensure(!condition || level == Requirement::Conditional, || Rule::ConditionLevel(key.clone()))?;
         Ok(Use { key, level, when, required_with: notes.required_with, required_on_error })
     }
 }

@@ -182,6 +182,8 @@ fn errors_are_readable() {
         ("until: 0.3.0, ", "", &["attribute a.old", "until belongs to what is deprecated"]),
         ("until: 0.3.0, ", "until: 0.1.0, ", &["attribute a.old", "until 0.1.0 must be later than since 0.1.0"]),
         ("upstream: {conventions: conv}", "upstream: {conventions: cov}", &["attribute a.old", "cov is not in the manifest's based_on"]),
+        ("      - {ref: a.name, requirement_level: required}\n      - ref", "      - ref", &["span s", "a.old is an older name of a.name, which is not here beside it"]),
+        ("requirement_level: {conditionally_required: when there is a name}", "requirement_level: recommended", &["span s", "group g", "a.old: required_with and required_on belong to"]),
         ("required_with: a.name", "required_with: b", &["span s", "a.old is required_with b"]),
         ("ref: a.text, requirement_level: opt_in", "ref: a.text, requirement_level: recommended", &["a.text is content"]),
         ("ref: a.kind, requirement_level: recommended", "ref: a.kind, requirement_level: nice", &["a.kind", "nice is unknown"]),
@@ -253,31 +255,23 @@ fn a_contract_is_read_from_where_it_is() {
         std::fs::write(at(path).join("manifest.yaml"), manifest).unwrap();
         std::fs::write(at(path).join("more/all.yaml"), GOOD).unwrap();
     };
+    let baseline = |path: &str| crate::read::newest(&at(path)).and_then(|dir| Registry::read(&dir));
     write("mine/registry", MANIFEST);
     for path in ["mine", "mine/registry"] {
         assert_eq!(Registry::read(&at(path)).unwrap().name, "team", "{path}");
-        assert_eq!(Registry::read_baseline(&at(path)).unwrap().name, "team", "{path}");
+        assert_eq!(baseline(path).unwrap().name, "team", "{path}");
     }
     let nothing = Registry::read(dir.path()).unwrap_err().to_string();
     assert!(
         nothing.contains("no contract in") && nothing.contains(&dir.path().display().to_string()),
         "{nothing}"
     );
-    assert!(
-        Registry::read_baseline(&at("mine/registry/more"))
-            .unwrap_err()
-            .to_string()
-            .contains("no baseline in")
-    );
-    assert!(Registry::read_baseline(&at("none")).unwrap_err().to_string().contains("cannot read"));
+    assert!(baseline("mine/registry/more").unwrap_err().to_string().contains("no baseline in"));
+    assert!(baseline("none").unwrap_err().to_string().contains("cannot read"));
 
     for version in ["0.9.0", "0.10.0"] {
         write(&format!("baselines/{version}"), &MANIFEST.replace("0.1.0", version));
     }
     std::fs::create_dir_all(at("baselines/1.0.0")).unwrap();
-    assert_eq!(
-        Registry::read_baseline(&at("baselines")).unwrap().version.to_string(),
-        "0.10.0",
-        "by number, and only contracts"
-    );
+    assert_eq!(baseline("baselines").unwrap().version.to_string(), "0.10.0", "by number, and only contracts");
 }

@@ -39,6 +39,8 @@ use record::{Connection, Exchange, Moved};
 
 /// A word in every completion's text: where no content may be, it may not be.
 pub const REPLY_MARK: &str = "kingfisher-in-the-reply";
+/// What an answer gives away where the model's name has `leak`: an address and a key.
+pub const LEAKED: [&str; 2] = ["jo.doe@mail.example.com", "sk-proj-A1b2C3d4E5f6G7h8"];
 
 #[derive(Default)]
 struct Shared {

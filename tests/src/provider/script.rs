@@ -42,6 +42,8 @@ pub struct Script {
     pub stall: Duration,
     /// `loop`: every piece of content but the first is the same.
     pub looping: bool,
+    /// `leak`: the text has [`super::LEAKED`], each split over pieces.
+    pub leak: bool,
     /// `events-N`: pieces of content in a stream, words in a plain answer.
     pub events: Option<usize>,
     /// `big-BYTES`: the least length of the text.
@@ -71,6 +73,7 @@ impl Script {
                 ("slow", Some(n)) => script.slow = Duration::from_millis(n),
                 ("stall", Some(n)) => script.stall = Duration::from_millis(n),
                 ("loop", _) => script.looping = true,
+                ("leak", _) => script.leak = true,
                 ("events", Some(n)) => script.events = usize::try_from(n).ok(),
                 ("big", Some(n)) => script.big = usize::try_from(n).unwrap_or(0),
                 ("close", _) => script.death = Some(Death::Close),
@@ -87,10 +90,14 @@ impl Script {
     pub fn text(&self, number: u64, choice: usize) -> Vec<String> {
         let count = self.events.unwrap_or(6).max(1);
         let filler = "lorem ipsum ".repeat(self.big / 12 / count + usize::from(self.big > 0));
+        let [mail, key] = super::LEAKED.map(|secret| secret.split_at(secret.len() / 2));
         (0..count)
             .map(|i| match i {
                 0 => format!("Reply {number}/{choice} {} {filler}", super::REPLY_MARK),
                 _ if self.looping => "Let me check that once more. ".to_owned(),
+                1 if self.leak => format!("ask {}", mail.0),
+                2 if self.leak => format!("{} or use {}", mail.1, key.0),
+                3 if self.leak => format!("{} please ", key.1),
                 i => format!("word{i} é {filler}"),
             })
             .collect()
@@ -115,6 +122,7 @@ mod tests {
             ),
             ("test-error-529", Script { error: Some(529), ..quiet.clone() }),
             ("test-error", quiet.clone()),
+            ("test-leak", Script { leak: true, ..quiet.clone() }),
             (
                 "test-stall-2500-loop",
                 Script { stall: Duration::from_millis(2500), looping: true, ..quiet.clone() },

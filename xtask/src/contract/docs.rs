@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use plainspan_registry::{Attribute, Kind, Registry, Requirement, Use, Values};
+use plainspan_registry::{Attribute, Deprecated, Kind, Registry, Requirement, Use, Values};
 
 /// The page's text.
 pub fn generate(registry: &Registry) -> anyhow::Result<String> {
@@ -23,7 +23,7 @@ pub fn generate(registry: &Registry) -> anyhow::Result<String> {
         "\nAn attribute that was not on the wire is absent; nothing is guessed. A value that is longer than its limit is cut at a\n\
          character's boundary. A span that does not fit is exported with what fits, and says so in `plainspan.contract.violations`.\n\n\
          **Privacy**: *structural* says nothing about people or content, *identifying* may name a person, a tenant or a single call, *content* is\n\
-         exported only with `--content span`. **Cardinality**: only *bounded* attributes are fit to group or label by.\n",
+         exported only with `--content`. **Cardinality**: only *bounded* attributes are fit to group or label by.\n",
     );
     for span in &registry.spans {
         writeln!(out, "\n## Span `{}`\n\n{}\n", span.name, span.brief)?;
@@ -35,6 +35,7 @@ pub fn generate(registry: &Registry) -> anyhow::Result<String> {
         }
         attributes(&mut out, registry, &span.attributes)?;
     }
+    signals(&mut out, registry)?;
     writeln!(
         out,
         "\n## Resource\n\nThe spans of a process share one resource, which says who made the calls."
@@ -45,6 +46,45 @@ pub fn generate(registry: &Registry) -> anyhow::Result<String> {
     }
     notes(&mut out, registry)?;
     Ok(out)
+}
+
+/// Metrics and events.
+fn signals(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
+    for metric in &registry.metrics {
+        writeln!(out, "\n## Metric `{}`\n\n{}\n", metric.name, metric.brief)?;
+        writeln!(out, "- Instrument: {}, in `{}`", metric.instrument.name(), metric.unit)?;
+        if !metric.boundaries.is_empty() {
+            let bounds: Vec<_> = metric.boundaries.iter().map(ToString::to_string).collect();
+            writeln!(out, "- Buckets up to: {}", bounds.join(", "))?;
+        }
+        older(out, metric.deprecated.as_ref())?;
+        if let Some(note) = &metric.note {
+            writeln!(out, "\n{note}")?;
+        }
+        attributes(out, registry, &metric.attributes)?;
+    }
+    for event in &registry.events {
+        writeln!(out, "\n## Event `{}`\n\n{}", event.name, event.brief)?;
+        older(out, event.deprecated.as_ref())?;
+        if let Some(note) = &event.note {
+            writeln!(out, "\n{note}")?;
+        }
+        attributes(out, registry, &event.attributes)?;
+    }
+    Ok(())
+}
+
+fn older(out: &mut String, deprecated: Option<&Deprecated>) -> anyhow::Result<()> {
+    match deprecated {
+        None => {}
+        Some(Deprecated { renamed_to: Some(current), until }) => {
+            writeln!(out, "\nAn older name, emitted beside `{current}` until version {until}.")?;
+        }
+        Some(Deprecated { renamed_to: None, until }) => {
+            writeln!(out, "\nDeprecated, emitted until version {until}.")?;
+        }
+    }
+    Ok(())
 }
 
 fn attributes(out: &mut String, registry: &Registry, uses: &[Use]) -> anyhow::Result<()> {
@@ -65,9 +105,10 @@ fn type_of(attribute: &Attribute) -> String {
         Kind::Json => "JSON string",
         other => other.name(),
     };
-    match attribute.max_bytes {
-        Some(max) => format!("{kind}, up to {}", size(max)),
-        None => kind.into(),
+    match (attribute.max_bytes, &attribute.unit) {
+        (Some(max), _) => format!("{kind}, up to {}", size(max)),
+        (None, Some(unit)) => format!("{kind}, `{unit}`"),
+        (None, None) => kind.into(),
     }
 }
 
@@ -106,13 +147,12 @@ fn notes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
         if members.is_empty() && note.is_none() && examples.is_empty() && renamed_to.is_none() {
             continue;
         }
-        writeln!(out, "\n### `{key}`\n\nSince {}, {}.", attribute.since, attribute.stability)?;
-        if let Some(current) = renamed_to {
-            writeln!(
-                out,
-                "\nAn older name, emitted beside `{current}` because there are consumers that read it."
-            )?;
+        write!(out, "\n### `{key}`\n\nSince {}, {}", attribute.since, attribute.stability)?;
+        match &attribute.upstream {
+            Some(upstream) => writeln!(out, "; as in {} {}.", upstream.conventions, upstream.version)?,
+            None => writeln!(out, ".")?,
         }
+        older(out, attribute.deprecated.as_ref())?;
         if let Some(note) = note {
             writeln!(out, "\n{note}")?;
         }
@@ -134,4 +174,52 @@ fn notes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use plainspan_registry::{Event, Instrument, Metric};
+
+    use super::super::tests::load;
+    use super::*;
+
+    #[test]
+    fn metrics_and_events_have_their_sections() {
+        let mut registry = load();
+        let span = registry.spans[0].clone();
+        let attributes: Vec<_> = span.attributes.into_iter().take(1).collect();
+        let deprecated = Some(Deprecated { renamed_to: Some("m.new".into()), until: span.since });
+        registry.metrics.push(Metric {
+            name: "m.old".into(),
+            instrument: Instrument::Histogram,
+            unit: "s".into(),
+            brief: "A time.".into(),
+            note: None,
+            stability: "stable".into(),
+            since: span.since,
+            deprecated,
+            upstream: None,
+            boundaries: vec![0.5, 1.0],
+            attributes: attributes.clone(),
+        });
+        registry.events.push(Event {
+            name: "happened".into(),
+            brief: "It happened.".into(),
+            note: Some("Once.".into()),
+            stability: "stable".into(),
+            since: span.since,
+            deprecated: None,
+            upstream: None,
+            attributes,
+        });
+        let page = generate(&registry).unwrap();
+        for wanted in [
+            "## Metric `m.old`\n\nA time.\n\n- Instrument: histogram, in `s`\n- Buckets up to: 0.5, 1\n\nAn older name, emitted beside \
+             `m.new` until version 0.1.0.\n\n| Attribute |",
+            "## Event `happened`\n\nIt happened.\n\nOnce.\n\n| Attribute |",
+            "| `gen_ai.usage.input_tokens` | int, `{token}` |",
+        ] {
+            assert!(page.contains(wanted), "{wanted:?} is not in the page");
+        }
+    }
 }

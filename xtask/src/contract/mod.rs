@@ -1,6 +1,10 @@
 //! `cargo xtask contract`: from the registry under `contract/`, everything that is generated.
 
+mod consumers;
 mod docs;
+mod gate;
+mod lists;
+mod otel;
 mod rust;
 mod schema;
 
@@ -10,10 +14,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
-use plainspan_registry::Registry;
+use anyhow::{Context, bail, ensure};
+use plainspan_registry::{Registry, releases};
 
-/// `contract [--check]`: writes the generated files, or says which of them are stale.
+/// Where only generated files are, below the workspace.
+const GENERATED: &str = "contract/generated";
+
+/// `contract [--check]`: writes the generated files; or says which of them are stale, which consumers are not declared as they are, and
+/// whether the contract breaks what was released.
 pub fn run(args: &[String]) -> anyhow::Result<()> {
     let check = match args {
         [] => false,
@@ -22,8 +30,14 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
     };
     let root = workspace_root()?;
     let registry = Registry::read(&root.join("contract/registry"))?;
-    let files = generate(&registry)?;
-    if check { check_files(&root, &files) } else { write_files(&root, &files) }
+    let mut files = generate(&registry)?;
+    files.extend(beside(&root, &registry)?);
+    if !check {
+        return write_files(&root, &files);
+    }
+    check_files(&root, &files)?;
+    consumers::check(&root, &registry)?;
+    gate::check(&root, &registry)
 }
 
 /// Path below the workspace, and text, of every generated file.
@@ -39,8 +53,31 @@ fn generate(registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
     Ok(files)
 }
 
+/// The same of what is for tools of others.
+fn beside(root: &Path, registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files = vec![
+        ("contract/generated/attributes.json".to_owned(), lists::attributes(registry)?),
+        ("contract/generated/collector.yaml".to_owned(), lists::collector(registry)?),
+    ];
+    let mut versions = Vec::new();
+    for (version, dir) in releases(&root.join(gate::BASELINES))? {
+        let released = Registry::read(&dir)?;
+        ensure!(released.version == version, "{} is version {}", dir.display(), released.version);
+        versions.extend((version < registry.version).then_some(released));
+    }
+    versions.push(registry.clone());
+    for (version, text) in otel::generate(&versions)? {
+        files.push((format!("contract/generated/schema-{version}.yaml"), text));
+    }
+    Ok(files)
+}
+
 fn write_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
+    for name in left_over(root, files)? {
+        fs::remove_file(root.join(&name)).with_context(|| format!("cannot remove {name}"))?;
+        writeln!(stdout, "removed {name}")?;
+    }
     for (name, text) in files {
         let path = root.join(name);
         if fs::read_to_string(&path).is_ok_and(|old| old == *text) {
@@ -61,10 +98,24 @@ fn check_files(root: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
         .filter(|(name, text)| fs::read_to_string(root.join(name)).map_or(true, |old| old != *text))
         .map(|(name, _)| name.as_str())
         .collect();
+    let stale: Vec<_> = stale.into_iter().map(str::to_owned).chain(left_over(root, files)?).collect();
     if !stale.is_empty() {
         bail!("stale, renew with `cargo xtask contract`: {}", stale.join(", "));
     }
     Ok(())
+}
+
+/// Files beside the generated ones that are generated no more, by their paths below the workspace.
+fn left_over(root: &Path, files: &[(String, String)]) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root.join(GENERATED)).with_context(|| format!("cannot read {GENERATED}"))? {
+        let name = format!("{GENERATED}/{}", entry?.file_name().display());
+        if files.iter().all(|(generated, _)| *generated != name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn workspace_root() -> anyhow::Result<PathBuf> {
@@ -82,7 +133,8 @@ mod tests {
 
     #[test]
     fn generated_files_are_fresh_and_say_what_they_are() {
-        let files = generate(&load()).unwrap();
+        let mut files = generate(&load()).unwrap();
+        files.extend(beside(&workspace_root().unwrap(), &load()).unwrap());
         check_files(&workspace_root().unwrap(), &files).unwrap();
         for (name, text) in &files {
             let first = text.lines().next().unwrap();
@@ -93,13 +145,17 @@ mod tests {
     #[test]
     fn a_stale_file_is_named() {
         let mut files = generate(&load()).unwrap();
+        files.extend(beside(&workspace_root().unwrap(), &load()).unwrap());
         files[1].1.push('x');
+        files.retain(|(name, _)| !name.ends_with("attributes.json"));
         let message = check_files(&workspace_root().unwrap(), &files).unwrap_err().to_string();
-        assert!(message.contains("docs/contract.md") && !message.contains("names.rs"), "{message}");
+        assert!(message.ends_with(": docs/contract.md, contract/generated/attributes.json"), "{message}");
     }
 
     #[test]
     fn generation_is_deterministic() {
         assert_eq!(generate(&load()).unwrap(), generate(&load()).unwrap());
+        let beside = || beside(&workspace_root().unwrap(), &load()).unwrap();
+        assert_eq!(beside(), beside());
     }
 }

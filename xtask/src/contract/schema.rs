@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use plainspan_registry::{Attribute, Kind, Registry, Requirement, Span, Values};

@@ -19,6 +19,7 @@ pub fn write(corpus: &Path) -> Result<()> {
     let mut all = bodies();
     all.extend(conversations());
     all.extend(programs_of_all_machines());
+    all.extend(queries());
     for (target, name, seed) in all {
         let dir = corpus.join(target);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -33,6 +34,24 @@ type Seed = (String, String, Vec<u8>);
 
 fn seed(target: &str, name: &str, bytes: impl Into<Vec<u8>>) -> Seed {
     (target.to_owned(), name.to_owned(), bytes.into())
+}
+
+/// The first byte tells the language.
+fn queries() -> Vec<Seed> {
+    #[rustfmt::skip]
+    let texts = [
+        "sum by (gen_ai_request_model, \"b.c\") (rate(x_total{a=~\"b|c\", \"d.e\"=\"f\"}[5m])) / on(g) label_replace(y, \"h\", \"$1\", \"i\", \"(.*)\")",
+        "SELECT attributes['gen_ai.request.model'] AS m, sum(t.x) FILTER (WHERE a ->> '$.\"b.c\"' IN ('d', 'e')) FROM spans t GROUP BY ALL; -- x",
+        "{ span.gen_ai.operation.name = \"chat\" && resource.\"a b\" =~ `c|d` } | quantile_over_time(span.e, .5) by (span.f)",
+        r#"{"panels":[{"datasource":{"type":"tempo"},"targets":[{"query":"{ span.a = 1 }"}],"transformations":[{"options":{"a.b":1}}]}]}"#,
+        "groups:\n- rules:\n  - {record: a, expr: sum(b)}\n  - {alert: c, expr: a > 1, annotations: {d: '{{ $labels.e }}'}}\n",
+    ];
+    let one = |(n, text): (usize, &str)| {
+        let mut bytes = vec![u8::try_from(n).unwrap_or_default()];
+        bytes.extend_from_slice(text.as_bytes());
+        seed("queries", &n.to_string(), bytes)
+    };
+    texts.into_iter().enumerate().map(one).collect()
 }
 
 fn programs_of_all_machines() -> Vec<Seed> {
@@ -194,6 +213,16 @@ fn bodies() -> Vec<Seed> {
                 r#"{"type":"tool-call-delta","index":0,"delta":{"message":{"tool_calls":{"id":"c","function":{"name":"f","arguments":"{}"}}}}}
 {"event_type":"text-generation","text":"a"}
 {"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":1,"output_tokens":2}}}}"#,
+            ),
+        ),
+        seed(
+            "genai",
+            "mcp",
+            call(
+                r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1},"_meta":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}},{"jsonrpc":"2.0","id":2,"result":{}}]"#,
+                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}
+{"jsonrpc":"2.0","id":0,"method":"roots/list"}
+{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}"#,
             ),
         ),
         seed(

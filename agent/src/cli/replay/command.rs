@@ -65,17 +65,19 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         verbose: args.output.verbose,
         console_on_stderr: false,
         limits: export::Limits::default(),
+        keep: args.output.keep.if_asked(),
     };
     // Opened before anything is exported: a file that isn't there stops a replay at once.
     let inputs = args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
+    let content = args.output.content.policy(&account)?;
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
         .with_rules(args.output.api_rule.clone())
-        .with_digests(args.output.contract().content != contract::ContentMode::None);
+        .with_digests(content.keeps_any());
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
-        args.output.contract(),
+        content,
         extra_attributes()?,
         Arc::clone(&account),
     );
@@ -116,13 +118,13 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         }
         outcome.verdicts.clear();
         for call in outcome.calls.drain(..) {
-            outputs.send_waiting(spans.deliver(&call)).await;
+            outputs.send_waiting(spans.deliver(call)).await;
         }
     }
     let mut complete = true;
     for report in outputs.shutdown(DELIVERY).await {
         complete &= report.complete();
-        if !report.complete() && !report.told {
+        if report.kept > 0 || (!report.complete() && !report.told) {
             say(&format!("plainspan: {report}\n"));
         }
     }

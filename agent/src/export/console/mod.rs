@@ -16,7 +16,8 @@ use crate::{
     contract::{Delivery, Value},
     time::Timestamp,
 };
-use text::{Paint, visible};
+use text::Paint;
+pub use text::visible;
 
 /// Writes calls for people to read.
 pub struct Console {
@@ -61,21 +62,32 @@ impl Console {
         }
     }
 
+    /// What the columns of [`Self::line`] are called.
+    pub fn heading(&self) -> String {
+        line::heading(self.paint)
+    }
+
+    /// A call on one line, without its end.
+    pub fn line(&self, delivery: &Delivery) -> String {
+        line::line(delivery, self.paint, &self.zone)
+    }
+
     fn render(&mut self, delivery: &Delivery) -> String {
         let mut text = String::new();
         if !self.headed {
             self.headed = true;
-            text.extend([&*line::heading(self.paint), "\n"]);
+            text.extend([&*self.heading(), "\n"]);
         }
-        text.extend([&*line::line(delivery, self.paint, &self.zone), "\n"]);
+        text.extend([&*self.line(delivery), "\n"]);
         if self.verbose {
-            self.whole_span(&mut text, delivery);
+            text.push_str(&self.whole(delivery));
         }
         text
     }
 
-    fn whole_span(&self, text: &mut String, delivery: &Delivery) {
-        let span = &delivery.span;
+    /// All that a span and its resource say, on lines that stand below [`Self::line`].
+    pub fn whole(&self, delivery: &Delivery) -> String {
+        let (mut text, span) = (String::new(), &delivery.span);
         let mut section = |title: &str, mut rows: Vec<(String, String)>, sort: bool| {
             if rows.is_empty() {
                 return;
@@ -122,6 +134,7 @@ impl Console {
             .map(|(key, value)| (visible(key).into_owned(), visible(value).into_owned()));
         section("resource", own.chain(extra).collect(), true);
         text.push('\n');
+        text
     }
 }
 
@@ -159,7 +172,7 @@ impl Exporter for Console {
 
     fn export<'a>(&'a mut self, batch: &'a [Arc<Delivery>]) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            let failure = |error| Err(Failure { retry: Vec::new(), lost: batch.len(), error });
+            let failure = |error| Err(Failure { retry: Vec::new(), lost: batch.len(), error, after: None });
             if self.closed {
                 return failure(ExportError::Closed);
             }

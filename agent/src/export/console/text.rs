@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 /// Escapes what a terminal would act upon instead of showing it: control characters (ECMA-48), and the invisible
 /// ones with which text can be made to look like other text (Unicode Technical Report 36).
-pub(super) fn visible(text: &str) -> Cow<'_, str> {
+pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }

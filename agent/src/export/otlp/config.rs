@@ -1,11 +1,10 @@
 //! The `OTEL_EXPORTER_OTLP_*` environment variables (OpenTelemetry specification, "OTLP exporter").
 //!
-//! `opentelemetry-otlp` reads most of them itself, and ignores those that make no sense; here these are errors.
+//! The specification lets those that make no sense be ignored; here they are errors.
 
 use std::time::Duration;
 
 use opentelemetry_http::Request;
-use opentelemetry_otlp::Compression;
 
 use super::OpenError;
 
@@ -16,6 +15,13 @@ pub enum Protocol {
     Grpc,
     /// `http/protobuf`
     HttpProtobuf,
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// `gzip` (RFC 1952).
+    Gzip,
 }
 
 /// Certificates in PEM form, for `https` endpoints.
@@ -34,7 +40,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Where and how to send. Headers are read from the environment by `opentelemetry-otlp`.
+/// Where and how to send.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OtlpConfig {
     /// The protocol.
@@ -45,6 +51,8 @@ pub struct OtlpConfig {
     pub timeout: Duration,
     /// Compression of requests.
     pub compression: Option<Compression>,
+    /// Names and values of headers that go with every request; the values may be credentials.
+    pub headers: Vec<(String, String)>,
     /// Certificates.
     pub tls: Tls,
 }
@@ -57,6 +65,7 @@ impl std::fmt::Debug for OtlpConfig {
             .field("endpoint", &self.shown_endpoint())
             .field("timeout", &self.timeout)
             .field("compression", &self.compression)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("tls", &self.tls)
             .finish()
     }
@@ -135,9 +144,10 @@ impl OtlpConfig {
                 _ => return Err(wrong(name, format!("`{value}` is not supported: use `gzip` or `none`"))),
             },
         };
-        if let Some((name, headers)) = get(HEADERS) {
-            check_headers(name, &headers)?;
-        }
+        let headers = match get(HEADERS) {
+            Some((name, headers)) => read_headers(name, &headers)?,
+            None => Vec::new(),
+        };
         let client = match (read(get(CLIENT_CERTIFICATE))?, read(get(CLIENT_KEY))?) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -149,7 +159,7 @@ impl OtlpConfig {
             }
         };
         let tls = Tls { certificate: read(get(CERTIFICATE))?, client };
-        Ok(Self { protocol, endpoint, timeout, compression, tls })
+        Ok(Self { protocol, endpoint, timeout, compression, headers, tls })
     }
 
     /// The endpoint as it may be shown: without a user's name and password, and without a query.
@@ -192,18 +202,31 @@ fn valid_url(name: &'static str, url: String) -> Result<String, OpenError> {
     }
 }
 
-/// Headers are `name=value` pairs with commas between; their values are nobody's business.
-fn check_headers(name: &'static str, headers: &str) -> Result<(), OpenError> {
-    for (at, pair) in headers.split_terminator(',').enumerate() {
+/// Headers are `name=value` pairs with commas between, the values percent-encoded where they must be (as in W3C Baggage); what
+/// they say is nobody's business.
+fn read_headers(name: &'static str, headers: &str) -> Result<Vec<(String, String)>, OpenError> {
+    let pairs = headers.split_terminator(',').enumerate().map(|(at, pair)| {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        let valid = pair.split_once('=').is_some_and(|(key, value)| {
-            !key.trim().is_empty() && key.trim().chars().all(token) && !value.trim().is_empty()
-        });
-        if !valid {
-            return Err(wrong(name, format!("entry {} is not of the form `name=value`", at + 1)));
-        }
+        pair.split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .filter(|(key, value)| !key.is_empty() && key.chars().all(token) && !value.is_empty())
+            .map(|(key, value)| (key.to_owned(), percent_decoded(value)))
+            .ok_or_else(|| wrong(name, format!("entry {} is not of the form `name=value`", at + 1)))
+    });
+    pairs.collect()
+}
+
+/// The value as it is meant; one that is not percent-encoded is meant as it stands.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
+        let byte = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
     }
-    Ok(())
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
 }
 
 fn read(file: Option<(&'static str, String)>) -> Result<Option<Vec<u8>>, OpenError> {
@@ -301,6 +324,14 @@ mod tests {
         .unwrap();
         assert_eq!(config.timeout, Duration::from_millis(1500));
         assert_eq!(config.compression, Some(Compression::Gzip));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(config.headers, [pair("authorization", "Bearer x"), pair("a", "b")]);
+        assert!(!format!("{config:?}").contains("Bearer"));
+        for (text, expected) in
+            [("v%201", "v 1"), ("v 1", "v 1"), ("%C3%B6", "ö"), ("v%XX1%", "v%XX1%"), ("%ff", "%ff")]
+        {
+            assert_eq!(percent_decoded(text), expected);
+        }
     }
 
     #[test]

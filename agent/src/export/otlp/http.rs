@@ -1,55 +1,85 @@
 //! The client of OTLP/HTTP: hyper with rustls.
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, io::Write as _, sync::Arc};
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use flate2::write::GzEncoder;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
-use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, hyper::HyperClient};
+use opentelemetry_http::{Bytes, HttpClient, Request, hyper::HyperClient};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use super::{OpenError, OtlpConfig};
+use super::{
+    Compression, OpenError, OtlpConfig, answer,
+    answer::{Answer, chain},
+    build_error,
+};
 
-/// Why the last request got no answer.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastError(Arc<Mutex<Option<String>>>);
+/// How the agent calls itself.
+pub(super) const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-impl LastError {
-    pub fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
+pub(super) struct Client {
+    inner: Box<dyn HttpClient>,
+    uri: Uri,
+    headers: HeaderMap,
+    gzip: bool,
+}
 
-    pub fn clear(&self) {
-        self.take();
-    }
-
-    fn set(&self, error: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Client").field("gzip", &self.gzip).finish_non_exhaustive()
     }
 }
 
-/// A client that remembers why a request failed.
-#[derive(Debug)]
-pub(super) struct Client<C> {
-    inner: C,
-    last_error: LastError,
-}
+impl Client {
+    pub fn new(config: &OtlpConfig) -> Result<Self, OpenError> {
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls(config)?).https_or_http().enable_http1().build();
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            let unfit = || {
+                build_error(format_args!(
+                    "OTEL_EXPORTER_OTLP_HEADERS: {name:?} can't be sent as a header of HTTP"
+                ))
+            };
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| unfit())?;
+            value.set_sensitive(true);
+            headers.insert(key, value);
+        }
+        headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
+        headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
+        let gzip = config.compression == Some(Compression::Gzip);
+        if gzip {
+            headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+        }
+        let inner = Box::new(HyperClient::new(connector, config.timeout, None));
+        Ok(Self { inner, uri: answer::uri(&config.endpoint)?, headers, gzip })
+    }
 
-/// The client for these settings.
-pub(super) fn client(
-    config: &OtlpConfig,
-    last_error: &LastError,
-) -> Result<Client<impl HttpClient + use<>>, OpenError> {
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls(config)?).https_or_http().enable_http1().build();
-    let inner = HyperClient::new(connector, config.timeout, None);
-    Ok(Client { inner, last_error: last_error.clone() })
+    pub async fn send(&mut self, request: &ExportTraceServiceRequest) -> Answer {
+        let mut body = request.encode_to_vec();
+        if self.gzip {
+            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+            body = match encoder.write_all(&body).and_then(|()| encoder.finish()) {
+                Ok(body) => body,
+                Err(error) => return Answer::Never(error.to_string()),
+            };
+        }
+        let mut request = Request::new(Bytes::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        match self.inner.send_bytes(request).await {
+            Ok(response) => answer::of_response(&response, jiff::Timestamp::now()),
+            Err(error) => Answer::Later { reason: chain(&*error), after: None },
+        }
+    }
 }
 
 fn tls(config: &OtlpConfig) -> Result<ClientConfig, OpenError> {
@@ -90,36 +120,4 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, O
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(OpenError::Otlp("a certificate file holds no certificate in PEM form".into())),
     }
-}
-
-impl<C: HttpClient> HttpClient for Client<C> {
-    // The form into which `async_trait` puts the trait's method.
-    fn send_bytes<'life0, 'async_trait>(
-        &'life0 self,
-        request: Request<Bytes>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'async_trait>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move {
-            let result = self.inner.send_bytes(request).await;
-            self.last_error.set(result.as_ref().err().map(|error| chain(&**error)));
-            result
-        })
-    }
-}
-
-/// An error with its causes, without repeating those that an error already quotes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,34 +1,31 @@
-//! An OTLP collector, over gRPC or HTTP/protobuf, with `opentelemetry-otlp`.
+//! An OTLP collector, over gRPC or HTTP/protobuf.
 //!
-//! That exporter holds one resource, and a node has many (one a process): a batch is cut into one request per
-//! resource, all of them through the same exporter and so over the same connection.
+//! The client is the one that is generated from the protocol (`opentelemetry-proto`), since what a collector says of a
+//! request counts here: how many spans it rejected, and whether and when to come again (OTLP specification, "Failures",
+//! "Partial Success", "OTLP/gRPC Throttling", "OTLP/HTTP Throttling").
+//!
+//! A request has the spans of one resource, and a node has many (one a process), so that a refusal costs those of one process.
+//! All go over the same connection.
 
+mod answer;
 mod config;
+mod grpc;
 mod http;
-mod rejected;
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry_otlp::{
-    ExporterBuildError, Protocol as CrateProtocol, RetryPolicy, SpanExporter, WithExportConfig,
-    WithHttpConfig, WithTonicConfig,
-    tonic_types::transport::{Certificate, ClientTlsConfig, Identity},
-};
-use opentelemetry_sdk::{error::OTelSdkError, trace::SpanExporter as _};
-use tokio::time::timeout;
-use tracing::instrument::WithSubscriber;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use tokio::time::{Instant, sleep, timeout_at};
 
-pub use config::{OtlpConfig, Protocol, Tls};
+pub use config::{Compression, OtlpConfig, Protocol, Tls};
 
-use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, convert};
-use crate::contract::Delivery;
-use http::LastError;
-use rejected::Rejected;
+use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, backoff, convert};
+use crate::contract::{Delivery, otlp};
+use answer::{Answer, Rejected};
 
-/// Tries of one request within its time; the pauses between them are longer each time, with some chance in them.
+/// Tries of one request within its time.
 const TRIES: usize = 5;
-/// First pause between two tries.
+/// First pause between two tries; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -36,87 +33,79 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Sends spans to a collector.
 #[derive(Debug)]
 pub struct Otlp {
-    exporter: SpanExporter,
-    scope: InstrumentationScope,
+    client: Client,
     schema_url: &'static str,
     /// Where to, without credentials.
     endpoint: String,
     timeout: Duration,
-    rejected: Rejected,
-    /// Over HTTP the exporter's errors don't say what happened.
-    last_error: LastError,
+}
+
+#[derive(Debug)]
+enum Client {
+    Grpc(grpc::Client),
+    Http(http::Client),
 }
 
 impl Otlp {
     /// Sets up an exporter; it connects with the first span. Needs a tokio runtime.
     pub fn connect(config: &OtlpConfig, schema_url: &'static str) -> Result<Self, OpenError> {
-        let last_error = LastError::default();
-        let exporter = match config.protocol {
-            Protocol::Grpc => grpc(config)?,
-            Protocol::HttpProtobuf => {
-                let mut builder = SpanExporter::builder()
-                    .with_http()
-                    .with_protocol(CrateProtocol::HttpBinary)
-                    .with_http_client(http::client(config, &last_error)?)
-                    .with_retry_policy(retry_policy())
-                    .with_endpoint(&config.endpoint)
-                    .with_timeout(config.timeout);
-                if let Some(compression) = config.compression {
-                    builder = builder.with_compression(compression);
+        let client = match config.protocol {
+            Protocol::Grpc => Client::Grpc(grpc::Client::new(config)?),
+            Protocol::HttpProtobuf => Client::Http(http::Client::new(config)?),
+        };
+        Ok(Self { client, schema_url, endpoint: config.shown_endpoint(), timeout: config.timeout })
+    }
+
+    /// One request, with as many tries as its time allows.
+    async fn request(&mut self, request: ExportTraceServiceRequest) -> Result<Rejected, Denied> {
+        let until = Instant::now() + self.timeout;
+        let mut pause = FIRST_PAUSE;
+        for tries in 1.. {
+            let sent = async {
+                match &mut self.client {
+                    Client::Grpc(client) => client.send(request.clone()).await,
+                    Client::Http(client) => client.send(&request).await,
                 }
-                builder.build().map_err(build_error)?
-            }
-        };
-        Ok(Self {
-            exporter,
-            scope: convert::scope(schema_url),
-            schema_url,
-            endpoint: config.shown_endpoint(),
-            timeout: config.timeout,
-            rejected: Rejected::default(),
-            last_error,
-        })
-    }
-
-    /// One request: all spans are of the resource that was set. The number of spans that were not taken.
-    async fn request(
-        &mut self,
-        spans: Vec<opentelemetry_sdk::trace::SpanData>,
-    ) -> Result<usize, ExportError> {
-        self.rejected.reset();
-        self.last_error.clear();
-        let export = self.exporter.export(spans).with_subscriber(self.rejected.subscriber());
-        match timeout(self.timeout, export).await {
-            Ok(Ok(())) => Ok(self.rejected.spans()),
-            Ok(Err(error)) => Err(self.classified(error)),
-            Err(_) => Err(ExportError::Unavailable {
-                endpoint: self.endpoint.clone(),
+            };
+            let answer = timeout_at(until, sent).await.unwrap_or_else(|_| Answer::Later {
                 reason: format!("no answer within {:?}", self.timeout),
-            }),
+                after: None,
+            });
+            let endpoint = self.endpoint.clone();
+            match answer {
+                Answer::Taken(rejected) => return Ok(rejected),
+                Answer::Never(reason) => {
+                    return Err(Denied { error: ExportError::Refused { endpoint, reason }, after: None });
+                }
+                Answer::Later { reason, after } => {
+                    let wait = after.unwrap_or_else(|| backoff::jittered(pause));
+                    if tries >= TRIES || Instant::now() + wait >= until {
+                        return Err(Denied { error: ExportError::Unavailable { endpoint, reason }, after });
+                    }
+                    sleep(wait).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
         }
+        Ok(Rejected::default())
     }
+}
 
-    fn classified(&self, error: OTelSdkError) -> ExportError {
-        let text = match error {
-            OTelSdkError::InternalFailure(text) => text,
-            other => other.to_string(),
-        };
-        let endpoint = self.endpoint.clone();
-        let (transient, mut reason) = classify(&text);
-        if let Some(detail) = self.last_error.take() {
-            reason = detail;
-        }
-        if transient {
-            ExportError::Unavailable { endpoint, reason }
-        } else {
-            ExportError::Refused { endpoint, reason }
-        }
-    }
+/// Why a request was not taken, and how long the collector wants to be left alone.
+#[derive(Debug)]
+struct Denied {
+    error: ExportError,
+    after: Option<Duration>,
 }
 
 impl Exporter for Otlp {
     fn name(&self) -> &'static str {
         "otlp"
+    }
+
+    fn kept_as(&self) -> Option<String> {
+        // Whichever collector it is: what one did not take is for the one that comes in its place.
+        Some("otlp".to_owned())
     }
 
     fn batching(&self) -> Batching {
@@ -126,7 +115,7 @@ impl Exporter for Otlp {
 
     fn export<'a>(&'a mut self, batch: &'a [Arc<Delivery>]) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            let (mut retry, mut lost, mut error) = (Vec::new(), 0, None);
+            let (mut retry, mut lost, mut error, mut after) = (Vec::new(), 0, None, None);
             let mut unavailable = false;
             for (resource, members) in convert::by_resource(batch) {
                 if unavailable {
@@ -134,95 +123,36 @@ impl Exporter for Otlp {
                     retry.extend(members);
                     continue;
                 }
-                self.exporter.set_resource(&convert::resource(resource, self.schema_url));
-                let spans =
-                    members.iter().map(|at| convert::span_data(&batch[*at].span, &self.scope)).collect();
-                match self.request(spans).await {
-                    Ok(0) => {}
-                    Ok(rejected) => {
-                        lost += rejected.min(members.len());
+                let spans = members.iter().map(|at| otlp::span(&batch[*at].span)).collect();
+                let resource_spans = vec![otlp::resource_spans(resource, spans, self.schema_url)];
+                match self.request(ExportTraceServiceRequest { resource_spans }).await {
+                    Ok(Rejected { spans: 0, .. }) => {}
+                    Ok(Rejected { spans, message }) => {
+                        lost += spans.min(members.len());
                         error = Some(ExportError::Refused {
                             endpoint: self.endpoint.clone(),
-                            reason: self.rejected.reason(),
+                            reason: answer::shown(&message),
                         });
                     }
-                    Err(failure @ ExportError::Unavailable { .. }) => {
+                    Err(Denied { error: denied @ ExportError::Unavailable { .. }, after: wait }) => {
                         unavailable = true;
                         retry.extend(members);
-                        error = Some(failure);
+                        (error, after) = (Some(denied), wait);
                     }
-                    Err(failure) => {
+                    Err(Denied { error: denied, .. }) => {
                         lost += members.len();
-                        error = Some(failure);
+                        error = Some(denied);
                     }
                 }
             }
             retry.sort_unstable();
-            error.map_or(Ok(()), |error| Err(Failure { retry, lost, error }))
+            error.map_or(Ok(()), |error| Err(Failure { retry, lost, error, after }))
         })
     }
-
-    fn shutdown(&mut self) -> BoxFuture<'_, ()> {
-        // It is told once, and has nothing left to lose.
-        let _ = self.exporter.shutdown();
-        Box::pin(std::future::ready(()))
-    }
 }
 
-fn grpc(config: &OtlpConfig) -> Result<SpanExporter, OpenError> {
-    let mut builder = SpanExporter::builder()
-        .with_tonic()
-        .with_retry_policy(retry_policy())
-        .with_endpoint(&config.endpoint)
-        .with_timeout(config.timeout);
-    if let Some(compression) = config.compression {
-        builder = builder.with_compression(compression);
-    }
-    if config.is_https() {
-        let mut tls = ClientTlsConfig::new();
-        tls = match &config.tls.certificate {
-            Some(pem) => {
-                // Otherwise it would come to light with the first span, as a failure to connect.
-                http::certificates(pem)?;
-                tls.ca_certificate(Certificate::from_pem(pem))
-            }
-            None => tls.with_enabled_roots(),
-        };
-        if let Some((certificate, key)) = &config.tls.client {
-            tls = tls.identity(Identity::from_pem(certificate, key));
-        }
-        builder = builder.with_tls_config(tls);
-    }
-    builder.build().map_err(build_error)
-}
-
-fn build_error(error: ExporterBuildError) -> OpenError {
-    let (ExporterBuildError::InvalidConfiguration(text) | ExporterBuildError::InternalFailure(text)) = error;
-    OpenError::Otlp(text)
-}
-
-fn retry_policy() -> RetryPolicy {
-    RetryPolicy::recommended()
-        .with_max_retries(TRIES - 1)
-        .with_initial_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-}
-
-/// May it succeed later, and what happened: `opentelemetry-otlp` says it in words only.
-fn classify(text: &str) -> (bool, String) {
-    if let Some((_, status)) = text.split_once("gRPC code: ") {
-        let code = status.split(':').next().unwrap_or_default();
-        let transient = matches!(code, "Unavailable" | "DeadlineExceeded" | "Cancelled" | "Aborted");
-        // Each layer quotes the one below.
-        let mut causes: Vec<_> = status.split(": ").collect();
-        causes.dedup();
-        return (transient, causes.join(": "));
-    }
-    if let Some((_, status)) = text.split_once("status code: ") {
-        // What OTLP/HTTP declares retryable (OTLP specification, "Failures").
-        return (matches!(status, "429" | "502" | "503" | "504"), format!("HTTP status {status}"));
-    }
-    (text.contains("network error"), text.to_owned())
+fn build_error(what: impl std::fmt::Display) -> OpenError {
+    OpenError::Otlp(what.to_string())
 }
 
 #[cfg(test)]

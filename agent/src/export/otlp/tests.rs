@@ -24,6 +24,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tonic::{Request, Response, Status};
+use tonic_types::StatusExt as _;
 
 use rustls::{
     crypto::ring,
@@ -42,6 +43,8 @@ enum Answer {
     Unauthenticated,
     /// Takes the request, but not one of its spans.
     Partly,
+    /// Asks to come again after so many seconds: gRPC `RESOURCE_EXHAUSTED` with `RetryInfo`, HTTP 429 with `Retry-After`.
+    Throttled(u64),
     Never,
 }
 
@@ -62,7 +65,7 @@ impl Seen {
         match answer {
             Answer::Ok | Answer::Partly => self.taken.lock().unwrap().push(request),
             Answer::Never => std::future::pending().await,
-            Answer::Unavailable | Answer::Unauthenticated => {}
+            Answer::Unavailable | Answer::Unauthenticated | Answer::Throttled(_) => {}
         }
         answer
     }
@@ -101,12 +104,18 @@ impl TraceService for Service {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        assert_eq!(request.metadata().get("x-key").unwrap(), "of the test");
         if request.metadata().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip") {
             self.0.compressed.fetch_add(1, Ordering::Relaxed);
         }
         match self.0.answer(request.into_inner()).await {
             Answer::Partly => Ok(Response::new(partial())),
             Answer::Unavailable => Err(Status::unavailable("secret words of the server")),
+            Answer::Throttled(seconds) => {
+                let delay = Some(Duration::from_secs(seconds));
+                let details = tonic_types::ErrorDetails::with_retry_info(delay);
+                Err(Status::with_error_details(tonic::Code::ResourceExhausted, "busy", details))
+            }
             Answer::Unauthenticated => Err(Status::unauthenticated("secret words of the server")),
             Answer::Ok | Answer::Never => Ok(Response::new(ExportTraceServiceResponse::default())),
         }
@@ -153,6 +162,7 @@ async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc
         }
         assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("application/x-protobuf"), "{head}");
+        assert!(head.contains("x-key: of the test\r\n"), "{head}");
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.unwrap();
         if head.contains("content-encoding: gzip\r\n") {
@@ -162,13 +172,18 @@ async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc
             body = plain;
         }
         let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+        let mut more = String::new();
         let (status, body) = match seen.answer(request).await {
             Answer::Partly => ("200 OK", partial().encode_to_vec()),
             Answer::Unavailable => ("503 Service Unavailable", b"secret words".to_vec()),
+            Answer::Throttled(seconds) => {
+                more = format!("retry-after: {seconds}\r\n");
+                ("429 Too Many Requests", b"secret words".to_vec())
+            }
             Answer::Unauthenticated => ("401 Unauthorized", b"secret words".to_vec()),
             Answer::Ok | Answer::Never => ("200 OK", Vec::new()),
         };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!("HTTP/1.1 {status}\r\n{more}content-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&body).await.unwrap();
     }
@@ -183,6 +198,7 @@ fn config(protocol: Protocol, port: u16) -> OtlpConfig {
         endpoint: format!("http://localhost:{port}{path}"),
         timeout: Duration::from_secs(5),
         compression: None,
+        headers: vec![("x-key".into(), "of the test".into())],
         tls: Tls::default(),
     }
 }
@@ -334,7 +350,7 @@ async fn silence_ends_with_the_time_given() {
 async fn requests_are_compressed_when_asked() {
     for protocol in BOTH {
         let (seen, port) = receiver(protocol, &[]).await;
-        let compression = Some(opentelemetry_otlp::Compression::Gzip);
+        let compression = Some(Compression::Gzip);
         let config = OtlpConfig { compression, ..config(protocol, port) };
         Otlp::connect(&config, "https://example.com/1").unwrap().export(&batch(&[1])).await.unwrap();
         assert_eq!((seen.spans().len(), seen.compressed.load(Ordering::Relaxed)), (1, 1), "{protocol:?}");
@@ -352,7 +368,8 @@ async fn secure_receiver(protocol: Protocol) -> (Arc<Seen>, OtlpConfig) {
     config.tls.certificate = Some(certificate.clone().into_bytes());
     match protocol {
         Protocol::Grpc => {
-            let tls = tonic::transport::ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+            let tls = tonic::transport::ServerTlsConfig::new()
+                .identity(tonic::transport::Identity::from_pem(certificate, key));
             let server = tonic::transport::Server::builder()
                 .tls_config(tls)
                 .unwrap()
@@ -407,21 +424,19 @@ async fn certificates_that_are_none_are_noticed_at_once() {
     }
 }
 
-#[test]
-fn errors_of_the_crate_are_told_apart() {
-    for (text, transient, reason) in [
-        (
-            "TonicTracesClient export failed with gRPC code: Unavailable: tcp: tcp: refused",
-            true,
-            "Unavailable: tcp: refused",
-        ),
-        ("TonicTracesClient export failed with gRPC code: PermissionDenied", false, "PermissionDenied"),
-        ("TonicTracesClient export failed with gRPC code: ResourceExhausted", false, "ResourceExhausted"),
-        ("HTTP export failed with status code: 429", true, "HTTP status 429"),
-        ("HTTP export failed with status code: 404", false, "HTTP status 404"),
-        ("HTTP export failed: network error", true, "HTTP export failed: network error"),
-        ("something else", false, "something else"),
-    ] {
-        assert_eq!(classify(text), (transient, reason.to_owned()), "{text}");
+#[tokio::test]
+async fn a_collector_that_names_a_time_is_left_alone_until_then() {
+    for protocol in BOTH {
+        // At once is at once.
+        let (seen, mut otlp) = exporter(protocol, &[Answer::Throttled(0), Answer::Throttled(0)]).await;
+        otlp.export(&batch(&[1, 1])).await.unwrap();
+        assert_eq!(seen.requests.load(Ordering::Relaxed), 3, "{protocol:?}");
+
+        // Longer than a request may take: whoever sends has to wait, and nothing is tried meanwhile.
+        let (seen, mut otlp) = exporter(protocol, &[Answer::Ok, Answer::Throttled(60)]).await;
+        let failure = otlp.export(&batch(&[1, 2, 3])).await.unwrap_err();
+        assert_eq!((failure.retry, failure.lost), (vec![1, 2], 0), "{protocol:?}");
+        assert_eq!(failure.after, Some(Duration::from_secs(60)), "{protocol:?}");
+        assert_eq!(seen.requests.load(Ordering::Relaxed), 2, "{protocol:?}");
     }
 }

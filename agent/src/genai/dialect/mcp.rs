@@ -307,7 +307,7 @@ impl Fold for Messages {
         let is_known = self.is_named || self.is_post || self.opened.is_some();
         let mut fits = false;
         Message::each(&event.data, budget, |message, budget| {
-            fits |= is_known && self.says(&message, budget)
+            fits |= is_known && self.says(&message, budget);
         })?;
         if fits { Ok(Carried::Content) } else { Err(Malformed) }
     }

@@ -1,6 +1,7 @@
 //! The API dialects that are understood: one file each, registered in [`DIALECTS`].
 
 mod anthropic_messages;
+mod aws_bedrock_agents;
 mod aws_bedrock_converse;
 mod aws_bedrock_invoke;
 mod cohere_chat;
@@ -42,6 +43,7 @@ use crate::wire::{self, RequestHead, ResponseHead, SseEvent};
 pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &openai_chat::OpenAiChat,
     &openai_responses::OpenAiResponses,
+    &openai_responses::OpenAiFetchResponse,
     &anthropic_messages::AnthropicMessages,
     &google_generate_content::GoogleGenerateContent,
     // Before the older Completions, whose requests look alike.
@@ -57,6 +59,10 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &google_live::GoogleLive,
     &aws_bedrock_converse::AwsBedrockConverse,
     &aws_bedrock_invoke::AwsBedrockInvoke,
+    &aws_bedrock_agents::AGENTS,
+    &aws_bedrock_agents::GENERATE,
+    &aws_bedrock_agents::RETRIEVE,
+    &aws_bedrock_agents::RERANK,
     &google_embed_content::GoogleEmbedContent,
     &vertex_predict::VertexPredict,
     &cohere_chat::CohereChat,
@@ -67,6 +73,8 @@ pub(super) static DIALECTS: &[&dyn Dialect] = &[
     &tgi_generate::TgiGenerate,
     &watsonx::WatsonxChat,
     &watsonx::WatsonxGeneration,
+    &watsonx::WatsonxEmbeddings,
+    &watsonx::WatsonxRerank,
     &replicate::Replicate,
     &ollama::OllamaChat,
     &ollama::OllamaGenerate,

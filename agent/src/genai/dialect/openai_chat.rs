@@ -57,9 +57,10 @@ impl Dialect for OpenAiChat {
     }
 }
 
-/// Vertex AI hands requests to Mistral's models on as they are: the model, and whether a stream is asked for.
+/// Vertex AI hands requests to the models of Mistral and AI21 on as they are: the model, and whether a stream is asked for.
 fn published(head: &RequestHead) -> Option<(String, bool)> {
-    let (model, method) = google::published(&head.path, "mistralai")?;
+    let of = |publisher| google::published(&head.path, publisher);
+    let (model, method) = of("mistralai").or_else(|| of("ai21"))?;
     Some((model, google::raw(method)?))
 }
 

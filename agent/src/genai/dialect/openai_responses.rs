@@ -1,5 +1,6 @@
 //! OpenAI Responses (<https://platform.openai.com/docs/api-reference/responses>), over HTTP and as messages of a WebSocket.
 
+mod fetch;
 pub(super) mod item;
 mod request;
 pub(super) mod stream;
@@ -18,6 +19,8 @@ use crate::{
     },
     wire::{RequestHead, SseEvent},
 };
+
+pub(super) use fetch::OpenAiFetchResponse;
 
 /// The dialect.
 pub(super) struct OpenAiResponses;

@@ -1,12 +1,14 @@
-//! IBM watsonx.ai (<https://cloud.ibm.com/apidocs/watsonx-ai>): chat, which answers as Chat Completions do, and generation
-//! of text. Models are asked for by name, or as deployments.
+//! IBM watsonx.ai (<https://cloud.ibm.com/apidocs/watsonx-ai>): chat, which answers as Chat Completions do, generation
+//! of text, embeddings and reranking. Models are asked for by name, or as deployments.
 
 mod generation;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use serde::Deserialize;
 
+pub(super) use self::vectors::{WatsonxEmbeddings, WatsonxRerank};
 use super::{Carried, Claim, Dialect, Fold, Malformed, openai_chat::Chat};
 use crate::{
     genai::{

@@ -1,6 +1,12 @@
 //! A request or notification, and its answer.
 
-use crate::genai::call::{Call, CallError, Content, Party};
+use crate::{
+    genai::{
+        call::{Call, CallError, Content, Party, Role},
+        transport,
+    },
+    wire::ExchangeEnd,
+};
 
 /// What a call of MCP has that no other call has.
 #[derive(Clone, Debug)]
@@ -93,6 +99,16 @@ impl Call {
     pub fn answer(&mut self, answer: McpAnswer) {
         if let Some(mcp) = &mut self.mcp {
             self.error = mcp.answer(answer);
+        }
+        self.ended = Some(ExchangeEnd::Complete);
+    }
+
+    /// Takes that none comes: what it would have come in has ended like this.
+    pub fn unanswered(&mut self, end: ExchangeEnd) {
+        self.ended = Some(end);
+        if end != ExchangeEnd::CaptureEnd {
+            let kind = transport::failure(end, self.role.unwrap_or(Role::Client), true);
+            self.error = Some(CallError { kind: kind.to_owned(), ..CallError::default() });
         }
     }
 }

@@ -28,7 +28,8 @@ pub(in crate::genai) fn told(settled: Settled, whole: &Call, time: Timestamp) ->
     let (mcp, trace, answer, may_come_elsewhere) = match settled {
         Settled::Answer { request, answer } => return Told::Answered { role, request, answer, time },
         Settled::Closed { session } => {
-            let end = whole.ended.unwrap_or(ExchangeEnd::CaptureEnd);
+            // However well it ended: it did before they came.
+            let end = whole.ended.filter(|end| *end != ExchangeEnd::Complete).unwrap_or(ExchangeEnd::Closed);
             return Told::Closed { role, session, end, time };
         }
         Settled::Over { mcp, trace, answer } => (mcp, trace, Some(answer), false),

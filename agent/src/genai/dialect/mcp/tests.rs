@@ -55,7 +55,8 @@ const SUM: &str =
 
 #[test]
 fn claims() {
-    let rows: &[(&str, &str, &[(&str, &str)], Claim)] = &[
+    type List<'a> = &'a [(&'a str, &'a str)];
+    let rows: &[(&str, &str, List<'_>, Claim)] = &[
         ("POST", "/anything", &[IN_SESSION], Claim::Yes),
         ("POST", "/anything", &[LATEST], Claim::Yes),
         ("POST", "/anything", &[JSON, BOTH], Claim::Maybe),

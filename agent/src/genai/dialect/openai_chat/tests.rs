@@ -380,9 +380,14 @@ fn errors_in_streams() {
 
 /// Vertex AI hands the body on, and the path says more.
 #[test]
-fn of_mistral_at_vertex_ai() {
-    for (method, stream) in [("rawPredict", None), ("streamRawPredict", Some(true))] {
-        let path = format!("/v1/projects/p/locations/l/publishers/mistralai/models/codestral-2:{method}");
+fn of_others_at_vertex_ai() {
+    for (publisher, method, stream) in [
+        ("mistralai", "rawPredict", None),
+        ("mistralai", "streamRawPredict", Some(true)),
+        ("ai21", "rawPredict", None),
+        ("ai21", "streamRawPredict", Some(true)),
+    ] {
+        let path = format!("/v1/projects/p/locations/l/publishers/{publisher}/models/codestral-2:{method}");
         let head = head("POST", "europe-west4-aiplatform.googleapis.com", &path);
         let answer = r#"{"id":"c","model":"codestral-2","choices":[{"index":0,"message":{"content":"yo"},"finish_reason":"stop"}]}"#;
         let call = Exchange::new(head).request(r#"{"messages":[]}"#).json(200, answer).call();

@@ -86,3 +86,33 @@ fn errors_and_what_is_none() {
         assert!(none.run(ExchangeEnd::Complete).is_none(), "{path}");
     }
 }
+
+#[test]
+fn embeddings_and_reranking() {
+    let embedded = r#"{"model_id":"slate-30m","created_at":"2026-01-01","results":[{"embedding":[0.5,1]}],"input_token_count":11}"#;
+    let ranked = r#"{"model_id":"slate-30m","results":[{"index":1,"score":0.7}],"input_token_count":11}"#;
+    let failed = r#"{"errors":[{"code":"model_not_supported","message":"m"}],"trace":"t","status_code":404}"#;
+    for (end, answer, dialect, operation) in [
+        ("embeddings", embedded, "watsonx.embeddings", OperationName::Embeddings),
+        ("rerank", ranked, "watsonx.rerank", OperationName::Rerank),
+    ] {
+        let path = format!("/ml/v1/text/{end}");
+        let asked = || exchange(&path, r#"{"model_id":"slate","inputs":["a"],"query":"q","project_id":"p"}"#);
+        let call = asked().json(200, answer).call();
+        assert_eq!(
+            (call.dialect, call.operation, call.provider),
+            (dialect, operation, Provider::IbmWatsonxAi)
+        );
+        assert_eq!(
+            (call.request.model.as_deref(), call.response.model.as_deref()),
+            (Some("slate"), Some("slate-30m"))
+        );
+        assert_eq!((call.usage.input, call.usage.output), (Some(11), None));
+        let error = asked().json(404, failed).call().error.unwrap();
+        assert_eq!(
+            (error.kind.as_str(), error.code.as_deref()),
+            ("model_not_supported", Some("model_not_supported"))
+        );
+        assert!(asked().json(200, "{}").call().damage.response_malformed);
+    }
+}

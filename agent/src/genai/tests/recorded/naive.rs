@@ -80,6 +80,15 @@ pub(super) fn chat(recorded: &Recorded) -> Said {
     said
 }
 
+/// Only what was made in the background tells its tokens when it is fetched.
+pub(super) fn fetched(recorded: &Recorded) -> Said {
+    let said = responses(recorded);
+    if recorded.streamed() || recorded.text().contains("\"background\": true") {
+        return said;
+    }
+    Said { input: None, output: None, ..said }
+}
+
 pub(super) fn responses(recorded: &Recorded) -> Said {
     let response = if recorded.streamed() {
         let events = sse(recorded.text()).into_iter();
@@ -97,7 +106,7 @@ pub(super) fn responses(recorded: &Recorded) -> Said {
         choices: Vec::new(),
     };
     let status = response["status"].as_str().unwrap();
-    if status == "queued" {
+    if ["queued", "in_progress"].contains(&status) {
         return said;
     }
     let mut choice: Choice = (String::new(), Some(status.to_owned()), Vec::new());

@@ -1,0 +1,53 @@
+//! The contract that plainspan itself keeps, as the binary has it.
+
+use std::path::Path;
+
+use anyhow::Context;
+use plainspan_registry::{File, Registry};
+
+use crate::cli::Usage;
+
+macro_rules! embedded {
+    ($($name:literal),*) => {
+        [$(($name, include_str!(concat!("../../../../contract/registry/", $name)))),*]
+    };
+}
+
+/// The files of `contract/registry/`.
+const FILES: [(&str, &str); 6] = embedded![
+    "gen_ai.yaml",
+    "manifest.yaml",
+    "plainspan.yaml",
+    "resource.yaml",
+    "spans.yaml",
+    "transport.yaml"
+];
+
+/// The contract in a directory; plainspan's own where none is named.
+pub fn contract(dir: Option<&Path>) -> anyhow::Result<Registry> {
+    match dir {
+        Some(dir) => Ok(Registry::read(dir).map_err(|error| Usage(error.to_string()))?),
+        None => {
+            let files = FILES.map(|(name, text)| File { name: name.to_owned(), text: text.to_owned() });
+            Registry::load(&files).context("plainspan's own contract is wrong")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_the_contract_is_in_the_binary() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contract/registry");
+        let mut names: Vec<_> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".yaml"))
+            .collect();
+        names.sort();
+        assert_eq!(names, FILES.map(|(name, _)| name));
+        assert_eq!(contract(None).unwrap().version.to_string(), crate::contract::VERSION);
+    }
+}
