@@ -4,9 +4,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Dura
 
 use anyhow::Context;
 
-use super::{
-    Usage, agent::Agent, child, content::ContentArgs, keeping::KeepArgs, targets::Targets,
-};
+use super::{Usage, agent::Agent, child, content::ContentArgs, keeping::KeepArgs, targets::Targets};
 use crate::{
     account::Account,
     capture::{self, Kernel},
@@ -166,12 +164,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     )
     .with_rules(args.output.api_rule.clone())
     .with_digests(content.keeps_any());
-    let spans = Spans::new(
-        Processes::new("/proc", limits.resource),
-        content,
-        extra,
-        Arc::clone(&account),
-    );
+    let spans = Spans::new(Processes::new("/proc", limits.resource), content, extra, Arc::clone(&account));
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
     if let Some(seconds) = args.hold_new_programs {
         agent.hold_starts(Duration::from_secs(seconds.into()))?;
