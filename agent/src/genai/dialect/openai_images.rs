@@ -261,7 +261,7 @@ mod tests {
         assert_eq!((call.usage.input, call.usage.output), (Some(9), Some(272)));
         let blob =
             r#"Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 4, digest: None }"#;
-        let uri = r#"Uri { modality: "image", uri: "https://x.example/a.png" }"#;
+        let uri = r#"Uri { modality: "image", mime_type: None, uri: "https://x.example/a.png" }"#;
         assert_eq!(parts(&call), [blob, uri]);
         let path = "/openai/deployments/my-image/images/generations";
         let call = exchange("me.openai.azure.com", path).request(r#"{"prompt":"a cat"}"#);
