@@ -3,10 +3,16 @@
 //! Nothing may be dropped anywhere without one of these counters moving: it is how a user learns the
 //! difference between "no calls were made" and "calls were made and I missed them".
 
+mod rules;
+
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
 };
+
+pub use rules::Rule;
+use rules::Rules;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $variant:ident = $room:literal, $name:literal;)+) => {
@@ -129,7 +135,7 @@ counters! {
     RedactedCustom = "policy", "findings of own rules redacted";
     /// Violations of the contract found while building spans.
     ContractViolations = "contract", "contract violations";
-    /// Attribute values cut to their length limit.
+    /// Attributes and fields of spans that were cut to their length limit.
     ValuesCut = "contract", "attribute values cut";
     /// Spans written to the journal.
     SpansWritten = "journal", "spans written";
@@ -167,11 +173,12 @@ counters! {
 #[derive(Debug)]
 pub struct Account {
     counts: [AtomicU64; Counter::ALL.len()],
+    rules: Rules,
 }
 
 impl Default for Account {
     fn default() -> Self {
-        Self { counts: [const { AtomicU64::new(0) }; Counter::ALL.len()] }
+        Self { counts: [const { AtomicU64::new(0) }; Counter::ALL.len()], rules: Rules::default() }
     }
 }
 
@@ -179,6 +186,18 @@ impl Account {
     /// Adds `n` to a counter.
     pub fn add(&self, counter: Counter, n: u64) {
         self.counts[counter as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Adds one to a counter, and to what it says of a rule. When it is time to say so in the log (the first time, then once a minute at most), it gives how
+    /// many there were since that was last said.
+    pub fn add_to_rule(&self, counter: Counter, rule: Rule) -> Option<u64> {
+        self.add(counter, 1);
+        self.rules.add(counter, rule, Instant::now())
+    }
+
+    /// What a counter counted, rule by rule; of all rules together it is the counter's value, as far as it was counted by rule.
+    pub fn rules(&self, counter: Counter) -> Vec<(Rule, u64)> {
+        self.rules.of(counter)
     }
 
     /// Sets a counter whose truth is kept elsewhere (the kernel's own counters).
@@ -200,6 +219,9 @@ impl fmt::Display for Account {
             if n > 0 {
                 writeln!(f, "{:<9} {n:>14}  {}", counter.room(), counter.name())?;
             }
+            for (rule, n) in self.rules(*counter) {
+                writeln!(f, "{:<9} {n:>14}  {}, {rule}", counter.room(), counter.name())?;
+            }
         }
         Ok(())
     }
@@ -219,6 +241,27 @@ mod tests {
         assert_eq!(
             table.lines().collect::<Vec<_>>(),
             ["capture            70000  bytes lost, ring buffer full", "genai                  3  LLM calls"]
+        );
+    }
+
+    #[test]
+    fn rules_stand_below_their_counter() {
+        let account = Account::default();
+        let missing = Rule { kind: "missing", about: "server.port" };
+        assert_eq!(account.add_to_rule(Counter::ContractViolations, missing), Some(0));
+        assert_eq!(account.add_to_rule(Counter::ContractViolations, missing), None);
+        account.add_to_rule(Counter::ContractViolations, Rule { kind: "type", about: "server.port" });
+        account.add_to_rule(Counter::ValuesCut, Rule { kind: "", about: "url.path" });
+        let table = account.to_string();
+        assert_eq!(
+            table.lines().collect::<Vec<_>>(),
+            [
+                "contract               3  contract violations",
+                "contract               2  contract violations, missing: server.port",
+                "contract               1  contract violations, type: server.port",
+                "contract               1  attribute values cut",
+                "contract               1  attribute values cut, url.path",
+            ]
         );
     }
 

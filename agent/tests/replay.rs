@@ -18,7 +18,7 @@ use plainspan::{
     cli::replay::{
         Encoding, Entry, Exchange, Exchanges, Framing, ReplayOptions, Split, records, records_of_all,
     },
-    contract::{Span, Value, names},
+    contract::{Profile, Span, Value, names},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
     policy::content::{Form, Policy},
     resource::Processes,
@@ -83,7 +83,7 @@ fn spans(records: impl IntoIterator<Item = Record>) -> Vec<Span> {
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
     let content = Policy::of(Form::Full, Arc::clone(&account)).unwrap();
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, content, Vec::new(), account);
+    let mut spans = Spans::new(processes, content, Profile::DEFAULT, Vec::new(), account);
     let mut outcome = Outcome::default();
     for record in records {
         pipeline.record(record, &mut outcome);

@@ -8,8 +8,9 @@ use plainspan::{
     account::{Account, Counter},
     capture::ConnectionId,
     cli::replay::{Encoding, Exchange, Framing, ReplayOptions, Request, Response, Split, records},
-    contract::{ContentMode, Options, Span, Value},
+    contract::{Profile, Span, Value},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
+    policy::content::{Form, Policy},
     resource::Processes,
     time::Timestamp,
 };
@@ -53,16 +54,16 @@ fn told(exchange: &Exchange, options: &ReplayOptions) -> Vec<String> {
     let account = Arc::new(Account::default());
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
-    let contract = Options { content: ContentMode::Span, ..Options::default() };
+    let content = Policy::of(Form::Full, Arc::clone(&account)).unwrap();
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, contract, Vec::new(), Arc::clone(&account));
+    let mut spans = Spans::new(processes, content, Profile::DEFAULT, Vec::new(), Arc::clone(&account));
     let mut outcome = Outcome::default();
     for record in records(exchange, ConnectionId(1), options) {
         pipeline.record(record, &mut outcome);
     }
     pipeline.finish(Timestamp(1 << 60), &mut outcome);
     assert_eq!(account.get(Counter::McpCalls), outcome.calls.len() as u64);
-    outcome.calls.iter().map(|call| said(&spans.deliver(call).span)).collect()
+    outcome.calls.drain(..).map(|call| said(&spans.deliver(call).span)).collect()
 }
 
 fn said(span: &Span) -> String {

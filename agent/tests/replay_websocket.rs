@@ -13,7 +13,7 @@ use plainspan::{
     account::{Account, Counter},
     capture::{ConnectionId, Direction},
     cli::replay::{Encoding, Entry, Exchanges, ReplayOptions, Session, Split, records_of_session},
-    contract::{Span, Value},
+    contract::{Profile, Span, Value},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
     policy::content::{Form, Policy},
     resource::Processes,
@@ -57,7 +57,7 @@ fn spans(session: &Session, options: &ReplayOptions) -> (Vec<Span>, Arc<Account>
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
     let content = Policy::of(Form::Full, Arc::clone(&account)).unwrap();
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, content, Vec::new(), Arc::clone(&account));
+    let mut spans = Spans::new(processes, content, Profile::DEFAULT, Vec::new(), Arc::clone(&account));
     let mut outcome = Outcome::default();
     for record in records_of_session(session, ConnectionId(1), options) {
         pipeline.record(record, &mut outcome);

@@ -148,7 +148,7 @@ pub fn spans(call: &Call, account: &Account) {
             call,
             ids,
             contract::Relations::default(),
-            &Options { content, capture_source: None },
+            &Options { content, ..Options::default() },
             account,
         );
         let said = span.get(names::PLAINSPAN_CONTRACT_VIOLATIONS.name());

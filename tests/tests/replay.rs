@@ -9,20 +9,8 @@ use std::{
     path::PathBuf,
 };
 
-use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, workspace};
+use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, recordings};
 use serde_json::Value;
-
-/// The folder with the recordings.
-fn recordings() -> PathBuf {
-    let dir = std::env::var_os("PLAINSPAN_EXCHANGES")
-        .map_or_else(|| workspace().join("../shared/exchanges"), PathBuf::from);
-    assert!(
-        dir.is_dir(),
-        "no recorded exchanges at {}: set PLAINSPAN_EXCHANGES to the folder that has them",
-        dir.display()
-    );
-    dir
-}
 
 fn files() -> Vec<PathBuf> {
     let names = ["openllmetry.jsonl", "opentelemetry-python-contrib.jsonl", "pydantic-ai.jsonl"];

@@ -16,6 +16,8 @@ use std::{
 
 /// Where the end-to-end tests are.
 const END_TO_END: &str = "plainspan-tests";
+/// The test program that needs arize-phoenix, which is large.
+const OVERLAP: &str = "overlap";
 /// The object to be embedded instead of the kept one; agent/build.rs reads it.
 const OBJECT: &str = "PLAINSPAN_EBPF_OBJECT";
 
@@ -31,7 +33,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     root::must_be_had("the end-to-end part of the tests")?;
     let object = from_source.then(|| ebpf::build_for_this_machine(workspace)).transpose()?;
     let object = object.as_ref().map(|path| (OBJECT, path.as_os_str()));
-    let fetched = Fetched::get(workspace)?;
+    let mut fetched = Fetched::get(workspace)?;
 
     let mut failed = Vec::new();
     let mut ran = 0;
@@ -55,10 +57,14 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let all = workspace.executables(&["test", "--no-run", "--package", END_TO_END], object.as_slice())?;
     for test in all.iter().filter(|built| built.is_test) {
         let matching = matching(test, &filters)?;
-        if matching == 0 || (matrix::is_slow(test) && !full) {
+        let large = test.name == OVERLAP;
+        if matching == 0 || ((matrix::is_slow(test) || large) && !full) {
             continue;
         }
         ran += matching;
+        if large {
+            fetched.phoenix = Some(venv::phoenix(workspace)?);
+        }
         matrix::prepare(workspace, test, &filters, false)?;
         say(&format!("end-to-end tests: {} ({matching}), as root", test.name));
         if !end_to_end(workspace, test, &filters, &agent, &fetched, &[])? {
@@ -121,13 +127,15 @@ fn matching(test: &Executable, filters: &[&String]) -> Result<usize> {
 pub struct Fetched {
     venv: PathBuf,
     wheels: PathBuf,
+    /// Only fetched for the test program that needs it.
+    phoenix: Option<PathBuf>,
 }
 
 impl Fetched {
     /// Fetches what is not there yet.
     pub fn get(workspace: &Workspace) -> Result<Self> {
         let venv = venv::find_or_make(workspace)?;
-        Ok(Self { wheels: wheels::find_or_fetch(workspace, &venv)?, venv })
+        Ok(Self { wheels: wheels::find_or_fetch(workspace, &venv)?, venv, phoenix: None })
     }
 }
 
@@ -156,6 +164,7 @@ pub fn end_to_end(
         .env("PLAINSPAN_BIN", agent)
         .env("PLAINSPAN_VENV", &fetched.venv)
         .env("PLAINSPAN_WHEELS", &fetched.wheels)
+        .envs(fetched.phoenix.as_ref().map(|dir| ("PLAINSPAN_PHOENIX", dir)))
         .env("PLAINSPAN_MATRIX", matrix::dir(workspace))
         .envs(envs.iter().copied())
         // Root would leave files behind that the user can't remove.

@@ -9,6 +9,7 @@ use plainspan::{
     account::Account,
     capture::{Decoder, Record},
     contract::{self, SpanIds},
+    genai::Call,
     pipeline::{Ids, Limits, Outcome, Pipeline},
 };
 use traffic::Traffic;
@@ -126,9 +127,35 @@ fn agent(c: &mut Criterion) {
     group.finish();
 }
 
+/// The calls that come out of traffic.
+fn calls(traffic: &Traffic) -> Vec<Call> {
+    let (mut decoder, mut rooms) = (Decoder::new(Arc::default()), Rooms::new());
+    for record in decoded(&mut decoder, traffic) {
+        rooms.pipeline.record(record, &mut rooms.outcome);
+    }
+    rooms.outcome.calls.drain(..).map(|finished| finished.call).collect()
+}
+
+/// From a call to its span, which is built and checked attribute by attribute.
+fn span(c: &mut Criterion) {
+    let mut group = c.benchmark_group("span");
+    for (name, traffic) in kinds() {
+        let (calls, rooms) = (calls(&traffic), Rooms::new());
+        let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
+        let Some(call) = calls.first() else { continue };
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                contract::build(call, ids, contract::Relations::default(), &rooms.options, &rooms.account)
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = decode, rooms, agent
+    targets = decode, rooms, agent, span
 }
 criterion_main!(benches);

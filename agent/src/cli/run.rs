@@ -8,7 +8,7 @@ use super::{Usage, agent::Agent, child, content::ContentArgs, keeping::KeepArgs,
 use crate::{
     account::Account,
     capture::{self, Kernel},
-    contract,
+    contract::Profile,
     export::{self, Target},
     genai::Rule,
     pipeline::{Ids, Limits, Pipeline, Spans, resource_attributes},
@@ -91,6 +91,10 @@ pub(super) struct OutputArgs {
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
     pub(super) api_rule: Vec<Rule>,
+    /// Names that spans go by: overlap for both names of what was renamed, current for current names
+    /// only, or the names that a version had, as 0.1.0 of plainspan's contract or otel-1.41.
+    #[arg(long, value_name = "PROFILE", default_value = "overlap", value_parser = Profile::parse)]
+    pub(super) contract: &'static Profile,
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
@@ -143,7 +147,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         diagnostics: args.kernel_log,
     };
     let settings = export::Settings {
-        schema_url: contract::SCHEMA_URL,
+        schema_url: args.output.contract.schema_url,
         verbose: args.output.verbose,
         // What a command prints stays its own: piping it must work as without plainspan.
         console_on_stderr: !args.command.is_empty(),
@@ -164,7 +168,13 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     )
     .with_rules(args.output.api_rule.clone())
     .with_digests(content.keeps_any());
-    let spans = Spans::new(Processes::new("/proc", limits.resource), content, extra, Arc::clone(&account));
+    let spans = Spans::new(
+        Processes::new("/proc", limits.resource),
+        content,
+        args.output.contract,
+        extra,
+        Arc::clone(&account),
+    );
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
     if let Some(seconds) = args.hold_new_programs {
         agent.hold_starts(Duration::from_secs(seconds.into()))?;

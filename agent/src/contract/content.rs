@@ -11,6 +11,7 @@ use super::{
     inference::finish_reason,
     key::{Json, Key, Text as _},
     names,
+    profile::Profile,
 };
 use crate::genai::{Call, Content, Message, Part, ToolDefinition};
 
@@ -18,7 +19,7 @@ use crate::genai::{Call, Content, Message, Part, ToolDefinition};
 const MAX_DEPTH: usize = 64;
 
 /// Sets the content attributes that there is something to say in; tells whether there are any.
-pub(super) fn set(set: &mut Attributes, call: &Call) -> bool {
+pub(super) fn set(set: &mut Attributes, call: &Call, profile: &Profile) -> bool {
     let (mut cut, mut any) = (0, false);
     let mut list = |key: Key<Json>, write: &dyn Fn(&mut List)| {
         let mut list = List::new(key.def().max_bytes.unwrap_or(0));
@@ -37,7 +38,9 @@ pub(super) fn set(set: &mut Attributes, call: &Call) -> bool {
     });
     list(names::GEN_AI_OUTPUT_MESSAGES, &|list| {
         for generation in &call.response.generations {
-            list.message(&generation.message, Some(finish_reason(generation, call).into_text()));
+            // The conventions have it on the span alone by now; there are receivers that drop messages without it.
+            let reason = profile.older_fields.then(|| finish_reason(generation, call).into_text());
+            list.message(&generation.message, reason);
         }
     });
     list(names::GEN_AI_TOOL_DEFINITIONS, &|list| {

@@ -81,8 +81,12 @@ fn call() -> Call {
 
 /// The content attributes of a call, parsed, and the bytes that were cut.
 fn contents(call: &Call) -> (serde_json::Map<String, Parsed>, i64) {
+    contents_under(call, Profile::DEFAULT)
+}
+
+fn contents_under(call: &Call, profile: &Profile) -> (serde_json::Map<String, Parsed>, i64) {
     let mut attributes = Attributes::default();
-    set(&mut attributes, call);
+    set(&mut attributes, call, profile);
     let mut map = serde_json::Map::new();
     let mut cut = 0;
     for attribute in attributes.finish() {
@@ -119,6 +123,16 @@ fn every_part_has_the_form_of_the_conventions() {
         ])
     );
     assert_eq!(cut, 3 * (700 + 4), "the blobs in each of the three lists");
+}
+
+#[test]
+fn messages_have_older_fields_where_the_profile_has_them() {
+    for profile in names::PROFILES {
+        let (contents, _) = contents_under(&call(), profile);
+        let reason = contents["gen_ai.output.messages"][0].get("finish_reason");
+        let wanted = (profile.name != "current").then(|| json!("tool_call"));
+        assert_eq!(reason, wanted.as_ref(), "{}", profile.name);
+    }
 }
 
 #[test]

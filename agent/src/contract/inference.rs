@@ -4,12 +4,14 @@ use super::{
     attributes::Attributes,
     check::{self, Context},
     content,
-    key::{Shape, Text as _},
+    key::{AttributeDef, Text as _},
     mcp, names,
-    span::{Attribute, Kind, Relations, Span, SpanIds, Status, Value},
+    profile::Profile,
+    settle::settle,
+    span::{Kind, Relations, Span, SpanIds, Status},
 };
 use crate::{
-    account::{Account, Counter},
+    account::Account,
     genai::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
@@ -26,6 +28,8 @@ pub struct Options {
     pub content: Form,
     /// Findings that were taken out of it.
     pub redacted: u64,
+    /// The names that spans go by.
+    pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.
     pub capture_source: Option<String>,
 }
@@ -44,7 +48,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         request(&mut set, call);
         response(&mut set, call);
         usage(&mut set, call);
-        (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call))
+        (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call, options.profile))
     };
     transport(&mut set, call);
     capture(&mut set, call);
@@ -55,15 +59,19 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
-    set.set(names::PLAINSPAN_CONTRACT_VERSION, names::VERSION.to_owned());
-
-    let mut attributes = set.finish();
-    let context = Context { failed: call.error.is_some(), content: with_content };
-    settle(&mut attributes, shape, context, account);
+    set.set(names::PLAINSPAN_CONTRACT_VERSION, options.profile.version.to_owned());
 
     let trace = call.trace.as_ref();
     let (trace_state, state_cut) = trace_state(trace.and_then(|t| t.state.as_deref()).unwrap_or_default());
-    account.add(Counter::ValuesCut, u64::from(state_cut));
+    let (status, status_cut) =
+        call.error.as_ref().map_or((Status::Unset, false), |error| status(error, call, with_content));
+    // What is no attribute goes by the names of the OTLP protocol.
+    let cut = [("status.message", status_cut), ("trace_state", state_cut)];
+    let cut = cut.into_iter().filter_map(|(field, cut)| cut.then_some(field));
+    // Before names are left out, and of the length that it will have on the span.
+    let name = span_name(&set);
+    let context = Context { failed: call.error.is_some(), content: with_content, profile: options.profile };
+    settle(&mut set, shape, context, cut, account);
     Span {
         trace_id: trace.map_or(ids.trace_id, |t| t.trace_id),
         span_id: ids.span_id,
@@ -71,24 +79,12 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         link,
         flags: trace.map_or(1, |t| t.flags),
         trace_state,
-        name: span_name(&attributes),
+        name,
         kind: if call.role == Some(Role::Server) { Kind::Server } else { Kind::Client },
         start: call.start,
         end: call.end.max(call.start),
-        status: call.error.as_ref().map_or(Status::Unset, |error| status(error, call, with_content, account)),
-        attributes,
-    }
-}
-
-/// Checks the attributes and says on the span, and in the account, what did not fit.
-fn settle(attributes: &mut Vec<Attribute>, shape: &Shape, context: Context, account: &Account) {
-    let findings = check::fit(attributes, shape, context);
-    account.add(Counter::ValuesCut, findings.cut);
-    account.add(Counter::ContractViolations, findings.violations.len() as u64);
-    if !findings.violations.is_empty() {
-        let said = findings.violations.iter().take(32).map(ToString::to_string).collect();
-        let key = names::PLAINSPAN_CONTRACT_VIOLATIONS.name();
-        attributes.push(Attribute { key, value: Value::Strings(said) });
+        status,
+        attributes: set.finish(),
     }
 }
 
@@ -430,46 +426,46 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
     }
 }
 
-/// What is called, and which: the method and the tool or prompt, else the operation and the model, agent or data source. Reads the checked attributes,
-/// so that a model that was cut is cut in the name too.
-fn span_name(attributes: &[Attribute]) -> String {
-    let text = |key: &str| match attributes.iter().find(|a| a.key == key).map(|a| &a.value) {
-        Some(Value::String(text)) => text.as_str(),
-        _ => "",
+/// What is called, and which: the method and the tool or prompt, else the operation and the model, agent or data source. What is cut
+/// is cut in the name too.
+fn span_name(set: &Attributes) -> String {
+    let text = |def: &'static AttributeDef| {
+        let text = set.text(def);
+        &text[..check::floor(text, def.max_bytes.unwrap_or(usize::MAX))]
     };
-    let first = |keys: [&'static str; 2]| keys.map(text).into_iter().find(|text| !text.is_empty());
-    let method = text(names::MCP_METHOD_NAME.name());
+    let method = text(names::MCP_METHOD_NAME.def());
     let (what, which) = if method.is_empty() {
-        let operation = text(names::GEN_AI_OPERATION_NAME.name());
+        let operation = text(names::GEN_AI_OPERATION_NAME.def());
         let which = match operation {
-            "invoke_agent" => names::GEN_AI_AGENT_NAME.name(),
-            "retrieval" => names::GEN_AI_DATA_SOURCE_ID.name(),
-            _ => names::GEN_AI_REQUEST_MODEL.name(),
+            "invoke_agent" => names::GEN_AI_AGENT_NAME.def(),
+            "retrieval" => names::GEN_AI_DATA_SOURCE_ID.def(),
+            _ => names::GEN_AI_REQUEST_MODEL.def(),
         };
-        (operation, Some(text(which)).filter(|which| !which.is_empty()))
+        (operation, text(which))
     } else {
-        (method, first([names::GEN_AI_TOOL_NAME.name(), names::GEN_AI_PROMPT_NAME.name()]))
+        let tool = text(names::GEN_AI_TOOL_NAME.def());
+        (method, if tool.is_empty() { text(names::GEN_AI_PROMPT_NAME.def()) } else { tool })
     };
-    which.map_or_else(|| what.to_owned(), |which| format!("{what} {which}"))
+    if which.is_empty() { what.to_owned() } else { format!("{what} {which}") }
 }
 
 /// Longest description of a failed span, in bytes.
 const MAX_DESCRIPTION: usize = 1024;
 
-/// The provider's message may quote the prompt, so it is content.
-fn status(error: &CallError, call: &Call, with_content: bool, account: &Account) -> Status {
+/// The status of a failed call, and whether its description was cut. The provider's message may quote the prompt, so it is content.
+fn status(error: &CallError, call: &Call, with_content: bool) -> (Status, bool) {
     if let Some(message) = error.message.as_ref().filter(|message| with_content && !message.is_empty()) {
         let end = check::floor(message, MAX_DESCRIPTION);
-        account.add(Counter::ValuesCut, u64::from(end < message.len()));
-        return Status::Error(message[..end].to_owned());
+        return (Status::Error(message[..end].to_owned()), end < message.len());
     }
     let limit = names::ERROR_TYPE.def().max_bytes.unwrap_or_default();
     let kind = &error.kind[..check::floor(&error.kind, limit)];
-    Status::Error(match call.transport.status {
+    let description = match call.transport.status {
         Some(code) if kind.is_empty() || kind == code.to_string() => format!("HTTP {code}"),
         Some(code) if code >= 400 => format!("{kind} (HTTP {code})"),
         _ => kind.to_owned(),
-    })
+    };
+    (Status::Error(description), false)
 }
 
 /// Leaves out members at the end that are over the limit, as W3C Trace Context, section 3.3.1.5, has it; a member is never cut in two.

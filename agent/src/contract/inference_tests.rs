@@ -3,6 +3,12 @@ use std::time::Duration;
 use serde_json::{Value as Parsed, json};
 
 use super::*;
+use crate::account::Counter;
+use crate::contract::{
+    Value,
+    check::tests::{SCHEMA, json_of},
+    definition,
+};
 use crate::genai::{
     Content, Damage, Message, Part, Quota, RateLimits, Repetition, Request, Response, Streaming,
     ToolDefinition, TraceContext, Transport, Usage,
@@ -10,7 +16,8 @@ use crate::genai::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
-const CONTENT: Options = Options { content: Form::Full, redacted: 0, capture_source: None };
+const CONTENT: Options =
+    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())
@@ -447,7 +454,7 @@ fn without_content_no_content_leaves() {
     let span = spanned(&call);
     assert!(!format!("{span:?}").contains(MARK), "{span:?}");
     for attribute in &span.attributes {
-        let def = crate::contract::definition(attribute.key).unwrap();
+        let def = definition(attribute.key).unwrap();
         assert_ne!(def.privacy, crate::contract::Privacy::Content, "{}", attribute.key);
     }
     assert_eq!(span.get("plainspan.content.cut"), None);
@@ -477,6 +484,75 @@ fn a_span_that_does_not_fit_says_so_and_is_counted() {
     assert_eq!(span.get("gen_ai.request.temperature"), None);
     assert_eq!(span.get("server.address"), text("h").as_ref());
     assert_eq!(account.get(Counter::ContractViolations), 3);
+    let by_rule: Vec<_> =
+        account.rules(Counter::ContractViolations).iter().map(|(rule, n)| format!("{n} {rule}")).collect();
+    assert_eq!(
+        by_rule,
+        ["1 missing: plainspan.call.ended", "1 missing: server.port", "1 type: gen_ai.request.temperature"]
+    );
+}
+
+/// Each profile has the names of its time, and nothing of the others.
+#[test]
+fn profiles_have_their_names_and_say_which_they_are() {
+    let both = ["gen_ai.system", "gen_ai.provider.name"];
+    let counts = ["gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens"];
+    #[rustfmt::skip]
+    let rows = [
+        ("overlap", [true, true], names::VERSION, names::SCHEMA_URL),
+        ("current", [false, true], names::VERSION, names::SCHEMA_URL),
+        (names::VERSION, [true, true], names::VERSION, names::SCHEMA_URL),
+        ("0.1.0", [true, true], "0.1.0", "https://plainspan.dev/schemas/0.1.0"),
+        ("otel-1.41", [true, false], names::VERSION, "https://opentelemetry.io/schemas/1.41.0"),
+    ];
+    let overlap = spanned(&full());
+    for (name, has, version, schema_url) in rows {
+        let profile = Profile::parse(name).unwrap();
+        let account = Account::default();
+        let span =
+            build(&full(), IDS, Relations::default(), &Options { profile, ..Options::default() }, &account);
+        for names in [both, counts] {
+            assert_eq!(names.map(|key| span.get(key).is_some()), has, "{name}");
+        }
+        assert_eq!(span.read(names::GEN_AI_PROVIDER_NAME), text("openai").as_ref(), "{name}");
+        assert_eq!(span.get("plainspan.contract.version"), text(version).as_ref());
+        assert_eq!((profile.version, profile.schema_url), (version, schema_url));
+        assert_eq!(account.to_string(), "", "{name}: nothing is missed that the profile does not have");
+        // All else is the same.
+        let apart = [both, counts].concat();
+        let others = |span: &Span| -> Vec<_> {
+            let all = span.attributes.iter().filter(|a| {
+                let own = definition(a.key).unwrap();
+                !apart.contains(&a.key)
+                    && !profile.left_out.has(own)
+                    && !profile.doubles.has(own)
+                    && a.key != "plainspan.contract.version"
+            });
+            all.cloned().collect()
+        };
+        assert_eq!(others(&span), others(&overlap), "{name}");
+        assert_eq!((span.name.as_str(), span.kind), (overlap.name.as_str(), overlap.kind));
+    }
+    let unknown = Profile::parse("0.0.9").unwrap_err();
+    assert!(unknown.contains("`0.0.9`") && unknown.contains("overlap, current"), "{unknown}");
+}
+
+#[test]
+fn a_pinned_version_has_nothing_that_came_later() {
+    let parts =
+        |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap()).collect() };
+    for profile in names::PROFILES {
+        for def in &names::ATTRIBUTES {
+            let later = parts(def.since) > parts(profile.version);
+            assert!(
+                !later || profile.left_out.has(def),
+                "{}: {} is of {}",
+                profile.name,
+                def.name,
+                def.since
+            );
+        }
+    }
 }
 
 #[test]
@@ -495,9 +571,23 @@ fn long_values_are_cut_and_counted() {
     assert_eq!(span.get("error.type"), text(&"k".repeat(128)).as_ref());
     assert_eq!(span.status, Status::Error("é".repeat(512)));
     assert_eq!(span.trace_state, "a=1");
+    assert_eq!(
+        span.get("plainspan.contract.cut"),
+        texts(&[
+            "gen_ai.request.model",
+            "gen_ai.response.finish_reasons",
+            "error.type",
+            "status.message",
+            "trace_state"
+        ])
+        .as_ref()
+    );
     assert_eq!(account.get(Counter::ContractViolations), 0);
-    // Model, the array, its 128 items, the error's type and message, the trace state.
-    assert_eq!(account.get(Counter::ValuesCut), 1 + 1 + 128 + 1 + 1 + 1);
+    assert_eq!(account.get(Counter::ValuesCut), 5);
+    let pinned = Options { profile: Profile::parse("0.1.0").unwrap(), ..CONTENT };
+    let older = build(&call, IDS, Relations::default(), &pinned, &account);
+    assert_eq!(older.get("plainspan.contract.cut"), None, "that version did not have it");
+    assert_eq!((older.name, account.get(Counter::ValuesCut)), (span.name, 10));
 }
 
 #[test]
@@ -534,27 +624,11 @@ fn unknown_methods_are_folded() {
 /// The generated schema describes what is really built.
 #[test]
 fn spans_fit_the_generated_schema() {
-    let schema: Parsed =
-        serde_json::from_str(include_str!("../../../contract/generated/gen_ai.client.inference.schema.json"))
-            .unwrap();
-    let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let object = |span: &Span| {
-        let pairs = span.attributes.iter().map(|attribute| {
-            let value = match &attribute.value {
-                Value::String(v) => json!(v),
-                Value::Int(v) => json!(v),
-                Value::Double(v) => json!(v),
-                Value::Bool(v) => json!(v),
-                Value::Strings(v) => json!(v),
-            };
-            (attribute.key.to_owned(), value)
-        });
-        Parsed::Object(pairs.collect())
-    };
+    let object = |span: &Span| Parsed::Object(span.attributes.iter().map(json_of).collect());
     for call in [plain(), full()] {
         for options in [Options::default(), CONTENT] {
             let span = build(&call, IDS, Relations::default(), &options, &Account::default());
-            let errors: Vec<_> = validator.iter_errors(&object(&span)).map(|e| e.to_string()).collect();
+            let errors: Vec<_> = SCHEMA.iter_errors(&object(&span)).map(|e| e.to_string()).collect();
             assert_eq!(errors, [""; 0]);
         }
     }
@@ -570,7 +644,7 @@ fn spans_fit_the_generated_schema() {
             Some(value) => wrong[key] = value,
             None => drop(wrong.as_object_mut().unwrap().remove(key).unwrap()),
         }
-        assert!(!validator.is_valid(&wrong), "{key}");
+        assert!(!SCHEMA.is_valid(&wrong), "{key}");
     }
 }
 

@@ -141,6 +141,8 @@ pub enum Cardinality {
 pub struct AttributeDef {
     /// The key.
     pub name: &'static str,
+    /// Its place in [`ATTRIBUTES`](super::names::ATTRIBUTES).
+    pub index: usize,
     /// Type of its value.
     pub kind: ValueKind,
     /// Listed values, of an enum or of an array's items; empty when there is no list.
@@ -160,12 +162,12 @@ pub struct AttributeDef {
 }
 
 /// Must a span or resource carry an attribute?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Requirement {
     /// Always.
     Required,
     /// Whenever the other attribute is there.
-    With(&'static str),
+    With(&'static AttributeDef),
     /// Whenever the span's status is an error.
     OnError,
     /// On a condition that only the wire can tell.
@@ -179,8 +181,8 @@ pub enum Requirement {
 /// An attribute as a span or resource uses it.
 #[derive(Debug)]
 pub struct Use {
-    /// The key.
-    pub name: &'static str,
+    /// The attribute.
+    pub attribute: &'static AttributeDef,
     /// Must it be there?
     pub requirement: Requirement,
 }
@@ -192,15 +194,79 @@ pub struct Shape {
     pub name: &'static str,
     /// Its attributes, in the order of the registry.
     pub attributes: &'static [Use],
+    /// The same, to look one up.
+    set: AttributeSet,
 }
 
-/// A name that was renamed and is still emitted under both names.
+impl Shape {
+    /// Only generated code makes shapes.
+    pub(super) const fn new(name: &'static str, attributes: &'static [Use]) -> Self {
+        let mut set = AttributeSet::EMPTY;
+        let mut at = 0;
+        while at < attributes.len() {
+            set = set.with(attributes[at].attribute);
+            at += 1;
+        }
+        Self { name, attributes, set }
+    }
+
+    /// Is it an attribute of this?
+    pub const fn has(&self, attribute: &AttributeDef) -> bool {
+        self.set.has(attribute)
+    }
+}
+
+/// Some of the contract's attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttributeSet([u64; 4]);
+
+impl AttributeSet {
+    /// None of them.
+    pub const EMPTY: Self = Self([0; 4]);
+
+    /// Only generated code lists them. Does not compile when the contract has more attributes than there is room for.
+    pub(super) const fn of(attributes: &[&AttributeDef]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut at = 0;
+        while at < attributes.len() {
+            set = set.with(attributes[at]);
+            at += 1;
+        }
+        set
+    }
+
+    const fn with(mut self, attribute: &AttributeDef) -> Self {
+        self.0[attribute.index / 64] |= 1 << (attribute.index % 64);
+        self
+    }
+
+    /// Is it one of them?
+    pub const fn has(&self, attribute: &AttributeDef) -> bool {
+        self.0[attribute.index / 64] >> (attribute.index % 64) & 1 == 1
+    }
+
+    /// Puts it in, and tells whether it was not.
+    pub(super) const fn insert(&mut self, attribute: &AttributeDef) -> bool {
+        let new = !self.has(attribute);
+        *self = self.with(attribute);
+        new
+    }
+
+    /// Takes it out.
+    pub(super) const fn remove(&mut self, attribute: &AttributeDef) {
+        self.0[attribute.index / 64] &= !(1 << (attribute.index % 64));
+    }
+}
+
+/// A name that was renamed, and that consumers still read.
 #[derive(Debug)]
 pub struct Overlap {
     /// The name that counts.
-    pub current: &'static str,
+    pub current: &'static AttributeDef,
     /// The name that older consumers read.
-    pub older: &'static str,
+    pub older: &'static AttributeDef,
+    /// The first version of the contract that may leave the older name out.
+    pub until: &'static str,
 }
 
 /// What the contract says about a key; `None` for a key that it does not know.
@@ -216,8 +282,9 @@ mod tests {
 
     #[test]
     fn every_attribute_is_found_by_its_name() {
-        for def in &names::ATTRIBUTES {
+        for (index, def) in names::ATTRIBUTES.iter().enumerate() {
             assert!(std::ptr::eq(definition(def.name).unwrap(), def), "{}", def.name);
+            assert_eq!(def.index, index, "{}", def.name);
         }
         assert!(definition("gen_ai.nonsense").is_none());
         assert!(definition("").is_none());
@@ -229,5 +296,21 @@ mod tests {
         assert_eq!(names::GEN_AI_REQUEST_TOP_K.def().kind, ValueKind::Int);
         assert_eq!(names::GEN_AI_INPUT_MESSAGES.def().privacy, Privacy::Content);
         assert_eq!(format!("{:?}", names::SERVER_PORT), "server.port");
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = AttributeSet::EMPTY;
+        for (at, def) in names::ATTRIBUTES.iter().enumerate() {
+            assert!(!set.has(def) && set.insert(def) && !set.insert(def) && set.has(def), "{}", def.name);
+            assert!(names::ATTRIBUTES[at + 1..].iter().all(|other| !set.has(other)), "{}", def.name);
+        }
+        set.remove(names::SERVER_PORT.def());
+        let left_out: Vec<_> =
+            names::ATTRIBUTES.iter().filter(|def| !set.has(def)).map(|def| def.name).collect();
+        assert_eq!(left_out, ["server.port"]);
+        assert!(
+            names::RESOURCE.has(names::PROCESS_PID.def()) && !names::RESOURCE.has(names::SERVER_PORT.def())
+        );
     }
 }

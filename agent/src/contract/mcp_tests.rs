@@ -1,15 +1,17 @@
 use serde_json::{Value as Parsed, json};
 
-use super::super::{ContentMode, Options, Relations, Span, SpanIds, Status, Value, build};
+use super::super::{Options, Profile, Relations, Span, SpanIds, Status, Value, build};
 use super::*;
 use crate::{
     account::Account,
     genai::{CallError, Party, Transport},
+    policy::content::Form,
     wire::{ExchangeEnd, Version},
 };
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
-const CONTENT: Options = Options { content: ContentMode::Span, capture_source: None };
+const CONTENT: Options =
+    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
 
 fn call(mcp: Mcp) -> Call {
     Call {

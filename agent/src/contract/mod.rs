@@ -11,17 +11,20 @@ mod mcp;
 #[rustfmt::skip] // Generated.
 pub mod names;
 pub mod otlp;
+mod profile;
 mod resource;
+mod settle;
 mod span;
 
 pub use attributes::Attributes;
 pub use check::{Reason, Violation};
 pub use inference::{Options, build, provider_name};
 pub use key::{
-    AttributeDef, AttributeValue, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape, Text, Use,
-    ValueKind, definition,
+    AttributeDef, AttributeSet, AttributeValue, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape,
+    Text, Use, ValueKind, definition,
 };
 pub use names::{SCHEMA_URL, VERSION};
+pub use profile::Profile;
 pub use resource::resource;
 pub use span::{
     Attribute, Delivery, Kind, Link, LinkReason, Relations, Resource, SessionId, Span, SpanIds, Status, Value,

@@ -1,7 +1,20 @@
 //! Who made a call, as resource attributes.
 
-use super::{attributes::Attributes, check, key::Shape, names, span::Resource};
-use crate::resource::ProcessInfo;
+use std::collections::HashSet;
+
+use super::{
+    Options,
+    attributes::Attributes,
+    check,
+    key::{Shape, definition},
+    names,
+    settle::settle,
+    span::Resource,
+};
+use crate::{account::Account, resource::ProcessInfo};
+
+/// Longest value of an attribute that the user gave, in bytes; as long as the longest of ours.
+const MAX_EXTRA: usize = 4096;
 
 /// Entities that say which process it was: nothing that the user configures may change them.
 const FIXED: [&Shape; 3] =
@@ -10,8 +23,15 @@ const FIXED: [&Shape; 3] =
 /// The resource of a process. `extra` are the attributes of the agent's own `OTEL_RESOURCE_ATTRIBUTES`: they are added, the last one of a
 /// name counts, and none overrides what was found out about the process.
 ///
-/// `arguments` are those of the process in the form that content is kept in, which they are: a prompt is often one of them.
-pub fn resource(info: &ProcessInfo, extra: &[(String, String)], arguments: Vec<String>) -> Resource {
+/// `arguments` are those of the process in the form that content is kept in, which they are: a prompt is often one of them. What does
+/// not fit the contract is left out, named on the resource and counted.
+pub fn resource(
+    info: &ProcessInfo,
+    extra: &[(String, String)],
+    arguments: Vec<String>,
+    options: &Options,
+    account: &Account,
+) -> Resource {
     let mut attributes = Attributes::default();
     let given = |key: &str| extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let service = info.service_name.clone().filter(|name| !name.is_empty());
@@ -34,20 +54,24 @@ pub fn resource(info: &ProcessInfo, extra: &[(String, String)], arguments: Vec<S
     attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
     attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
 
-    let mut attributes = attributes.finish();
-    // What is required is set above, and types are right by construction; only lengths are left to mind.
-    check::fit(&mut attributes, &names::RESOURCE, check::Context { failed: false, content: shown });
-
     let mut kept: Vec<(String, String)> = Vec::new();
+    let (mut held, mut cut) = (HashSet::new(), None);
     for (name, value) in extra.iter().rev() {
-        let fixed = FIXED.iter().any(|shape| shape.attributes.iter().any(|used| used.name == name));
-        let held = attributes.iter().any(|a| a.key == name) || kept.iter().any(|(held, _)| held == name);
-        if !fixed && !held && !name.is_empty() {
-            kept.push((name.clone(), value.clone()));
+        let own = definition(name);
+        let fixed = own.is_some_and(|def| attributes.has(def) || FIXED.iter().any(|shape| shape.has(def)));
+        if !fixed && !name.is_empty() && held.insert(name) {
+            let end = check::floor(value, MAX_EXTRA);
+            if end < value.len() {
+                cut = Some("OTEL_RESOURCE_ATTRIBUTES");
+            }
+            kept.push((name.clone(), value[..end].to_owned()));
         }
     }
     kept.reverse();
-    Resource { attributes, extra: kept }
+
+    let context = check::Context { failed: false, content: shown, profile: options.profile };
+    settle(&mut attributes, &names::RESOURCE, context, cut.into_iter(), account);
+    Resource { attributes: attributes.finish(), extra: kept }
 }
 
 /// The fallback that the OpenTelemetry resource conventions ask for.
@@ -61,7 +85,15 @@ fn unknown_service(info: &ProcessInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Value;
+    use crate::{account::Counter, contract::Value};
+
+    /// Without content, and nothing wrong.
+    fn plain(info: &ProcessInfo, extra: &[(String, String)]) -> Resource {
+        let account = Account::default();
+        let resource = resource(info, extra, Vec::new(), &Options::default(), &account);
+        assert_eq!(account.to_string(), "");
+        resource
+    }
 
     fn get(resource: &Resource, key: &str) -> Option<Value> {
         resource.attributes.iter().find(|a| a.key == key).map(|a| a.value.clone())
@@ -87,7 +119,8 @@ mod tests {
             host_name: Some("node-7".into()),
             ..ProcessInfo::default()
         };
-        let resource = resource(&info, &[], info.command_args.clone());
+        let arguments = info.command_args.clone();
+        let resource = resource(&info, &[], arguments, &Options::default(), &Account::default());
         let text = |value: &str| Some(Value::String(value.into()));
         #[rustfmt::skip]
         let rows = [
@@ -113,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_absent() {
-        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[], Vec::new());
+        let resource = plain(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &[]);
         let keys: Vec<_> = resource.attributes.iter().map(|a| a.key).collect();
         assert_eq!(
             keys,
@@ -137,7 +170,7 @@ mod tests {
                 executable_name: exe.map(Into::into),
                 ..ProcessInfo::default()
             };
-            let resource = resource(&info, &pairs(extra), Vec::new());
+            let resource = plain(&info, &pairs(extra));
             assert_eq!(get(&resource, "service.name"), Some(Value::String(wanted.into())));
             assert_eq!(resource.extra, [], "never twice");
         }
@@ -156,10 +189,35 @@ mod tests {
             ("host.name", "given"),
             ("", "nameless"),
         ]);
-        let resource = resource(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra, Vec::new());
+        let resource = plain(&ProcessInfo { pid: 7, ..ProcessInfo::default() }, &extra);
         assert_eq!(resource.extra, pairs(&[("deployment.environment.name", "test"), ("team", "b")]));
         assert_eq!(get(&resource, "process.pid"), Some(Value::Int(7)));
         assert_eq!(get(&resource, "host.name"), Some(Value::String("given".into())));
         assert_eq!(get(&resource, "container.id"), None);
+    }
+    #[test]
+    fn what_is_too_long_is_cut_named_and_counted() {
+        let info = ProcessInfo {
+            pid: 7,
+            executable_path: Some("é".repeat(3000)),
+            owner: Some("o".repeat(1000)),
+            ..ProcessInfo::default()
+        };
+        let account = Account::default();
+        let extra = [("team".to_owned(), "€".repeat(3000))];
+        let resource = resource(&info, &extra, Vec::new(), &Options::default(), &account);
+        let max = |key: crate::contract::Key<String>| key.def().max_bytes.unwrap();
+        let path = "é".repeat(max(names::PROCESS_EXECUTABLE_PATH) / 2);
+        assert_eq!(get(&resource, "process.executable.path"), Some(Value::String(path)));
+        let owner = "o".repeat(max(names::PROCESS_OWNER));
+        assert_eq!(get(&resource, "process.owner"), Some(Value::String(owner)));
+        assert_eq!(resource.extra, pairs(&[("team", &"€".repeat(MAX_EXTRA / 3))]));
+        let cut = ["process.executable.path", "process.owner", "OTEL_RESOURCE_ATTRIBUTES"];
+        assert_eq!(
+            get(&resource, "plainspan.contract.cut"),
+            Some(Value::Strings(cut.map(str::to_owned).into()))
+        );
+        assert_eq!(account.get(Counter::ValuesCut), 3);
+        assert_eq!(account.get(Counter::ContractViolations), 0);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 pub use super::names::PlainspanLinkReason as LinkReason;
+use super::{key::Key, names::OVERLAPS};
 use crate::time::Timestamp;
 
 /// An attribute's value, as OpenTelemetry has them.
@@ -133,6 +134,12 @@ impl Span {
             })
             .sum();
         FIXED + self.name.len() + self.trace_state.len() + attributes
+    }
+
+    /// The value of an attribute, under whichever of its names the span's [profile](super::Profile) has it.
+    pub fn read<T>(&self, key: Key<T>) -> Option<&Value> {
+        let older = || OVERLAPS.iter().find(|overlap| overlap.current.index == key.def().index);
+        self.get(key.name()).or_else(|| self.get(older()?.older.name))
     }
 }
 

@@ -8,7 +8,7 @@ use super::Finished;
 use crate::{
     account::Account,
     capture::Record,
-    contract::{self, Delivery, Relations, Resource, SpanIds},
+    contract::{self, Delivery, Profile, Relations, Resource, SpanIds},
     policy::content::{self, Subject},
     resource::{ProcessInfo, Processes},
 };
@@ -47,8 +47,8 @@ pub struct Spans {
     absent: Option<u32>,
     /// What is kept of content.
     content: content::Policy,
-    /// What `plainspan.replay.source` says.
-    source: Option<String>,
+    /// The names that spans go by, and what they say of their source.
+    options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
     extra: Vec<(String, String)>,
     account: Arc<Account>,
@@ -59,20 +59,14 @@ impl Spans {
     pub fn new(
         processes: Processes,
         content: content::Policy,
+        profile: &'static Profile,
         extra: Vec<(String, String)>,
         account: Arc<Account>,
     ) -> Self {
-        let nobody = Arc::new(contract::resource(&ProcessInfo::default(), &extra, Vec::new()));
-        Self {
-            processes,
-            resources: HashMap::new(),
-            nobody,
-            absent: None,
-            content,
-            source: None,
-            extra,
-            account,
-        }
+        let options = contract::Options { profile, ..contract::Options::default() };
+        let nobody =
+            Arc::new(contract::resource(&ProcessInfo::default(), &extra, Vec::new(), &options, &account));
+        Self { processes, resources: HashMap::new(), nobody, absent: None, content, options, extra, account }
     }
 
     /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
@@ -101,7 +95,7 @@ impl Spans {
 
     /// Sets what `plainspan.replay.source` says of the spans to come.
     pub fn set_source(&mut self, source: Option<String>) {
-        self.source = source;
+        self.options.capture_source = source;
     }
 
     /// The span of a call, under its resource.
@@ -118,7 +112,7 @@ impl Spans {
         };
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options = contract::Options { content: form, redacted, capture_source: self.source.clone() };
+        let options = contract::Options { content: form, redacted, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Delivery { span, resource: self.resource(process.pid, info) }
     }
@@ -130,7 +124,7 @@ impl Spans {
             } else {
                 // It was gone before anything but its id could be learnt.
                 let info = ProcessInfo { pid, ..ProcessInfo::default() };
-                Arc::new(contract::resource(&info, &self.extra, Vec::new()))
+                Arc::new(contract::resource(&info, &self.extra, Vec::new(), &self.options, &self.account))
             };
         };
         if let Some((known, resource)) = self.resources.get(&pid)
@@ -143,7 +137,8 @@ impl Spans {
         }
         let form = self.content.common_form(info.service_name.as_deref(), info.service_namespace.as_deref());
         let arguments = self.content.arguments(&info.command_args, form);
-        let resource = Arc::new(contract::resource(&info, &self.extra, arguments));
+        let resource =
+            Arc::new(contract::resource(&info, &self.extra, arguments, &self.options, &self.account));
         self.resources.insert(pid, (info, Arc::clone(&resource)));
         resource
     }

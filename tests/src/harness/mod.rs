@@ -25,6 +25,7 @@ mod agent;
 mod client;
 mod expect;
 mod otlp;
+mod phoenix;
 mod process;
 mod receiver;
 
@@ -33,6 +34,7 @@ pub use agent::{Agent, AgentCommand, Report, agent};
 pub use client::{Client, Command, KEY};
 pub use expect::{Expected, assert_late_span, assert_span};
 pub use otlp::{Span, parse as parse_spans};
+pub use phoenix::{Phoenix, Shown};
 pub use process::{Finished, Process};
 pub use receiver::{Received, Receiver, free_port};
 
@@ -49,6 +51,18 @@ pub fn executables() -> PathBuf {
 /// The repository.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace").to_owned()
+}
+
+/// The folder with recorded exchanges: `PLAINSPAN_EXCHANGES`, else the one that lies beside the repository.
+pub fn recordings() -> PathBuf {
+    let dir = std::env::var_os("PLAINSPAN_EXCHANGES")
+        .map_or_else(|| workspace().join("../shared/exchanges"), PathBuf::from);
+    assert!(
+        dir.is_dir(),
+        "no recorded exchanges at {}: set PLAINSPAN_EXCHANGES to the folder that has them",
+        dir.display()
+    );
+    dir
 }
 
 /// The agent's executable: `PLAINSPAN_BIN`, else the one that was built beside the test.

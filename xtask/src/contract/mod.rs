@@ -5,6 +5,7 @@ mod docs;
 mod gate;
 mod lists;
 mod otel;
+mod profiles;
 mod rust;
 mod schema;
 
@@ -30,7 +31,7 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
     };
     let root = workspace_root()?;
     let registry = Registry::read(&root.join("contract/registry"))?;
-    let mut files = generate(&registry)?;
+    let mut files = generate(&registry, &profiles::read(&root)?)?;
     files.extend(beside(&root, &registry)?);
     if !check {
         return write_files(&root, &files);
@@ -41,10 +42,11 @@ pub fn run(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// Path below the workspace, and text, of every generated file.
-fn generate(registry: &Registry) -> anyhow::Result<Vec<(String, String)>> {
+fn generate(registry: &Registry, source: &profiles::Source) -> anyhow::Result<Vec<(String, String)>> {
+    let profiles = profiles::profiles(source, registry)?;
     let mut files = vec![
-        ("agent/src/contract/names.rs".to_owned(), rust::generate(registry)?),
-        ("docs/contract.md".to_owned(), docs::generate(registry)?),
+        ("agent/src/contract/names.rs".to_owned(), rust::generate(registry, &profiles)?),
+        ("docs/contract.md".to_owned(), docs::generate(registry, &profiles, &source.older_fields)?),
     ];
     for span in &registry.spans {
         let name = format!("contract/generated/{}", schema::file(span));
@@ -128,13 +130,19 @@ mod tests {
     use super::*;
 
     pub fn load() -> Registry {
-        Registry::read(&workspace_root().unwrap().join("contract")).unwrap()
+        Registry::read(&workspace_root().unwrap().join("contract/registry")).unwrap()
+    }
+
+    fn generated() -> Vec<(String, String)> {
+        let root = workspace_root().unwrap();
+        let mut files = generate(&load(), &profiles::read(&root).unwrap()).unwrap();
+        files.extend(beside(&root, &load()).unwrap());
+        files
     }
 
     #[test]
     fn generated_files_are_fresh_and_say_what_they_are() {
-        let mut files = generate(&load()).unwrap();
-        files.extend(beside(&workspace_root().unwrap(), &load()).unwrap());
+        let files = generated();
         check_files(&workspace_root().unwrap(), &files).unwrap();
         for (name, text) in &files {
             let first = text.lines().next().unwrap();
@@ -144,8 +152,7 @@ mod tests {
 
     #[test]
     fn a_stale_file_is_named() {
-        let mut files = generate(&load()).unwrap();
-        files.extend(beside(&workspace_root().unwrap(), &load()).unwrap());
+        let mut files = generated();
         files[1].1.push('x');
         files.retain(|(name, _)| !name.ends_with("attributes.json"));
         let message = check_files(&workspace_root().unwrap(), &files).unwrap_err().to_string();
@@ -154,8 +161,6 @@ mod tests {
 
     #[test]
     fn generation_is_deterministic() {
-        assert_eq!(generate(&load()).unwrap(), generate(&load()).unwrap());
-        let beside = || beside(&workspace_root().unwrap(), &load()).unwrap();
-        assert_eq!(beside(), beside());
+        assert_eq!(generated(), generated());
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     account::Account,
     capture::ConnectionId,
-    contract, export,
+    export,
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
     resource::Processes,
 };
@@ -61,7 +61,7 @@ pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let account = Arc::new(Account::default());
     let settings = export::Settings {
-        schema_url: contract::SCHEMA_URL,
+        schema_url: args.output.contract.schema_url,
         verbose: args.output.verbose,
         console_on_stderr: false,
         limits: export::Limits::default(),
@@ -78,6 +78,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         content,
+        args.output.contract,
         extra_attributes()?,
         Arc::clone(&account),
     );

@@ -327,21 +327,21 @@ fn duration(duration: Duration) -> String {
 }
 
 fn text<T>(span: &Span, key: Key<T>) -> Option<&str> {
-    match span.get(key.name()) {
+    match span.read(key) {
         Some(Value::String(text)) => Some(text),
         _ => None,
     }
 }
 
 fn strings<T>(span: &Span, key: Key<Vec<T>>) -> &[String] {
-    match span.get(key.name()) {
+    match span.read(key) {
         Some(Value::Strings(texts)) => texts,
         _ => &[],
     }
 }
 
 fn int(span: &Span, key: Key<i64>) -> Option<i64> {
-    match span.get(key.name()) {
+    match span.read(key) {
         Some(Value::Int(number)) => Some(*number),
         _ => None,
     }
