@@ -12,6 +12,7 @@ mod linker;
 mod lint;
 mod manifest;
 mod matrix;
+mod parity;
 mod root;
 mod run;
 mod setup;
@@ -35,6 +36,7 @@ usage: cargo xtask VERB
   test [--full] [--ebpf-from-source] [FILTER...]
                                               unit tests, then end to end through the kernel as root
   matrix [--newest] [--check]                 run every client of docs/capture-matrix.md and write it; --check: is it stale?
+  parity                                      compare with the SDKs' own instrumentation, and write docs/parity.md
   bench [CRITERION'S ARGUMENTS...]            measure what a record costs, from the ring buffer to the span, and each parser
   fuzz [TARGET...] [--seconds N]              fuzz what parses other people's data, a minute for each target
   lint                                        formatting, clippy, documentation, forbidden words, licences
@@ -71,6 +73,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "demo" => return demo::run(&Workspace::find()?, rest),
         "test" => return test::run(&Workspace::find()?, rest),
         "matrix" => matrix::run(&Workspace::find()?, rest)?,
+        "parity" => parity::run(&Workspace::find()?, rest)?,
         "bench" => bench::run(&Workspace::find()?, rest)?,
         "fuzz" => fuzz::run(&Workspace::find()?, rest)?,
         "fmt" => lint::fmt(&Workspace::find()?, rest)?,

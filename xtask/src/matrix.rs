@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -58,9 +59,10 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let fetched = test::Fetched::get(workspace)?;
     let all = workspace.executables(&["test", "--no-run", "--package", "plainspan-tests"], &[])?;
     let mut failed = false;
+    let envs = newest.then_some(("PLAINSPAN_MATRIX_NEWEST", OsStr::new("1")));
     for test in all.iter().filter(|test| test.is_test && ROWS.contains(&test.name.as_str())) {
         prepare(workspace, test, &[], newest)?;
-        failed |= !test::end_to_end(workspace, test, &[], &agent, &fetched, newest)?;
+        failed |= !test::end_to_end(workspace, test, &[], &agent, &fetched, envs.as_slice())?;
     }
     let table =
         output_of(&mut work(workspace, &binary, "table", newest)).context("the rows make no table")?;

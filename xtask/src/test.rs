@@ -67,7 +67,7 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
         }
         matrix::prepare(workspace, test, &filters, false)?;
         say(&format!("end-to-end tests: {} ({matching}), as root", test.name));
-        if !end_to_end(workspace, test, &filters, &agent, &fetched, false)? {
+        if !end_to_end(workspace, test, &filters, &agent, &fetched, &[])? {
             failed.push(test.name.clone());
         }
     }
@@ -146,14 +146,14 @@ pub fn listed(test: &Executable, filters: &[&String]) -> Result<String> {
     output_of(&mut list).with_context(|| format!("{} does not list its tests", test.name))
 }
 
-/// Runs a test program as root; `newest`: the clients of the capture matrix are those of the newest versions.
+/// Runs a test program as root, with more variables.
 pub fn end_to_end(
     workspace: &Workspace,
     test: &Executable,
     filters: &[&String],
     agent: &Path,
     fetched: &Fetched,
-    newest: bool,
+    envs: &[(&str, &OsStr)],
 ) -> Result<bool> {
     let mut command = root::command(&test.path)?;
     // Captures see each other's clients: the tests of one program run one after the other.
@@ -166,7 +166,7 @@ pub fn end_to_end(
         .env("PLAINSPAN_WHEELS", &fetched.wheels)
         .envs(fetched.phoenix.as_ref().map(|dir| ("PLAINSPAN_PHOENIX", dir)))
         .env("PLAINSPAN_MATRIX", matrix::dir(workspace))
-        .envs(newest.then_some(("PLAINSPAN_MATRIX_NEWEST", "1")))
+        .envs(envs.iter().copied())
         // Root would leave files behind that the user can't remove.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Outside cargo the test programs still look for their data beside their package.

@@ -343,9 +343,14 @@ fn element<'a>(part: &'a Part, server_tool: ServerTool<'a>, budget: usize) -> (E
             };
             (element, 0)
         }
-        Part::Uri { modality, uri } => {
-            let element =
-                Element { kind: "uri", modality: Some(modality), uri: Some(uri), ..Element::default() };
+        Part::Uri { modality, mime_type, uri } => {
+            let element = Element {
+                kind: "uri",
+                modality: Some(modality),
+                mime_type: mime_type.as_deref(),
+                uri: Some(uri),
+                ..Element::default()
+            };
             (element, 0)
         }
         Part::File { modality, file_id } => {

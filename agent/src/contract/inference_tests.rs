@@ -460,7 +460,7 @@ fn without_content_no_content_leaves() {
             Part::ServerToolCall { id: mark(), name: MARK.into(), arguments: content() },
             Part::ServerToolCallResponse { id: mark(), response: content() },
             Part::Blob { modality: MARK, mime_type: mark(), encoded_len: 1, digest: None },
-            Part::Uri { modality: MARK, uri: MARK.into() },
+            Part::Uri { modality: MARK, mime_type: mark(), uri: MARK.into() },
             Part::File { modality: MARK, file_id: MARK.into() },
             Part::Generic { kind: MARK.into(), json: content() },
         ]

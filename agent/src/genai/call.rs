@@ -355,6 +355,8 @@ pub enum Part {
     Uri {
         /// `image`, `audio`, `video` or `document`.
         modality: &'static str,
+        /// MIME type, if told.
+        mime_type: Option<String>,
         /// The URI.
         uri: String,
     },

@@ -44,7 +44,7 @@ pub(super) fn of_url(modality: &'static str, url: Field<'_>, budget: &mut Budget
     let written = url.escaped(budget)?;
     let Some((head, data)) = written.strip_prefix("data:").and_then(|rest| rest.split_once(',')) else {
         let url = url.text(budget)?;
-        return Some(Part::Uri { modality, uri: budget.whole(&url)? });
+        return Some(Part::Uri { modality, mime_type: None, uri: budget.whole(&url)? });
     };
     let head = head.text();
     let mime_type = budget.label(head.split(';').next().unwrap_or_default());
@@ -83,13 +83,16 @@ mod tests {
     #[test]
     fn urls() {
         let cases = [
-            ("https://x.example/a.png", r#"Uri { modality: "image", uri: "https://x.example/a.png" }"#),
+            (
+                "https://x.example/a.png",
+                r#"Uri { modality: "image", mime_type: None, uri: "https://x.example/a.png" }"#,
+            ),
             (
                 "data:image/png;base64,AAAA",
                 r#"Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 4, digest: None }"#,
             ),
             ("data:,ab", r#"Blob { modality: "image", mime_type: None, encoded_len: 2, digest: None }"#),
-            ("data:broken", r#"Uri { modality: "image", uri: "data:broken" }"#),
+            ("data:broken", r#"Uri { modality: "image", mime_type: None, uri: "data:broken" }"#),
         ];
         for (url, expected) in cases {
             assert_eq!(of(url, &mut budget()), expected, "{url}");

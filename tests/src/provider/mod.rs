@@ -1,7 +1,8 @@
-//! A local provider over TLS: OpenAI Chat Completions, Responses and Realtime, Anthropic Messages and Google's
-//! generateContent, plain and streamed, over HTTP/1.1 and, where asked for, HTTP/2 and WebSockets, as the real APIs
-//! answer. The request's model steers it ([`script::Script`]); it records what it was sent and what it sent
-//! ([`record::Exchange`]), and counts the bytes of each connection ([`record::Connection`]).
+//! A local provider over TLS: OpenAI Chat Completions, Responses, Realtime and Embeddings, Anthropic Messages, Google's
+//! generateContent and batchEmbedContents, and Amazon Bedrock's Converse and InvokeModel, plain and streamed, over
+//! HTTP/1.1 and, where asked for, HTTP/2 and WebSockets, as the real APIs answer. The request's model steers it
+//! ([`script::Script`]); it records what it was sent and what it sent ([`record::Exchange`]), and counts the bytes of each
+//! connection ([`record::Connection`]).
 
 use std::{
     error::Error,
@@ -19,8 +20,10 @@ use tokio_rustls::TlsAcceptor;
 
 pub mod answer;
 mod anthropic;
+mod bedrock;
 mod body;
 mod counted;
+mod embeddings;
 mod google;
 mod openai;
 mod realtime;

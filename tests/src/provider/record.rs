@@ -128,8 +128,12 @@ impl Exchange {
             Protocol::WebSocket => true,
             Protocol::Http1 | Protocol::Http2 => {
                 self.method == "POST"
-                    && (matches!(path, "/v1/chat/completions" | "/v1/messages" | "/v1/responses")
-                        || super::google::model(path).is_some())
+                    && (matches!(
+                        path,
+                        "/v1/chat/completions" | "/v1/messages" | "/v1/responses" | "/v1/embeddings"
+                    ) || path.ends_with(":batchEmbedContents")
+                        || super::google::model(path).is_some()
+                        || super::bedrock::model(path).is_some())
             }
         }
     }

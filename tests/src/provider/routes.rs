@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use super::{
     answer::{Answer, Content},
-    anthropic,
+    anthropic, bedrock,
     body::{Paced, Watch},
-    google, openai,
+    embeddings, google, openai,
     record::{Ending, Exchange, Facts, Protocol},
     responses,
     server::Link,
@@ -118,6 +118,8 @@ fn answer(number: u64, head: &Parts, body: &[u8]) -> Answer {
     match (head.method.as_str(), head.uri.path()) {
         _ if holds(head, "content-type", "application/grpc") => grpc(),
         ("POST", "/v1/chat/completions") => openai::answer(number, bearer, body),
+        ("POST", "/v1/embeddings") => embeddings::openai(number, bearer, body),
+        ("POST", path) if path.ends_with(":batchEmbedContents") => embeddings::google(number),
         ("POST", "/v1/responses") => responses::answer(number, bearer, body),
         ("POST", "/v1/messages") => anthropic::answer(number, bearer || key("x-api-key"), body),
         ("POST", "/v1/messages/count_tokens") => {
@@ -131,11 +133,14 @@ fn answer(number: u64, head: &Parts, body: &[u8]) -> Answer {
         ("POST", path) if path.ends_with(":countTokens") => {
             Answer::json(200, &json!({"totalTokens": body.len() / 4}), Facts::default())
         }
-        ("POST", path) => match google::model(path) {
-            Some((model, streamed)) => {
+        ("POST", path) => match (google::model(path), bedrock::model(path)) {
+            (Some((model, streamed)), _) => {
                 google::answer(number, bearer || key("x-goog-api-key"), model, streamed)
             }
-            None => nothing_there(),
+            (None, Some((model, action))) => {
+                bedrock::answer(number, holds(head, "authorization", "AWS4-HMAC-SHA256 "), model, action)
+            }
+            (None, None) => nothing_there(),
         },
         _ => nothing_there(),
     }

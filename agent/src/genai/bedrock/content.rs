@@ -216,7 +216,7 @@ fn of_media(modality: &'static str, field: Field<'_>, budget: &mut Budget) -> Op
     let source: Source<'_> = media.source.object(budget)?;
     if let Some(location) = source.s3_location.object::<S3Location<'_>>(budget) {
         let uri = location.uri.text(budget)?;
-        return Some(Part::Uri { modality, uri: budget.whole(&uri)? });
+        return Some(Part::Uri { modality, mime_type: None, uri: budget.whole(&uri)? });
     }
     let mime_type = media.format.label(budget).map(|format| mime_type(modality, format));
     media::of_base64(modality, mime_type, source.bytes, budget)

@@ -111,7 +111,7 @@ fn image(image: &Image<'_>, format: Field<'_>, budget: &mut Budget) -> Option<Ge
         media::of_base64("image", mime_type, image.b64_json, budget)?
     } else {
         let url = image.url.text(budget)?;
-        Part::Uri { modality: "image", uri: budget.whole(&url)? }
+        Part::Uri { modality: "image", mime_type: None, uri: budget.whole(&url)? }
     };
     let message = Message { role: "assistant".to_owned(), name: None, parts: vec![part] };
     Some(Generation { message, ..Generation::default() })
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!((call.usage.input, call.usage.output), (Some(9), Some(272)));
         let blob =
             r#"Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 4, digest: None }"#;
-        let uri = r#"Uri { modality: "image", uri: "https://x.example/a.png" }"#;
+        let uri = r#"Uri { modality: "image", mime_type: None, uri: "https://x.example/a.png" }"#;
         assert_eq!(parts(&call), [blob, uri]);
         let path = "/openai/deployments/my-image/images/generations";
         let call = exchange("me.openai.azure.com", path).request(r#"{"prompt":"a cat"}"#);

@@ -141,7 +141,7 @@ fn output(field: Field<'_>, budget: &mut Budget) -> Vec<Part> {
             if budget.item()
                 && let Some(uri) = budget.whole(&text)
             {
-                parts.push(Part::Uri { modality: "document", uri });
+                parts.push(Part::Uri { modality: "document", mime_type: None, uri });
             }
         } else {
             budget.append(&mut said, &text);

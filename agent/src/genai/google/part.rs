@@ -230,7 +230,10 @@ fn blob_or_uri(data: &Media<'_>, budget: &mut Budget) -> Option<Part> {
     let mime_type = data.mime_type.label(budget);
     let modality = media::modality(mime_type.as_deref().unwrap_or_default());
     if data.file_uri.is_some() {
-        return media::of_url(modality, data.file_uri, budget);
+        return match media::of_url(modality, data.file_uri, budget)? {
+            Part::Uri { modality, uri, .. } => Some(Part::Uri { modality, mime_type, uri }),
+            part => Some(part),
+        };
     }
     Some(media::blob(modality, mime_type, data.data, budget))
 }

@@ -368,7 +368,7 @@ mod tests {
             ),
             (
                 r#"{"content":[{"type":"image_url","image_url":{"url":"https://x"}},{"type":"image_url","image_url":"data:image/png;base64,AA"}]}"#,
-                r#"[Uri { modality: "image", uri: "https://x" }, Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 2, digest: None }]"#.into(),
+                r#"[Uri { modality: "image", mime_type: None, uri: "https://x" }, Blob { modality: "image", mime_type: Some("image/png"), encoded_len: 2, digest: None }]"#.into(),
             ),
             (
                 r#"{"content":[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}"#,

@@ -27,7 +27,7 @@ fn call() -> Call {
             Part::ToolCallResponse { id: None, response: json() },
             Part::ServerToolCall { id: None, name: "mail".into(), arguments: json() },
             Part::ServerToolCallResponse { id: None, response: json() },
-            Part::Uri { modality: "image", uri: format!("https://host/{SECRET}") },
+            Part::Uri { modality: "image", mime_type: None, uri: format!("https://host/{SECRET}") },
             Part::Generic { kind: "other".into(), json: json() },
         ]
     };

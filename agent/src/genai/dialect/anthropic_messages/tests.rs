@@ -38,7 +38,7 @@ fn short(part: &Part) -> String {
         Part::Blob { modality, mime_type, encoded_len, .. } => {
             format!("blob:{modality}:{}:{encoded_len}", mime_type.as_deref().unwrap_or("-"))
         }
-        Part::Uri { modality, uri } => format!("uri:{modality}:{uri}"),
+        Part::Uri { modality, uri, .. } => format!("uri:{modality}:{uri}"),
         Part::File { modality, file_id } => format!("file:{modality}:{file_id}"),
         Part::Generic { kind, .. } => format!("generic:{kind}"),
         Part::Refusal(content) => format!("refusal:{}", content.text),

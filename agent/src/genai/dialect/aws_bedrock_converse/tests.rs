@@ -44,7 +44,7 @@ fn short(part: &Part) -> String {
         Part::Blob { modality, mime_type, encoded_len, .. } => {
             format!("blob:{modality}:{}:{encoded_len}", mime_type.as_deref().unwrap_or("-"))
         }
-        Part::Uri { modality, uri } => format!("uri:{modality}:{uri}"),
+        Part::Uri { modality, uri, .. } => format!("uri:{modality}:{uri}"),
         Part::Generic { kind, .. } => format!("generic:{kind}"),
         other => format!("{other:?}"),
     }

@@ -45,7 +45,9 @@ fn short(part: &Part) -> String {
         Part::Blob { modality, mime_type, encoded_len, .. } => {
             format!("blob:{modality}:{}:{encoded_len}", id(mime_type))
         }
-        Part::Uri { modality, uri } => format!("uri:{modality}:{uri}"),
+        Part::Uri { modality, mime_type, uri } => {
+            format!("uri:{modality}:{}:{uri}", mime_type.as_deref().unwrap_or_default())
+        }
         other => format!("{other:?}"),
     }
 }
@@ -133,10 +135,10 @@ fn parts_of_every_kind() {
         (r#"{"inline_data":{"mime_type":"audio/wav","data":"AA"}}"#, vec!["blob:audio:audio/wav:2"], 0),
         (
             r#"{"fileData":{"mimeType":"video/mp4","fileUri":"gs://b/a.mp4"}}"#,
-            vec!["uri:video:gs://b/a.mp4"],
+            vec!["uri:video:video/mp4:gs://b/a.mp4"],
             0,
         ),
-        (r#"{"file_data":{"file_uri":"https://x.example/a"}}"#, vec!["uri:document:https://x.example/a"], 0),
+        (r#"{"file_data":{"file_uri":"https://x.example/a"}}"#, vec!["uri:document::https://x.example/a"], 0),
         (r#"{"function_call":{"name":"f"}}"#, vec!["call:-:f:"], 0),
         (
             r#"{"functionResponse":{"name":"f","response":{},"parts":[{"inlineData":{"mimeType":"image/png","data":"A"}}]}}"#,

@@ -47,7 +47,7 @@ fn short(part: &Part) -> String {
         Part::Blob { modality, mime_type, encoded_len, .. } => {
             format!("blob:{modality}:{}:{encoded_len}", id(mime_type))
         }
-        Part::Uri { modality, uri } => format!("uri:{modality}:{uri}"),
+        Part::Uri { modality, uri, .. } => format!("uri:{modality}:{uri}"),
         Part::File { modality, file_id } => format!("file:{modality}:{file_id}"),
         Part::Generic { kind, .. } => format!("generic:{kind}"),
     }
