@@ -1,5 +1,7 @@
 //! The settings of `run`, as `plainspan config` checks and shows them: file, environment and command line.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
 use std::{
     path::Path,
     process::{Command, Output},
@@ -33,10 +35,11 @@ fn setting(output: &Output, name: &str) -> String {
 
 #[test]
 fn flags_before_environment_before_file_before_defaults() {
+    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
     let (_directory, path) =
         file("cache: /from/file\nlog: info\nring-size: 4096\nlimits:\n  text-bytes: 100\n");
     let environment = [("CACHE_DIRECTORY", "/from/environment"), ("PLAINSPAN_LOG", "debug")];
-    let rows: [(&[&str], &[(&str, &str)], &str, &str); 6] = [
+    let rows: [Row; 6] = [
         (&[], &[], "call-cap", "call-cap: 4194304 # default"),
         (&[], &[], "cache", "cache: /from/file # file"),
         (&[], &environment, "cache", "cache: /from/environment # environment: CACHE_DIRECTORY"),

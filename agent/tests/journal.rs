@@ -9,6 +9,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, Stdio},
@@ -64,8 +65,10 @@ fn child() {
     let (first, path) = told.split_once(' ').unwrap();
     let first: u64 = first.parse().unwrap();
     let committed = |spans: &[Arc<Delivery>]| {
-        let lines: String =
-            spans.iter().map(|d| format!("{KEPT}{}\n", u64::from_be_bytes(d.span.span_id) - 1)).collect();
+        let mut lines = String::new();
+        for delivery in spans {
+            let _ = writeln!(lines, "{KEPT}{}", u64::from_be_bytes(delivery.span.span_id) - 1);
+        }
         std::io::stdout().write_all(lines.as_bytes()).unwrap();
     };
     let limits = Limits { gather: Duration::from_millis(2), ..Limits::default() };
@@ -82,7 +85,10 @@ fn child() {
                 let entries = backlog.next(50, 1 << 20).await.unwrap();
                 let done: Vec<i64> = entries.iter().map(|entry| entry.id).filter(|id| id % 2 == 0).collect();
                 if !done.is_empty() {
-                    let names: String = done.iter().map(|id| format!("done {id}\n")).collect();
+                    let mut names = String::new();
+                    for id in &done {
+                        let _ = writeln!(names, "done {id}");
+                    }
                     backlog.done(done).await;
                     std::io::stdout().write_all(names.as_bytes()).unwrap();
                 }

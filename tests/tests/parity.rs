@@ -261,16 +261,14 @@ fn page(all: &[Compared], reasons: &[Reason], used: &mut BTreeSet<usize>) -> (St
         for ((attribute, verdict), in_cases) in found {
             let mut why = "";
             if *verdict != Verdict::Equal {
-                match reasons.iter().position(|reason| reason.fits(library, attribute, *verdict)) {
-                    Some(at) => {
-                        used.insert(at);
-                        why = &reasons[at].why;
-                    }
-                    None => {
-                        let (case, values) = &in_cases[0];
-                        let key = verdict.key();
-                        let _ = writeln!(unexplained, "{library}: {attribute} ({key}) in {case}: {values}");
-                    }
+                if let Some(at) = reasons.iter().position(|reason| reason.fits(library, attribute, *verdict))
+                {
+                    used.insert(at);
+                    why = &reasons[at].why;
+                } else {
+                    let (case, values) = &in_cases[0];
+                    let key = verdict.key();
+                    let _ = writeln!(unexplained, "{library}: {attribute} ({key}) in {case}: {values}");
                 }
             }
             let names: Vec<&str> = in_cases.iter().map(|(case, _)| case.as_str()).collect();

@@ -190,7 +190,7 @@ fn throughput(c: &mut Criterion) {
                         journal.append(Arc::new(span));
                     }
                     journal.flush().await;
-                })
+                });
             },
             BatchSize::PerIteration,
         );

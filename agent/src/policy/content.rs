@@ -124,7 +124,7 @@ impl Policy {
             Form::Hashed => {
                 walk::texts(call, &mut |texts| {
                     for text in texts.iter_mut() {
-                        *text.text = self.hashed(text.text);
+                        *text.value = self.hashed(text.value);
                     }
                 });
                 0

@@ -277,7 +277,8 @@ mod tests {
             ("sound, which has no price there", |call| call.usage.audio_output = Some(50)),
             ("images", |call| call.operation = OperationName::ImageGeneration),
             ("an image in an answer", |call| {
-                let image = Part::Uri { modality: "image", uri: "https://x.example".to_owned() };
+                let image =
+                    Part::Uri { modality: "image", mime_type: None, uri: "https://x.example".to_owned() };
                 let message = Message { parts: vec![image], ..Message::default() };
                 call.response.generations = vec![Generation { message, ..Generation::default() }];
             }),

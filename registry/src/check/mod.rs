@@ -47,7 +47,7 @@ impl<'a> Checker<'a> {
         let mut say = |rule: Rule, name: &str| {
             tell(Violation { rule, signal: signal.clone(), name: name.to_owned() });
         };
-        if let Some(wanted) = self.wrong_name(definition, span) {
+        if let Some(wanted) = wrong_name(definition, span) {
             say(Rule::SpanName { wanted }, &cut(&span.name));
         }
         let kind = span.kind.unwrap_or(crate::SpanKind::Internal);
@@ -136,7 +136,7 @@ impl<'a> Checker<'a> {
     /// The definition that a span follows, or comes nearest to.
     fn definition(&self, span: &telemetry::Span, claims: bool) -> Option<&'a Span> {
         let rank = |definition: &&Span| {
-            let exact = !definition.patterns.is_empty() && self.wrong_name(definition, span).is_none();
+            let exact = !definition.patterns.is_empty() && wrong_name(definition, span).is_none();
             let carried = |used: &&Use| get(&span.attributes, &used.key).is_some();
             let kind = definition.kinds.contains(&span.kind.unwrap_or(crate::SpanKind::Internal));
             (exact, kind, definition.attributes.iter().filter(carried).count())
@@ -149,20 +149,6 @@ impl<'a> Checker<'a> {
         (claims || (exact && kind && (carried > 0 || named))).then_some(best)
     }
 
-    /// The form that the span's name should have; `None` if it has it. It is the first whose attributes the span carries. That one of
-    /// them is missing is said elsewhere: then the name is right if it is of the form.
-    fn wrong_name(&self, definition: &Span, span: &telemetry::Span) -> Option<String> {
-        for pattern in &definition.patterns {
-            match naming::filled(pattern, |key| get(&span.attributes, key)?.plain()) {
-                Some(name) if name == span.name => return None,
-                Some(_) => return Some(pattern.to_string()),
-                None if naming::may_match(pattern, &span.name) => return None,
-                None => {}
-            }
-        }
-        definition.patterns.first().map(ToString::to_string)
-    }
-
     fn attributes(
         &self,
         uses: &[Use],
@@ -170,10 +156,10 @@ impl<'a> Checker<'a> {
         failed: bool,
         say: &mut dyn FnMut(Rule, &str),
     ) {
-        let used: BTreeMap<&str, &Use> = uses.iter().map(|used| (used.key.as_str(), used)).collect();
+        let by_key: BTreeMap<&str, &Use> = uses.iter().map(|used| (used.key.as_str(), used)).collect();
         let there: BTreeSet<&str> = attributes.iter().map(|(key, _)| key.as_str()).collect();
         for (key, value) in attributes {
-            if !used.contains_key(key.as_str()) {
+            if !by_key.contains_key(key.as_str()) {
                 if namespace::holds(&self.own, key) {
                     say(
                         if self.registry.attribute(key).is_some() { Rule::NotHere } else { Rule::Unknown },
@@ -258,6 +244,20 @@ fn cut(name: &str) -> String {
         Some((at, _)) => format!("{}...", &name[..at]),
         None => name.to_owned(),
     }
+}
+
+/// The form that the span's name should have; `None` if it has it. It is the first whose attributes the span carries. That one of
+/// them is missing is said elsewhere: then the name is right if it is of the form.
+fn wrong_name(definition: &Span, span: &telemetry::Span) -> Option<String> {
+    for pattern in &definition.patterns {
+        match naming::filled(pattern, |key| get(&span.attributes, key)?.plain()) {
+            Some(name) if name == span.name => return None,
+            Some(_) => return Some(pattern.to_string()),
+            None if naming::may_match(pattern, &span.name) => return None,
+            None => {}
+        }
+    }
+    definition.patterns.first().map(ToString::to_string)
 }
 
 #[cfg(test)]

@@ -172,9 +172,9 @@ fn each_violation_is_named() {
 
 #[test]
 fn names_kinds_and_what_is_missing() {
+    type Change = fn(&mut telemetry::Span);
     let registry = shop();
     let checker = Checker::new(&registry);
-    type Change = fn(&mut telemetry::Span);
     #[rustfmt::skip]
     let rows: Vec<(Change, &[&str])> = vec![
         (|s| s.name = "asks m".into(), &["unknown_span_name span shop.call: the name \"asks m\" is not of the form `ask {shop.model}`"]),

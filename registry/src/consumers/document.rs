@@ -75,10 +75,10 @@ impl Walk {
             match (key.as_str(), value) {
                 (_, Json::String(text)) => self.text(key, text, object, own, place),
                 ("filters", Json::Array(filters)) if own == Some(Source::Tempo) => {
-                    self.tags(filters, Usage::FiltersOn)
+                    self.tags(filters, Usage::FiltersOn);
                 }
                 ("groupBy", Json::Array(tags)) if own == Some(Source::Tempo) => {
-                    self.tags(tags, Usage::GroupsBy)
+                    self.tags(tags, Usage::GroupsBy);
                 }
                 ("transformations", _) => self.value(value, own, Place::Fields),
                 ("templating" | "variables", _) => self.value(value, own, Place::Variable),
@@ -97,13 +97,15 @@ impl Walk {
     ) {
         let found = match (key, source) {
             ("expr", None | Some(Source::Prometheus)) => promql::scan(text),
-            ("rawSql" | "rawQueryText", _) => sql::scan(text),
+            ("rawSql" | "rawQueryText", _)
+            | ("query" | "definition" | "queryText" | "rawSQL", Some(Source::Sql)) => sql::scan(text),
             ("query" | "definition", Some(Source::Prometheus)) if place == Place::Variable => {
                 promql::scan_variable(text)
             }
-            ("query" | "definition" | "queryText" | "rawSQL", Some(Source::Sql)) => sql::scan(text),
-            ("query", Some(Source::Tempo)) => traceql::scan(text),
-            ("query", None) if object.get("queryType").is_some_and(|kind| kind == "traceql") => {
+            ("query", source)
+                if source == Some(Source::Tempo)
+                    || source.is_none() && object.get("queryType").is_some_and(|kind| kind == "traceql") =>
+            {
                 traceql::scan(text)
             }
             ("legendFormat" | "legend", _) => promql::scan_legend(text),

@@ -67,11 +67,11 @@ pub fn tokens(text: &str, language: Language) -> Vec<Token<'_>> {
         let start = lexer.at - token.1;
         // `gen_ai_${what}_total` is one name, and not known.
         let joined = end_of_last == Some(start)
-            && match (&token.0, tokens.last()) {
-                (Token::Variable, Some(Token::Word(_) | Token::Variable)) => true,
-                (Token::Word(_), Some(Token::Variable)) => true,
-                _ => false,
-            };
+            && matches!(
+                (&token.0, tokens.last()),
+                (Token::Variable, Some(Token::Word(_) | Token::Variable))
+                    | (Token::Word(_), Some(Token::Variable))
+            );
         if joined {
             tokens.pop();
             tokens.push(Token::Variable);

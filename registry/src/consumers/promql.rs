@@ -38,17 +38,15 @@ pub fn scan(query: &str) -> Vec<Found> {
                 Some(Keyword::Labels(usage)) if opens => labels(&tokens[at..], usage, &mut found),
                 // `offset 5m`, `@ end()`.
                 Some(Keyword::Offset) => 2,
-                Some(_) => 1,
                 None if opens || next_is_labels(&tokens[at + 1..]) => {
                     // `sum by (x) (y)`: the labels come first, then what is summed.
                     let usage = aggregation(word).map_or(usage, |new| outer(usage, new));
                     let mut used = 1;
-                    if !opens {
-                        if let Some(Token::Word(word)) = tokens.get(at + 1)
-                            && let Some(Keyword::Labels(usage)) = keyword(word)
-                        {
-                            used += labels(&tokens[at + 1..], usage, &mut found);
-                        }
+                    if !opens
+                        && let Some(Token::Word(word)) = tokens.get(at + 1)
+                        && let Some(Keyword::Labels(usage)) = keyword(word)
+                    {
+                        used += labels(&tokens[at + 1..], usage, &mut found);
                     }
                     if tokens.get(at + used).is_some_and(|t| t.is("(")) {
                         // `label_replace(x, "to", "$1", "from", "...")`, `label_join(x, "to", ",", "from", ...)`
@@ -66,7 +64,7 @@ pub fn scan(query: &str) -> Vec<Found> {
                     });
                     1
                 }
-                None => 1,
+                _ => 1,
             },
             Token::Text(text) if names_labels && is_metric(&text.replace('.', "_")) => {
                 label(text, Usage::Reads, Vec::new(), &mut found);

@@ -103,7 +103,7 @@ impl<'t, 'a> Scan<'t, 'a> {
                     let name = name.clone().into_owned();
                     self.name(at, What::Column, &name)
                 }
-                Token::Text(text) => self.text(at, &text.clone().into_owned()),
+                Token::Text(text) => self.text(at, &text.clone()),
                 _ => 1,
             };
         }

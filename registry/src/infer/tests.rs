@@ -161,7 +161,7 @@ proptest! {
         let mut seen = Inference::new(Limits { signals: 6, attributes: 4, values: 3 });
         let spans: Vec<Span> = spans
             .into_iter()
-            .map(|(name, attributes, failed)| Span { name, attributes, failed, ..Span::default() })
+            .map(|(name, attributes, failed)| Span { name, failed, attributes, ..Span::default() })
             .collect();
         for span in &spans {
             seen.span(span);

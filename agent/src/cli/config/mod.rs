@@ -53,6 +53,7 @@ enum ConfigVerb {
 }
 
 /// Runs the verb.
+#[allow(clippy::unnecessary_wraps, reason = "as of every verb")]
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (args, show) = match args.verb {
         ConfigVerb::Check(args) => (args, false),
@@ -238,7 +239,7 @@ fn with_file(command: Command, file: &File, given: &ArgMatches) -> Result<(Comma
         }
         line.extend(written);
         let id = option.get_id().as_str();
-        if !values.is_empty() && !(scoped && SCOPE.contains(&id)) {
+        if !(values.is_empty() || scoped && SCOPE.contains(&id)) {
             defaults.push((id.to_owned(), values.clone()));
         }
     }

@@ -1,6 +1,7 @@
 //! `plainspan contract consumers`: who reads the telemetry, and what files of queries read.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -71,14 +72,14 @@ fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let problems = consumers::check_all(&args.contract, &declared, &registry);
     let mut out = String::new();
     for problem in &problems {
-        out.push_str(&format!("{problem}\n"));
+        let _ = writeln!(out, "{problem}");
     }
     let count: usize = declared.iter().map(|(_, file)| file.consumers.len()).sum();
     let Registry { name, version, .. } = &registry;
-    out.push_str(&match problems.len() {
-        0 => format!("{count} consumers of {name} {version}: every declaration holds\n"),
-        n => format!("{count} consumers of {name} {version}, problems: {n}\n"),
-    });
+    let _ = match problems.len() {
+        0 => writeln!(out, "{count} consumers of {name} {version}: every declaration holds"),
+        n => writeln!(out, "{count} consumers of {name} {version}, problems: {n}"),
+    };
     tell(&out)?;
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

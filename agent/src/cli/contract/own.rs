@@ -26,13 +26,11 @@ const FILES: [(&str, &str); 7] = embedded![
 
 /// The contract in a directory; plainspan's own where none is named.
 pub fn contract(dir: Option<&Path>) -> anyhow::Result<Registry> {
-    match dir {
-        Some(dir) => Ok(Registry::read(dir).map_err(|error| Usage(error.to_string()))?),
-        None => {
-            let files = FILES.map(|(name, text)| File { name: name.to_owned(), text: text.to_owned() });
-            Registry::load(&files).context("plainspan's own contract is wrong")
-        }
+    if let Some(dir) = dir {
+        return Ok(Registry::read(dir).map_err(|error| Usage(error.to_string()))?);
     }
+    let files = FILES.map(|(name, text)| File { name: name.to_owned(), text: text.to_owned() });
+    Registry::load(&files).context("plainspan's own contract is wrong")
 }
 
 #[cfg(test)]
@@ -45,7 +43,7 @@ mod tests {
         let mut names: Vec<_> = std::fs::read_dir(&dir)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".yaml"))
+            .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"))
             .collect();
         names.sort();
         assert_eq!(names, FILES.map(|(name, _)| name));

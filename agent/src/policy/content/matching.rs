@@ -78,21 +78,21 @@ impl When {
 
     /// Is it about this call?
     pub fn fits(&self, call: &Subject<'_>) -> bool {
-        holds(&self.service, call.service)
-            && holds(&self.namespace, call.namespace)
-            && holds(&self.provider, call.provider)
-            && holds(&self.model, call.model)
-            && holds(&self.path, call.path)
+        holds(self.service.as_ref(), call.service)
+            && holds(self.namespace.as_ref(), call.namespace)
+            && holds(self.provider.as_ref(), call.provider)
+            && holds(self.model.as_ref(), call.model)
+            && holds(self.path.as_ref(), call.path)
     }
 
     /// May it be about a call of this service?
     pub(super) fn may_fit(&self, service: Option<&str>, namespace: Option<&str>) -> bool {
-        holds(&self.service, service) && holds(&self.namespace, namespace)
+        holds(self.service.as_ref(), service) && holds(self.namespace.as_ref(), namespace)
     }
 }
 
-fn holds(glob: &Option<GlobMatcher>, text: Option<&str>) -> bool {
-    glob.as_ref().is_none_or(|glob| text.is_some_and(|text| glob.is_match(text)))
+fn holds(glob: Option<&GlobMatcher>, text: Option<&str>) -> bool {
+    glob.is_none_or(|glob| text.is_some_and(|text| glob.is_match(text)))
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher, GlobError> {

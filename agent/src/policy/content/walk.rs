@@ -11,7 +11,7 @@ use crate::{
 
 /// One text.
 pub(super) struct Text<'a> {
-    pub(super) text: &'a mut String,
+    pub(super) value: &'a mut String,
     /// It is a JSON text; another one may be put in its place, JSON or not.
     json: bool,
     /// Its end was cut off.
@@ -20,12 +20,11 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn plain(text: &'a mut String) -> Self {
-        Self { text, json: false, cut: None }
+        Self { value: text, json: false, cut: None }
     }
 
     fn content(content: &'a mut Content, json: bool) -> Self {
-        let Content { text, cut } = content;
-        Self { text, json, cut: Some(cut) }
+        Self { value: &mut content.text, json, cut: Some(&mut content.cut) }
     }
 }
 
@@ -98,7 +97,7 @@ fn tool(tool: &mut ToolDefinition, take: &mut dyn FnMut(&mut [Text<'_>])) {
     if let Some(parameters) = &mut tool.parameters {
         let before = parameters.get();
         let mut text = before.to_owned();
-        take(&mut [Text { text: &mut text, json: true, cut: None }]);
+        take(&mut [Text { value: &mut text, json: true, cut: None }]);
         if text != before {
             *parameters = raw(text);
         }
@@ -114,20 +113,20 @@ fn raw(text: String) -> Box<RawValue> {
 
 /// Takes out of texts that follow each other what is found in them.
 pub(super) fn redact(redactor: &Redactor, texts: &mut [Text<'_>], counts: &mut Counts) {
-    for Text { text, cut, .. } in texts.iter_mut() {
+    for Text { value: text, cut, .. } in texts.iter_mut() {
         if let Some(cut) = cut.as_deref_mut().filter(|cut| **cut > 0) {
             let whole = settled(text);
             *cut += (text.len() - whole) as u64;
             text.truncate(whole);
         }
     }
-    if let [Text { text, json: true, .. }] = texts {
+    if let [Text { value: text, json: true, .. }] = texts {
         if let Cow::Owned(redacted) = redactor.json(text, counts) {
             **text = redacted;
         }
         return;
     }
-    let mut plain: Vec<&mut String> = texts.iter_mut().map(|text| &mut *text.text).collect();
+    let mut plain: Vec<&mut String> = texts.iter_mut().map(|text| &mut *text.value).collect();
     redactor.adjacent(&mut plain, counts);
 }
 

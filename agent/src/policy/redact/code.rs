@@ -19,7 +19,7 @@ const PEM_LENGTH: usize = 8000;
 /// Keys by their beginnings, what stands behind the name of a secret, and private keys (RFC 7468).
 pub(super) fn credential() -> Vec<(String, Accept)> {
     let prefixes: Vec<_> = KEY_PREFIXES.iter().map(|prefix| regex::escape(prefix)).collect();
-    let named = r#"(?i)(?:api[_-]?key|access[_-]?key|secret|token|passw(?:or)?d|passphrase|pwd|credential|authorization)"#;
+    let named = r"(?i)(?:api[_-]?key|access[_-]?key|secret|token|passw(?:or)?d|passphrase|pwd|credential|authorization)";
     let assigned =
         r#"\\?["']?(?:\s{0,4}(?:=>|:=|=|:)\s{0,4}|\sis\s{1,4})\\?["']?(?P<secret>[^\s"'\\`,;&)}\]]{6,})"#;
     vec![
@@ -57,6 +57,7 @@ fn key(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     (told && random && word.len() >= KEY_LENGTH).then_some(range.start..end)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it stands in a list of those that may find nothing")]
 fn private_key(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let rest = &text[range.end..floor(text, range.end + PEM_LENGTH)];
     let length = match rest.find("-----END ") {

@@ -133,7 +133,7 @@ impl Redactor {
                 ranges(pattern, text, |range| all.push(Found { range, rule: index }));
             }
         }
-        all.sort_by(|a, b| (a.range.start, a.rule).cmp(&(b.range.start, b.rule)));
+        all.sort_by_key(|found| (found.range.start, found.rule));
         let mut merged: Vec<Found> = Vec::with_capacity(all.len());
         for found in all {
             match merged.last_mut() {

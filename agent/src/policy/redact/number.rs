@@ -100,6 +100,6 @@ fn international(text: &str, range: Range<usize>) -> Option<Range<usize>> {
 fn national(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let digits = text[range.clone()].bytes().filter(u8::is_ascii_digit).count();
     let before = text[..range.start].ends_with(|c: char| c.is_alphanumeric() || "-./".contains(c));
-    let behind = text[range.end..].starts_with(|c: char| c == '-' || c == '/');
+    let behind = text[range.end..].starts_with(['-', '/']);
     (!before && !behind && (9..=15).contains(&digits)).then_some(range)
 }
