@@ -492,7 +492,7 @@ fn without_content_no_content_leaves() {
     let shown = format!("{with_content:?}").matches(MARK).count();
     assert_eq!(
         shown,
-        4 * (1 + 1 + 1 + 3 + 2 + 4 + 2 + 3 + 2 + 2 + 2) + 3 * 2 + 4 + 1,
+        4 * (1 + 1 + 1 + 3 + 2 + 4 + 2 + 3 + 3 + 2 + 2) + 3 * 2 + 4 + 1,
         "the test looks in the right places"
     );
 }
