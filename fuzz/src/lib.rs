@@ -7,6 +7,7 @@ mod heard;
 mod offline;
 mod programs;
 mod queries;
+mod redact;
 pub mod script;
 
 pub use bodies::{encodings, events, form, grpc};
@@ -15,3 +16,4 @@ pub use conversations::{header_block, http1, http2, websocket};
 pub use offline::offline;
 pub use programs::{locate, view};
 pub use queries::queries;
+pub use redact::redact;

@@ -2,50 +2,9 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
-use plainspan_tests::harness::{Process, agent, directory, workspace};
-
-/// A copy of plainspan's own contract and of what is declared to read it.
-struct Copy {
-    dir: tempfile::TempDir,
-}
-
-impl Copy {
-    fn new() -> Self {
-        let dir = directory();
-        for from in ["contract", "deploy"] {
-            let mut copy = Command::new("cp");
-            copy.arg("-r").arg(workspace().join(from)).arg(dir.path());
-            assert!(Process::start(copy).wait().status.success());
-        }
-        Self { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn edit(&self, name: &str, from: &str, to: &str) {
-        let path = self.path(name);
-        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let edited = text.replace(from, to);
-        assert_ne!(edited, text, "{from} is not in {name}");
-        fs::write(&path, edited).expect("it is ours");
-    }
-}
-
-/// What a verb prints, and its exit status.
-fn contract(arguments: &[&Path]) -> (String, Option<i32>) {
-    let mut command = agent();
-    command.arg("contract").args(arguments);
-    let ended = Process::start(command).wait();
-    ([ended.stdout, ended.stderr].concat().join("\n"), ended.status.code())
-}
+use plainspan_tests::harness::{ContractCopy, contract, workspace};
 
 #[test]
 fn our_own_declarations_hold() {
@@ -56,7 +15,7 @@ fn our_own_declarations_hold() {
 
 #[test]
 fn a_dashboard_that_was_edited_has_to_be_declared_anew() {
-    let copy = Copy::new();
+    let copy = ContractCopy::new();
     copy.edit(
         "deploy/dashboards/llm-calls.json",
         "by (span.gen_ai.operation.name)",
@@ -70,7 +29,7 @@ fn a_dashboard_that_was_edited_has_to_be_declared_anew() {
 
 #[test]
 fn the_gate_names_those_that_a_change_breaks() {
-    let copy = Copy::new();
+    let copy = ContractCopy::new();
     let old = workspace().join("contract");
     for file in ["gen_ai.yaml", "spans.yaml"] {
         copy.edit(&format!("contract/registry/{file}"), "gen_ai.request.model", "gen_ai.request.variant");

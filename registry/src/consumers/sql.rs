@@ -296,7 +296,9 @@ impl<'t, 'a> Scan<'t, 'a> {
             after += 2;
         }
         let values = values(self.tokens.get(after..).unwrap_or_default());
-        let last = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
+        // `s.name` is a table's column; `"gen_ai.operation.name"` is one whose name has dots.
+        let of_table = matches!(self.tokens[at], Token::Word(_)) && name.matches('.').count() == 1;
+        let last = if of_table { name.rsplit('.').next().unwrap_or(name) } else { name }.to_ascii_lowercase();
         if let Some(places) =
             (what == What::Column).then(|| self.aliases.get(&name.to_ascii_lowercase())).flatten()
         {
@@ -381,7 +383,7 @@ mod tests {
     #[test]
     fn names_and_what_is_done_with_them() {
         #[rustfmt::skip]
-        let rows: [(&str, &[&str]); 14] = [
+        let rows: [(&str, &[&str]); 15] = [
             ("SELECT attributes['gen_ai.request.model'] AS model, sum(attributes['t.in']::bigint) AS n FROM x WHERE name = 'chat' GROUP BY model ORDER BY n",
              &["Attribute reads gen_ai.request.model", "Attribute sums t.in", "Column reads x", "Column filters on name=chat", "Attribute groups by gen_ai.request.model", "Attribute reads t.in"]),
             ("SELECT 1, attributes->>'a.b', count(*) FROM spans GROUP BY 1, 2",
@@ -398,6 +400,10 @@ mod tests {
              &["Column measures v.d", "Column reads s", "Column reads s.attributes", "Key filters on a.b", "Column filters on ts"]),
             ("select m from (select a['b.c'] as m from u) group by m",
              &["Column reads m", "Column reads a", "Attribute reads b.c", "Column reads u", "Column groups by a", "Attribute groups by b.c"]),
+            (
+                "select \"gen_ai.operation.name\" as o, s.name from spans s group by 1",
+                &["Column reads gen_ai.operation.name", "SpanName reads ", "Column reads spans", "Column reads s", "Column groups by gen_ai.operation.name"],
+            ),
             ("select span_name from t where resource['a.b'] = '${x}'", &["SpanName reads ", "Column reads t", "Column filters on resource", "Resource filters on a.b"]),
             ("select a; select b", &["Column reads a", "Column reads b"]),
             ("select name from spans", &["SpanName reads ", "Column reads spans"]),

@@ -20,6 +20,7 @@ pub fn write(corpus: &Path) -> Result<()> {
     all.extend(conversations());
     all.extend(programs_of_all_machines());
     all.extend(queries());
+    all.extend(texts());
     for (target, name, seed) in all {
         let dir = corpus.join(target);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -51,6 +52,19 @@ fn queries() -> Vec<Seed> {
         bytes.extend_from_slice(text.as_bytes());
         seed("queries", &n.to_string(), bytes)
     };
+    texts.into_iter().enumerate().map(one).collect()
+}
+
+/// The first byte tells where the text is cut.
+fn texts() -> Vec<Seed> {
+    let texts = [
+        "pay 4111 1111 1111 1111 or DE89 3704 0044 0532 0130 00, call +49 351 463 1234, (0351) 463-12 34",
+        "jo@example.com from 203.0.113.9 and 2001:db8::1, https://me:secret99@host/",
+        "key sk-proj-A1b2C3d4E5f6G7h8, \\\"password\\\": \\\"hunter2!\\\", Bearer abc123def456",
+        "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+        r#"{"to":"jo\u0040example.com","card":4111111111111111}"#,
+    ];
+    let one = |(n, text): (usize, &str)| seed("redact", &n.to_string(), [b"\x80", text.as_bytes()].concat());
     texts.into_iter().enumerate().map(one).collect()
 }
 
