@@ -54,7 +54,7 @@ fn told(exchange: &Exchange, options: &ReplayOptions) -> Vec<String> {
     let account = Arc::new(Account::default());
     let limits = Limits::default();
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
-    let content = Policy::of(Form::Full, Arc::clone(&account)).unwrap();
+    let content = Policy::of(Form::Full, Arc::clone(&account));
     let processes = Processes::new("/nowhere", limits.resource);
     let mut spans = Spans::new(processes, content, Profile::DEFAULT, Vec::new(), Arc::clone(&account));
     let mut outcome = Outcome::default();

@@ -71,11 +71,16 @@ impl ContentArgs {
         for (form, conditions) in &self.content_rule {
             rules.push(FormRule { when: when(conditions).map_err(Usage)?, form: *form });
         }
-        let builtin = Kind::ALL.iter().map(|kind| Rule::builtin(*kind));
-        let own = self.redact.iter().map(|(name, pattern)| Rule::custom(name, pattern));
-        let redactor = Redactor::new(builtin.chain(own).collect::<Result<_, _>>()?);
-        let hashes = otherwise == Form::Hashed || rules.iter().any(|rule| rule.form == Form::Hashed);
-        let key = hashes.then(|| Key::of_file(&self.secret)).transpose();
+        let used = |form| otherwise == form || rules.iter().any(|rule| rule.form == form);
+        // Patterns take their time to compile: they are there for those who use them.
+        let redactor = if used(Form::Redacted) {
+            let builtin = Kind::ALL.iter().map(|kind| Rule::builtin(*kind));
+            let own = self.redact.iter().map(|(name, pattern)| Rule::custom(name, pattern));
+            Redactor::new(builtin.chain(own).collect::<Result<_, _>>()?)
+        } else {
+            Redactor::new(Vec::new())
+        };
+        let key = used(Form::Hashed).then(|| Key::of_file(&self.secret)).transpose();
         let key = key.context("hashes need a secret: give --secret a file that can be made or read")?;
         Ok(Policy::new(rules, otherwise, redactor, key, Arc::clone(account)))
     }

@@ -10,7 +10,7 @@ pub use self::{
     hash::{Key, KeyError},
     matching::{GlobError, Subject, When},
 };
-use super::redact::{Counts, Kind, PatternError, Redactor, Rule};
+use super::redact::{Counts, Kind, Redactor};
 use crate::{
     account::{Account, Counter},
     genai::Call,
@@ -77,13 +77,9 @@ impl Policy {
         Self { rules, otherwise, redactor, key, account }
     }
 
-    /// All content in this form, with the built-in rules and without a key: hashed texts are empty.
-    ///
-    /// # Errors
-    /// As [`Rule::builtin`].
-    pub fn of(form: Form, account: Arc<Account>) -> Result<Self, PatternError> {
-        let rules = Kind::ALL.iter().map(|kind| Rule::builtin(*kind)).collect::<Result<_, _>>()?;
-        Ok(Self::new(Vec::new(), form, Redactor::new(rules), None, account))
+    /// All content in this form, with no rules of redaction and without a key.
+    pub fn of(form: Form, account: Arc<Account>) -> Self {
+        Self::new(Vec::new(), form, Redactor::new(Vec::new()), None, account)
     }
 
     /// The form of a call's content.

@@ -51,7 +51,7 @@ impl ContractCopy {
 }
 
 /// What a verb of `plainspan contract` prints, and its exit status.
-pub fn contract<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (String, Option<i32>) {
+pub fn contract(arguments: &[&Path]) -> (String, Option<i32>) {
     let mut command = agent();
     command.arg("contract").args(arguments);
     let ended = Process::start(command).wait();
