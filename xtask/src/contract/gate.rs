@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn what_is_new_says_since_when() {
         let mut registry = load();
-        let mut new = registry.attributes[0].clone();
+        let mut new = registry.attribute("gen_ai.request.model").unwrap().clone();
         new.key = "aaa".into();
         registry.attributes.insert(0, new);
         let message = check(&workspace_root().unwrap(), &registry).unwrap_err().to_string();
