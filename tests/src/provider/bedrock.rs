@@ -174,7 +174,9 @@ mod tests {
     #[test]
     fn messages_are_framed() {
         let message = event("messageStart", &json!({}));
-        assert_eq!(message.len(), 4 + 4 + 4 + 32 + 33 + 24 - 5 + 2 + 4);
+        // Prelude, three headers (each: length and name, type, length and value), body, checksum.
+        let headers = [(11, 12), (13, 16), (13, 5)].map(|(name, value)| 1 + name + 1 + 2 + value);
+        assert_eq!(message.len(), 12 + headers.iter().sum::<usize>() + 2 + 4);
         assert_eq!(message[..4], (message.len() as u32).to_be_bytes());
         assert_eq!(message[8..12], crc(&message[..8]).to_be_bytes());
         assert!(message.ends_with(&crc(&message[..message.len() - 4]).to_be_bytes()));
