@@ -53,11 +53,16 @@ fn a_library_that_is_loaded_for_the_first_call() {
     call(&mut before);
     before.wait().exited(0);
 
-    let mut late = ready(Command::late(&provider, Some(directory.path())));
-    let agent = agent().args(["--pid", &late.pid().to_string()]).start();
-    let made = [call(&mut late), call(&mut late)];
-    late.wait().exited(0);
-    assert_eq!(ids(&agent.stop().exited(0)), made);
+    // Nothing holds the call back: on a busy machine a process may win this race, but not one after the other.
+    let attempt = || {
+        let mut late = ready(Command::late(&provider, Some(directory.path())));
+        let agent = agent().args(["--pid", &late.pid().to_string()]).start();
+        let made = [call(&mut late), call(&mut late)];
+        late.wait().exited(0);
+        let report = agent.stop().exited(0);
+        ids(&report) == made
+    };
+    assert!((0..3).any(|_| attempt()), "each of three processes was faster");
 }
 
 /// Nothing is known of it: it is examined meanwhile, and the second call is certain to be seen.
