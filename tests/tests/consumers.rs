@@ -53,7 +53,8 @@ fn what_files_read_is_written_as_declarations() {
     assert!(said.contains("- {attribute: gen_ai.request.model, how: [groups_by]}"), "{said}");
     assert!(said.contains("- {resource_attribute: service.name, how: [groups_by]}"), "{said}");
     assert_eq!(status, Some(0));
-    let (said, status) = contract(&["consumers".as_ref(), "--scan".as_ref(), none]);
+    let (said, status) =
+        contract(&["consumers".as_ref(), &workspace().join("contract"), "--scan".as_ref(), none]);
     assert!(said.contains("/nowhere can't be read"), "{said}");
     assert_eq!(status, Some(2));
 }
