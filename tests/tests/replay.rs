@@ -54,7 +54,8 @@ const CALLS: [&str; 18] = [
 fn is_call(exchange: &Value) -> bool {
     let url = exchange["request"]["url"].as_str().unwrap_or_default();
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
+    let stored = exchange["request"]["method"] == "GET" && path.contains("/v1/responses/");
+    stored || exchange["request"]["method"] == "POST" && CALLS.iter().any(|end| path.ends_with(end))
 }
 
 fn source(exchange: &Value) -> &str {
