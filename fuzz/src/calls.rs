@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use plainspan::{
     account::Account,
-    contract::{self, ContentMode, Options, SpanIds, Value, names},
+    contract::{self, Options, SpanIds, Value, names},
     genai::{Call, Limits, Recognition, Recognizer, Told},
+    policy::content::Form,
     time::Timestamp,
     wire::{
         Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, RequestHead, ResponseHead, Role,
@@ -142,7 +143,7 @@ fn run(head: RequestHead, request: Vec<Body>, media_type: &str, status: u16, res
 /// The spans of a call fit the contract, but for values that it limits.
 pub fn spans(call: &Call, account: &Account) {
     let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
-    for content in [ContentMode::None, ContentMode::Span] {
+    for content in [Form::None, Form::Full] {
         let span = contract::build(
             call,
             ids,
