@@ -130,18 +130,20 @@ fn build(workspace: &Workspace, architectures: &[&str]) -> Result<Built> {
 
 fn compile(workspace: &Workspace, toolchain: &Toolchain, linker: &Path, arch: &str) -> Result<PathBuf> {
     let dir = workspace.target.join("ebpf").join(arch);
-    let flags = [
+    must(cargo(workspace, toolchain).args(["fetch", "--locked"]))
+        .context("the crates of the kernel programs can't be had")?;
+    let mut flags = vec![
         // Where an argument is depends on the architecture that is traced; aya-ebpf reads this.
         format!("--cfg=bpf_target_arch=\"{arch}\""),
         format!("-Clinker={}", linker.display()),
-        // What stays of paths in messages is then the same in every checkout.
-        format!("--remap-path-prefix={}=", workspace.root.display()),
-        format!("--remap-path-prefix={}=/rust", toolchain.sysroot.join("lib/rustlib/src/rust").display()),
+        // What stays of paths, in messages and in BTF, is then the same on every machine.
+        remapped(&workspace.root, ""),
+        remapped(&toolchain.sysroot.join("lib/rustlib/src/rust"), "/rust"),
     ];
-    let flags: Vec<&str> = flags.iter().map(String::as_str).chain(FLAGS).collect();
-    let mut command = Command::new(&toolchain.cargo);
+    flags.extend(crate_sources()?.iter().map(|dir| remapped(dir, "/crates")));
+    flags.extend(FLAGS.map(str::to_owned));
+    let mut command = cargo(workspace, toolchain);
     command
-        .current_dir(&workspace.root)
         .args(["build", "--locked", "--release", "--package", "agent-ebpf", "--target", TARGET])
         .args(["-Zbuild-std=core", "--target-dir"])
         .arg(&dir)
@@ -149,7 +151,18 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain, linker: &Path, arch: &s
         // -Zbuild-std on a compiler that is not a nightly one; the agent is never built so.
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    // What the outer cargo and its rustup proxy set is of another toolchain.
+    must(&mut command).with_context(|| format!("the kernel programs do not build for {arch}"))?;
+    Ok(dir.join(TARGET).join("release/agent-ebpf"))
+}
+
+fn remapped(path: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", path.display())
+}
+
+/// The toolchain's cargo, without what the outer one and its rustup proxy set of another toolchain.
+fn cargo(workspace: &Workspace, toolchain: &Toolchain) -> Command {
+    let mut command = Command::new(&toolchain.cargo);
+    command.current_dir(&workspace.root);
     for name in [
         "CARGO",
         "RUSTUP_TOOLCHAIN",
@@ -160,8 +173,16 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain, linker: &Path, arch: &s
     ] {
         command.env_remove(name);
     }
-    must(&mut command).with_context(|| format!("the kernel programs do not build for {arch}"))?;
-    Ok(dir.join(TARGET).join("release/agent-ebpf"))
+    command
+}
+
+/// Where cargo keeps the sources of crates: a directory for each registry, named after its host (the Cargo book, "Cargo Home").
+fn crate_sources() -> Result<Vec<PathBuf>> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let dir = home.context("neither CARGO_HOME nor HOME is set")?.join("registry/src");
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
 }
 
 fn write(dir: &Path, objects: &[(String, Vec<u8>)]) -> Result<()> {
