@@ -25,6 +25,8 @@ pub struct Checker<'a> {
     own: BTreeSet<String>,
     /// By the current name, the older ones.
     older: BTreeMap<&'a str, Vec<&'a str>>,
+    /// Of all entities.
+    resource: Vec<Use>,
 }
 
 impl<'a> Checker<'a> {
@@ -36,7 +38,8 @@ impl<'a> Checker<'a> {
                 older.entry(current).or_default().push(&attribute.key);
             }
         }
-        Self { registry, own: namespace::own(registry), older }
+        let resource = registry.entities.iter().flat_map(|entity| entity.attributes.clone()).collect();
+        Self { registry, own: namespace::own(registry), older, resource }
     }
 
     /// Tells the violations of a span and its events. False if it is none of the contract's: neither its name nor an attribute is.
@@ -123,27 +126,25 @@ impl<'a> Checker<'a> {
 
     /// Tells the violations of a resource under which something of the contract's came.
     pub fn resource(&self, attributes: &Attributes, tell: Tell<'_>) {
-        let uses: Vec<Use> =
-            self.registry.entities.iter().flat_map(|entity| entity.attributes.clone()).collect();
         let mut say = |rule: Rule, name: &str| {
             tell(Violation { rule, signal: "resource".to_owned(), name: name.to_owned() });
         };
-        if !uses.is_empty() {
-            self.attributes(&uses, attributes, false, &mut say);
+        if !self.resource.is_empty() {
+            self.attributes(&self.resource, attributes, false, &mut say);
         }
     }
 
     /// The definition that a span follows, or comes nearest to.
     fn definition(&self, span: &telemetry::Span, claims: bool) -> Option<&'a Span> {
-        let rank = |definition: &&Span| {
+        let rank = |definition: &Span| {
             let exact = !definition.patterns.is_empty() && wrong_name(definition, span).is_none();
             let carried = |used: &&Use| get(&span.attributes, &used.key).is_some();
             let kind = definition.kinds.contains(&span.kind.unwrap_or(crate::SpanKind::Internal));
             (exact, kind, definition.attributes.iter().filter(carried).count())
         };
         // The first of those that rank the same.
-        let best = self.registry.spans.iter().rev().max_by_key(rank)?;
-        let (exact, kind, carried) = rank(&best);
+        let ranked = self.registry.spans.iter().rev().map(|definition| (rank(definition), definition));
+        let ((exact, kind, carried), best) = ranked.max_by_key(|(rank, _)| *rank)?;
         // Without names of the contract's own, a span is the contract's only if all else says so.
         let named = best.patterns.iter().any(|pattern| pattern.keys().next().is_none());
         (claims || (exact && kind && (carried > 0 || named))).then_some(best)
@@ -156,10 +157,10 @@ impl<'a> Checker<'a> {
         failed: bool,
         say: &mut dyn FnMut(Rule, &str),
     ) {
-        let by_key: BTreeMap<&str, &Use> = uses.iter().map(|used| (used.key.as_str(), used)).collect();
+        let known: BTreeSet<&str> = uses.iter().map(|used| used.key.as_str()).collect();
         let there: BTreeSet<&str> = attributes.iter().map(|(key, _)| key.as_str()).collect();
         for (key, value) in attributes {
-            if !by_key.contains_key(key.as_str()) {
+            if !known.contains(key.as_str()) {
                 if namespace::holds(&self.own, key) {
                     say(
                         if self.registry.attribute(key).is_some() { Rule::NotHere } else { Rule::Unknown },

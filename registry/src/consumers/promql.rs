@@ -94,10 +94,9 @@ fn keyword(word: &str) -> Option<Keyword> {
 }
 
 fn next_is_labels(tokens: &[Token<'_>]) -> bool {
-    tokens.first().and_then(Token::word).is_some_and(|word| matches!(keyword(word), Some(Keyword::Labels(_))))
+    // `metric by (x)` does not exist, `a * on (x) b` does, after an operator.
+    tokens.first().is_some_and(|t| t.is_word("by") || t.is_word("without"))
         && tokens.get(1).is_some_and(|t| t.is("("))
-        // `metric by (x)` does not exist, `a * on (x) b` does, after an operator.
-        && tokens.first().is_some_and(|t| t.is_word("by") || t.is_word("without"))
 }
 
 /// `sum(rate(x))` sums, `histogram_quantile(0.9, sum(rate(x)))` measures: whatever tells more than a sum of its parts wins.

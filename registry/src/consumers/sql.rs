@@ -36,8 +36,6 @@ struct Frame {
     clause: Option<Usage>,
     /// The aggregation that the bracket belongs to, or that stands around it.
     aggregated: Option<Usage>,
-    /// It has a `SELECT` of its own.
-    query: bool,
     selecting: bool,
     /// Where in `found` the current item of the select list begins, and the finished items.
     item: usize,
@@ -153,7 +151,7 @@ impl<'t, 'a> Scan<'t, 'a> {
             "select" => {
                 let end = self.found.len();
                 let frame = self.frame();
-                (frame.query, frame.selecting, frame.item) = (true, true, end);
+                (frame.selecting, frame.item) = (true, end);
                 frame.items.clear();
                 // What stands around a query in brackets says nothing of what it does.
                 frame.aggregated = None;

@@ -72,7 +72,7 @@ const CONTENT: [&str; 17] = [
 ];
 
 /// Words in keys whose values name somebody or something single.
-const IDENTIFYING: [&str; 21] = [
+const IDENTIFYING: [&str; 20] = [
     "account",
     "address",
     "args",
@@ -86,7 +86,6 @@ const IDENTIFYING: [&str; 21] = [
     "ip",
     "key",
     "login",
-    "name_full",
     "owner",
     "phone",
     "session",

@@ -53,11 +53,8 @@ fn manifest(identity: &Identity) -> String {
     )
 }
 
-/// All attributes, each with what was seen of it on any signal.
-struct Merged<'a> {
-    attributes: BTreeMap<&'a str, Vec<&'a Observed>>,
-    on_metrics: BTreeSet<&'a str>,
-}
+/// All attributes, each as what was seen of it on any signal decides.
+struct Merged<'a>(BTreeMap<&'a str, Decided>);
 
 /// An attribute as it is written down.
 struct Decided {
@@ -83,13 +80,29 @@ impl<'a> Merged<'a> {
                 attributes.entry(key).or_default().push(observed);
             }
         }
-        let on_metrics =
+        let on_metrics: BTreeSet<&str> =
             seen.metrics.values().flat_map(|m| m.group.attributes.keys().map(String::as_str)).collect();
-        Self { attributes, on_metrics }
+        let decided = |(key, all): (&'a str, Vec<&Observed>)| {
+            Some((key, Decided::of(key, &all, on_metrics.contains(key))?))
+        };
+        Self(attributes.into_iter().filter_map(decided).collect())
     }
 
-    fn decide(&self, key: &str) -> Option<Decided> {
-        let all = self.attributes.get(key)?;
+    fn text(&self) -> String {
+        let mut out = String::from(HEAD);
+        if self.0.is_empty() {
+            return out;
+        }
+        out.push_str("attributes:\n");
+        for (key, decided) in &self.0 {
+            attribute(key, decided, &mut out);
+        }
+        out
+    }
+}
+
+impl Decided {
+    fn of(key: &str, all: &[&Observed], on_metric: bool) -> Option<Self> {
         let most = all.iter().max_by_key(|observed| observed.count)?;
         let kinds: BTreeSet<_> = all.iter().filter_map(|o| o.kind()).map(Kind::name).collect();
         let mut kind = most.kind()?;
@@ -97,7 +110,7 @@ impl<'a> Merged<'a> {
             kind = Kind::Double;
         }
         let mut privacy = all.iter().map(|o| privacy(key, o)).max()?;
-        if self.on_metrics.contains(key) {
+        if on_metric {
             // No metric carries content.
             privacy = privacy.min(Privacy::Identifying);
         }
@@ -109,7 +122,7 @@ impl<'a> Merged<'a> {
             && all.iter().all(|o| o.few());
         let members =
             if listed { all.iter().flat_map(|o| o.kept()).cloned().collect() } else { BTreeSet::new() };
-        Some(Decided {
+        Some(Self {
             kind,
             mixed: kinds.len() > 1 && kind != Kind::Double || all.iter().any(|o| o.mixed()),
             privacy,
@@ -118,20 +131,6 @@ impl<'a> Merged<'a> {
             max_bytes: all.iter().map(|o| o.max_bytes).max()?,
             max_items: all.iter().map(|o| o.max_items).max()?,
         })
-    }
-
-    fn text(&self) -> String {
-        let mut out = String::from(HEAD);
-        if self.attributes.is_empty() {
-            return out;
-        }
-        out.push_str("attributes:\n");
-        for key in self.attributes.keys() {
-            if let Some(decided) = self.decide(key) {
-                attribute(key, &decided, &mut out);
-            }
-        }
-        out
     }
 }
 
@@ -206,7 +205,7 @@ fn spans(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
             kinds.join(", "),
             scalar(pattern)
         );
-        uses(&span.group, "attributes", &pattern_keys(pattern), attributes, out);
+        uses(&span.group, &pattern_keys(pattern), attributes, out);
     }
 }
 
@@ -230,7 +229,7 @@ fn metrics(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
             let _ = write!(notes, ", boundaries: [{}]", all.join(", "));
         }
         let _ = writeln!(out, "    annotations: {{plainspan: {{{notes}}}}}");
-        uses(&metric.group, "attributes", &BTreeSet::new(), attributes, out);
+        uses(&metric.group, &BTreeSet::new(), attributes, out);
     }
 }
 
@@ -241,7 +240,7 @@ fn events(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
     for (name, event) in &seen.events {
         let _ = writeln!(out, "  - name: {}\n    brief: {}", scalar(name), scalar(&words(name)));
         let _ = writeln!(out, "    stability: development\n    annotations: {{plainspan: {{{NOTES}}}}}");
-        uses(event, "attributes", &BTreeSet::new(), attributes, out);
+        uses(event, &BTreeSet::new(), attributes, out);
     }
 }
 
@@ -249,7 +248,7 @@ fn events(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
 fn entities(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
     let mut entities: BTreeMap<&str, Vec<(&str, &Observed)>> = BTreeMap::new();
     for (key, observed) in &seen.resource.attributes {
-        if attributes.attributes.contains_key(key.as_str()) {
+        if attributes.0.contains_key(key.as_str()) {
             let first = key.split('.').next().unwrap_or(key);
             entities.entry(first).or_default().push((key, observed));
         }
@@ -279,15 +278,15 @@ fn entities(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
     }
 }
 
-fn uses(group: &Group, field: &str, in_name: &BTreeSet<&str>, attributes: &Merged<'_>, out: &mut String) {
+fn uses(group: &Group, in_name: &BTreeSet<&str>, attributes: &Merged<'_>, out: &mut String) {
     let used: Vec<_> =
-        group.attributes.iter().filter(|(key, _)| attributes.attributes.contains_key(key.as_str())).collect();
+        group.attributes.iter().filter(|(key, _)| attributes.0.contains_key(key.as_str())).collect();
     if used.is_empty() {
         return;
     }
-    let _ = writeln!(out, "    {field}:");
+    out.push_str("    attributes:\n");
     for (key, observed) in used {
-        let content = attributes.decide(key).is_some_and(|d| d.privacy == Privacy::Content);
+        let content = attributes.0.get(key.as_str()).is_some_and(|d| d.privacy == Privacy::Content);
         let failing =
             group.failed > 0 && observed.count == observed.on_failed && observed.on_failed == group.failed;
         let key_text = scalar(key);

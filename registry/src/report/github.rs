@@ -19,11 +19,7 @@ impl Report<'_> {
             };
             let (file, line) = self.places.find(&change.element);
             let title = format!("contract: {}", change.kind.name());
-            let mut message = change.to_string();
-            for who in (self.affected)(change) {
-                message = message + "\n" + &who;
-            }
-            let (file, title, message) = (property(file), property(&title), data(&message));
+            let (file, title, message) = (property(file), property(&title), data(&self.message(change)));
             let _ = writeln!(out, "::{command} file={file},line={line},title={title}::{message}");
         }
         out

@@ -25,6 +25,12 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// The change, and a line for each whom it hits.
+    fn message(&self, change: &Change) -> String {
+        let lines: Vec<String> = std::iter::once(change.to_string()).chain((self.affected)(change)).collect();
+        lines.join("\n")
+    }
+
     /// What a change is for those who count.
     pub fn class_of(&self, change: &Change) -> Class {
         self.sides.iter().map(|side| change.class_for(*side)).max().unwrap_or(Class::Compatible)

@@ -82,16 +82,12 @@ impl Report<'_> {
     pub fn sarif(&self) -> serde_json::Result<String> {
         let results = self.diff.changes.iter().map(|change| {
             let (uri, start_line) = self.places.find(&change.element);
-            let mut text = change.to_string();
-            for who in (self.affected)(change) {
-                text = text + "\n" + &who;
-            }
             let level = if self.class_of(change) == Class::Breaking { "error" } else { "note" };
             let location = Physical { artifact_location: Artifact { uri }, region: Region { start_line } };
             Finding {
                 rule_id: change.kind.name(),
                 level,
-                message: Message { text },
+                message: Message { text: self.message(change) },
                 locations: [Location { physical_location: location }],
             }
         });

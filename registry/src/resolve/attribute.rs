@@ -86,12 +86,11 @@ fn check_members(members: &[Member]) -> Result<(), Rule> {
 
 /// Checks that an older name leads to a current one of the same type.
 pub(super) fn check_rename(attribute: &Attribute, attributes: &Attributes) -> Result<(), Rule> {
-    let Some(current) = attribute.renamed_to() else { return Ok(()) };
-    let target = attributes.get(current).ok_or_else(|| Rule::RenamedToNothing(current.to_owned()))?;
-    let target = &target.value;
-    ensure(target.renamed_to().is_none(), || Rule::RenamedToOlder(current.to_owned()))?;
-    let same = target.kind == attribute.kind && target.unit == attribute.unit;
-    ensure(same, || Rule::RenamedToOtherType(current.to_owned()))
+    super::check_rename(attribute.deprecated.as_ref(), |name| {
+        let target = &attributes.get(name)?.value;
+        let same = target.kind == attribute.kind && target.unit == attribute.unit;
+        Some((target.deprecated.as_ref(), same))
+    })
 }
 
 fn example(value: &serde_yaml_ng::Value) -> Result<String, Rule> {

@@ -177,5 +177,17 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Checks that an older name leads to a current one. `target` tells of a name whether it is deprecated itself, and whether it measures
+/// the same.
+fn check_rename<'b>(
+    deprecated: Option<&Deprecated>,
+    target: impl Fn(&str) -> Option<(Option<&'b Deprecated>, bool)>,
+) -> Result<(), Rule> {
+    let Some(current) = deprecated.and_then(|d| d.renamed_to.as_deref()) else { return Ok(()) };
+    let (older, same) = target(current).ok_or_else(|| Rule::RenamedToNothing(current.to_owned()))?;
+    ensure(older.is_none_or(|d| d.renamed_to.is_none()), || Rule::RenamedToOlder(current.to_owned()))?;
+    ensure(same, || Rule::RenamedToOtherType(current.to_owned()))
+}
+
 #[cfg(test)]
 mod tests;

@@ -75,17 +75,20 @@ impl<'a> Signals<'a> {
     pub(super) fn finish(self) -> Result<Found, Error> {
         let Found { spans, metrics, events, .. } = &self.found;
         for span in spans {
-            let target = |name: &str| spans.iter().find(|s| s.name == name).map(|s| (&s.deprecated, true));
+            let target =
+                |name: &str| spans.iter().find(|s| s.name == name).map(|s| (s.deprecated.as_ref(), true));
             self.check_rename("span", &span.name, span.deprecated.as_ref(), target)?;
         }
         for metric in metrics {
             let like = |m: &Metric| m.instrument == metric.instrument && m.unit == metric.unit;
-            let target =
-                |name: &str| metrics.iter().find(|m| m.name == name).map(|m| (&m.deprecated, like(m)));
+            let target = |name: &str| {
+                metrics.iter().find(|m| m.name == name).map(|m| (m.deprecated.as_ref(), like(m)))
+            };
             self.check_rename("metric", &metric.name, metric.deprecated.as_ref(), target)?;
         }
         for event in events {
-            let target = |name: &str| events.iter().find(|e| e.name == name).map(|e| (&e.deprecated, true));
+            let target =
+                |name: &str| events.iter().find(|e| e.name == name).map(|e| (e.deprecated.as_ref(), true));
             self.check_rename("event", &event.name, event.deprecated.as_ref(), target)?;
         }
         Ok(self.found)
@@ -100,23 +103,17 @@ impl<'a> Signals<'a> {
         }
     }
 
-    /// `target` tells of a name whether it is deprecated itself, and whether it measures the same.
     fn check_rename<'b>(
         &self,
         what: &'static str,
         name: &str,
         deprecated: Option<&Deprecated>,
-        target: impl Fn(&str) -> Option<(&'b Option<Deprecated>, bool)>,
+        target: impl Fn(&str) -> Option<(Option<&'b Deprecated>, bool)>,
     ) -> Result<(), Error> {
-        let Some(current) = deprecated.and_then(|d| d.renamed_to.as_deref()) else { return Ok(()) };
-        let rule = match target(current) {
-            None => Rule::RenamedToNothing(current.to_owned()),
-            Some((Some(older), _)) if older.renamed_to.is_some() => Rule::RenamedToOlder(current.to_owned()),
-            Some((_, false)) => Rule::RenamedToOtherType(current.to_owned()),
-            Some(_) => return Ok(()),
-        };
         let file = self.files.get(&(what, name.to_owned())).map_or("", String::as_str);
-        Err(rule).within(|| format!("{what} {name}")).map_err(|fault| fault.at(file))
+        super::check_rename(deprecated, target)
+            .within(|| format!("{what} {name}"))
+            .map_err(|fault| fault.at(file))
     }
 
     fn span(&self, raw: &source::Span) -> Result<Span, Fault> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use plainspan_registry::{Registry, Version};
+use plainspan_registry::{Deprecated, Registry, Version};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -74,25 +74,29 @@ pub fn generate(versions: &[Registry]) -> anyhow::Result<Vec<(Version, String)>>
     Ok(files)
 }
 
+/// Older and current names of what the version before did not rename so.
+fn fresh<'a, 'b>(
+    now: impl Iterator<Item = (&'a str, Option<&'a Deprecated>)>,
+    before: impl Fn(&str) -> Option<&'b Deprecated>,
+) -> BTreeMap<&'a str, &'a str> {
+    let renamed = now.filter_map(|(name, deprecated)| {
+        let current = deprecated?.renamed_to.as_deref()?;
+        let known = before(name).and_then(|deprecated| deprecated.renamed_to.as_deref());
+        (known != Some(current)).then_some((name, current))
+    });
+    renamed.collect()
+}
+
 fn renames<'a>(before: Option<&Registry>, now: &'a Registry) -> Renames<'a> {
-    let attributes = now.attributes.iter().filter_map(|attribute| {
-        let current = attribute.renamed_to()?;
-        let known = before.and_then(|before| before.attribute(&attribute.key)?.renamed_to());
-        (known != Some(current)).then_some((attribute.key.as_str(), current))
+    let attributes = fresh(now.attributes.iter().map(|a| (a.key.as_str(), a.deprecated.as_ref())), |key| {
+        before?.attribute(key)?.deprecated.as_ref()
     });
-    let attributes: BTreeMap<_, _> = attributes.collect();
-    let metrics = now.metrics.iter().filter_map(|metric| {
-        let current = metric.deprecated.as_ref()?.renamed_to.as_deref()?;
-        let known = before.and_then(|b| b.metric(&metric.name)?.deprecated.as_ref()?.renamed_to.as_deref());
-        (known != Some(current)).then_some((metric.name.as_str(), current))
+    let metrics = fresh(now.metrics.iter().map(|m| (m.name.as_str(), m.deprecated.as_ref())), |name| {
+        before?.metric(name)?.deprecated.as_ref()
     });
-    let metrics: BTreeMap<_, _> = metrics.collect();
-    let events = now.events.iter().filter_map(|event| {
-        let current = event.deprecated.as_ref()?.renamed_to.as_deref()?;
-        let known = before.and_then(|b| b.event(&event.name)?.deprecated.as_ref()?.renamed_to.as_deref());
-        (known != Some(current)).then_some((event.name.as_str(), current))
+    let events = fresh(now.events.iter().map(|e| (e.name.as_str(), e.deprecated.as_ref())), |name| {
+        before?.event(name)?.deprecated.as_ref()
     });
-    let events: BTreeMap<_, _> = events.collect();
     Renames {
         all: (!attributes.is_empty()).then(|| Section {
             changes: vec![AllChange { rename_attributes: AttributeMap { attribute_map: attributes } }],
