@@ -1,4 +1,4 @@
-//! The bound of the queue to the writer, by spans and by bytes.
+//! The bound of a queue of spans, by their number and by bytes.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ const BYTES_PER_PERMIT: usize = 1024;
 
 /// Lets spans in as long as there is room.
 #[derive(Clone, Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     slots: Arc<Semaphore>,
     room: Arc<Semaphore>,
     permits: u32,
@@ -17,12 +17,13 @@ pub(super) struct Gate {
 
 /// A span's place, which is free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     _slot: OwnedSemaphorePermit,
     _room: OwnedSemaphorePermit,
 }
 
 impl Gate {
+    /// For so many spans, and so many bytes; a larger span passes when the queue is empty.
     pub fn new(spans: usize, bytes: usize) -> Self {
         let permits = u32::try_from(bytes / BYTES_PER_PERMIT).unwrap_or(u32::MAX).max(1);
         Self {

@@ -196,13 +196,13 @@ impl Pipeline {
 
     /// The same with these rules of which requests are calls.
     pub fn with_rules(mut self, rules: Vec<genai::Rule>) -> Self {
-        self.shared.recognizer = self.shared.recognizer.with_rules(rules);
+        self.set_rules(rules);
         self
     }
 
     /// The same, with or without digests of the binary content of messages: only who exports content needs them.
     pub fn with_digests(mut self, wanted: bool) -> Self {
-        self.shared.recognizer = self.shared.recognizer.with_digests(wanted);
+        self.set_digests(wanted);
         self
     }
 

@@ -60,11 +60,13 @@ fn secrets_are_not_shown() {
     let environment = [
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer canary-1"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:canary-2@collector:4318/x?key=canary-3"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "me:canary-4@collector:4317"),
     ];
     let output = config("show", &path, &[], &environment);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("# OTEL_EXPORTER_OTLP_HEADERS=authorization=***\n"), "{text}");
     assert!(text.contains("# OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318/x\n"), "{text}");
+    assert!(text.contains("# OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector:4317\n"), "{text}");
     assert!(!text.contains("canary"), "{text}");
 }
 

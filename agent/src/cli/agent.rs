@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     child::{self, FileLimit},
+    close,
     config::Settings,
     say,
     scans::{Look, Scans},
@@ -447,13 +448,7 @@ impl Agent {
         self.kernel.settle();
         drop(self.kernel);
         info!("the capture has ended");
-        let mut complete = true;
-        for report in self.outputs.shutdown(DELIVERY).await {
-            complete &= report.complete();
-            if report.kept > 0 || (!report.complete() && !report.told) {
-                say(&format!("plainspan: {report}\n"));
-            }
-        }
+        let complete = close(self.outputs, DELIVERY).await;
         say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
         if self.summary.calls() == 0 && self.account.get(Counter::LibraryCalls) == 0 {
             say(

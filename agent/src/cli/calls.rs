@@ -12,11 +12,12 @@ use clap::ValueEnum;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Usage, keeping, moment, table, table::hex};
+use super::{Usage, keeping, moment, table};
 use crate::{
     contract::{Attribute, Delivery, Kind, Status, Value},
     export::Console,
     journal::{Filter, History, Kept, Location},
+    text::hex,
 };
 
 /// How often `--follow` looks for more.

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::Write as _,
     path::Path,
     process::ExitCode,
 };
@@ -60,8 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         for_a_person(reason.as_deref(), &patients)
     };
-    // A reader that has gone has seen enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    super::tell(&text);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -19,9 +19,11 @@ mod targets;
 
 pub mod replay;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::export::Outputs;
 
 use self::config::Refused;
 
@@ -118,6 +120,26 @@ struct Usage(String);
 /// Answers a person who has asked: a closed standard output is no reason to complain.
 fn tell(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Answers a program or a person: that not all of it could be written is a failure, but for a reader that has seen enough.
+fn answer(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Delivers what is left, for so long, and says of which output not all was. Was it all of each?
+async fn close(outputs: Outputs, within: Duration) -> bool {
+    let mut complete = true;
+    for report in outputs.shutdown(within).await {
+        complete &= report.complete();
+        if report.kept > 0 || (!report.complete() && !report.told) {
+            say(&format!("plainspan: {report}\n"));
+        }
+    }
+    complete
 }
 
 /// What is wrong with the command line, in one line.

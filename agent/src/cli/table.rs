@@ -1,7 +1,6 @@
 //! The result of a query, as a table or as JSON.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     time::Duration,
 };
@@ -11,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     export::visible,
     journal::{Cell, History},
+    text::hex,
 };
 
 /// Rows that the widths of the columns are made of; those that come later keep to them.
@@ -106,15 +106,6 @@ fn shown(cell: &Cell) -> String {
         }
         Cell::Blob(bytes) => format!("x'{}'", hex(bytes)),
     }
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     profile::Profile,
     span::Value,
 };
+use crate::text::floor;
 
 /// How a span does not fit the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,13 +149,6 @@ fn fit_text(text: &mut String, def: &AttributeDef) -> Result<bool, Reason> {
     let Some(max) = def.max_bytes.filter(|max| text.len() > *max) else { return Ok(false) };
     text.truncate(floor(text, max));
     Ok(true)
-}
-
-/// The longest prefix of at most `max` bytes that ends between characters.
-pub(super) fn floor(text: &str, max: usize) -> usize {
-    let end = max.min(text.len());
-    // A character is at most four bytes long.
-    (end.saturating_sub(3)..=end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

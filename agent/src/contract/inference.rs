@@ -2,7 +2,7 @@
 
 use super::{
     attributes::Attributes,
-    check::{self, Context},
+    check::Context,
     content,
     key::{AttributeDef, Text as _},
     mcp, names,
@@ -17,6 +17,7 @@ use crate::{
         RateLimits, Role,
     },
     policy::{content::Form, price},
+    text::floor,
     time::Timestamp,
     wire::{ExchangeEnd, Version},
 };
@@ -439,7 +440,7 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
 fn span_name(set: &Attributes) -> String {
     let text = |def: &'static AttributeDef| {
         let text = set.text(def);
-        &text[..check::floor(text, def.max_bytes.unwrap_or(usize::MAX))]
+        &text[..floor(text, def.max_bytes.unwrap_or(usize::MAX))]
     };
     let method = text(names::MCP_METHOD_NAME.def());
     let (what, which) = if method.is_empty() {
@@ -463,11 +464,11 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The status of a failed call, and whether its description was cut. The provider's message may quote the prompt, so it is content.
 fn status(error: &CallError, call: &Call, with_content: bool) -> (Status, bool) {
     if let Some(message) = error.message.as_ref().filter(|message| with_content && !message.is_empty()) {
-        let end = check::floor(message, MAX_DESCRIPTION);
+        let end = floor(message, MAX_DESCRIPTION);
         return (Status::Error(message[..end].to_owned()), end < message.len());
     }
     let limit = names::ERROR_TYPE.def().max_bytes.unwrap_or_default();
-    let kind = &error.kind[..check::floor(&error.kind, limit)];
+    let kind = &error.kind[..floor(&error.kind, limit)];
     let description = match call.transport.status {
         Some(code) if kind.is_empty() || kind == code.to_string() => format!("HTTP {code}"),
         Some(code) if code >= 400 => format!("{kind} (HTTP {code})"),
@@ -481,7 +482,7 @@ fn trace_state(state: &str) -> (String, bool) {
     if state.len() <= MAX_TRACE_STATE {
         return (state.to_owned(), false);
     }
-    let head = &state[..check::floor(state, MAX_TRACE_STATE + 1)];
+    let head = &state[..floor(state, MAX_TRACE_STATE + 1)];
     (head.rsplit_once(',').map_or("", |(kept, _)| kept).to_owned(), true)
 }
 

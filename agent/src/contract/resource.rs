@@ -11,7 +11,7 @@ use super::{
     settle::settle,
     span::Resource,
 };
-use crate::{account::Account, resource::ProcessInfo};
+use crate::{account::Account, resource::ProcessInfo, text::floor};
 
 /// Longest value of an attribute that the user gave, in bytes; as long as the longest of ours.
 const MAX_EXTRA: usize = 4096;
@@ -60,7 +60,7 @@ pub fn resource(
         let own = definition(name);
         let fixed = own.is_some_and(|def| attributes.has(def) || FIXED.iter().any(|shape| shape.has(def)));
         if !fixed && !name.is_empty() && held.insert(name) {
-            let end = check::floor(value, MAX_EXTRA);
+            let end = floor(value, MAX_EXTRA);
             if end < value.len() {
                 cut = Some("OTEL_RESOURCE_ATTRIBUTES");
             }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn get(resource: &Resource, key: &str) -> Option<Value> {
-        resource.attributes.iter().find(|a| a.key == key).map(|a| a.value.clone())
+        resource.get(key).cloned()
     }
 
     fn pairs(extra: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -152,6 +152,13 @@ pub struct Resource {
     pub extra: Vec<(String, String)>,
 }
 
+impl Resource {
+    /// The value of an attribute.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.attributes.iter().find(|a| a.key == key).map(|a| &a.value)
+    }
+}
+
 /// What is handed to the exporters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {

@@ -9,6 +9,7 @@ mod console;
 mod convert;
 mod file;
 mod journaled;
+mod ledger;
 mod otlp;
 mod outputs;
 mod target;
@@ -20,7 +21,7 @@ use thiserror::Error;
 
 pub use console::{Console, visible};
 pub use file::File;
-pub use otlp::{Compression, Otlp, OtlpConfig, Protocol, Tls};
+pub use otlp::{Compression, Otlp, OtlpConfig, Protocol, Tls, shown_url};
 pub use outputs::{Limits, OutputReport, Outputs};
 pub use target::{Target, TargetError};
 

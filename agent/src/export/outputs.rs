@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
@@ -20,6 +20,7 @@ use super::{Exporter, Keep, journaled::Journaled, worker::Worker};
 use crate::{
     account::{Account, Counter},
     contract::Delivery,
+    gate::{Gate, Place},
     journal::{Journal, JournalError},
 };
 
@@ -43,16 +44,12 @@ impl Default for Limits {
 /// What has nothing left to wait for gets so long to end, however late it is.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Room in the queue for bytes is given out in so many at a time.
-const BYTES_PER_PERMIT: usize = 1024;
-
 /// A span in a queue, and the room that it takes there until it is dropped.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub delivery: Arc<Delivery>,
     pub bytes: usize,
-    _slot: OwnedSemaphorePermit,
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What a worker is told.
@@ -79,9 +76,7 @@ pub(super) struct Tally {
 struct Output {
     name: String,
     queue: mpsc::UnboundedSender<Message>,
-    slots: Arc<Semaphore>,
-    room: Arc<Semaphore>,
-    permits: u32,
+    gate: Gate,
     tally: Arc<Tally>,
     task: JoinHandle<()>,
 }
@@ -97,13 +92,11 @@ struct Live {
 #[derive(Debug)]
 struct Durable {
     name: String,
-    /// Its place among those that the journal was opened for.
-    place: usize,
     tally: Arc<Tally>,
     task: JoinHandle<()>,
 }
 
-/// The journal, and those who deliver what is in it.
+/// The journal, and those who deliver what is in it, in the order in which it was opened for them.
 #[derive(Debug)]
 struct Kept {
     journal: Journal,
@@ -157,8 +150,7 @@ impl Outputs {
         let (draining, _) = watch::channel(false);
         let (mut others, mut outputs) = (Vec::new(), Vec::new());
         for exporter in exporters {
-            let place = outputs.len();
-            let Some(backlog) = exporter.kept_as().and_then(|_| journal.backlog(place)) else {
+            let Some(backlog) = exporter.kept_as().and_then(|_| journal.backlog(outputs.len())) else {
                 others.push(exporter);
                 continue;
             };
@@ -170,7 +162,7 @@ impl Outputs {
                 Arc::clone(&tally),
                 Arc::clone(&account),
             );
-            outputs.push(Durable { name, place, tally, task: tokio::spawn(task.run()) });
+            outputs.push(Durable { name, tally, task: tokio::spawn(task.run()) });
         }
         let live = Arc::new(Live::start(others, limits, &draining, &account));
         // Nothing was sent yet, so nothing is on disk that it would have missed.
@@ -227,9 +219,9 @@ impl Outputs {
         self.draining.send_replace(true);
         let mut reports = Vec::new();
         if let Some(Kept { journal, outputs }) = self.kept {
-            for output in outputs {
+            for (place, output) in outputs.into_iter().enumerate() {
                 ended(until, output.task).await;
-                let left = match journal.backlog(output.place) {
+                let left = match journal.backlog(place) {
                     Some(backlog) => backlog.left().await,
                     None => 0,
                 };
@@ -295,19 +287,16 @@ impl Live {
         draining: &watch::Sender<bool>,
         account: &Arc<Account>,
     ) -> Self {
-        let permits = u32::try_from(limits.bytes / BYTES_PER_PERMIT).unwrap_or(u32::MAX).max(1);
         let all = exporters
             .into_iter()
             .map(|exporter| {
-                // The two semaphores bound it.
+                // The gate bounds it.
                 let (queue, messages) = mpsc::unbounded_channel();
                 let tally = Arc::new(Tally::default());
                 Output {
                     name: exporter.name().to_owned(),
                     queue,
-                    slots: Arc::new(Semaphore::new(limits.spans.clamp(1, Semaphore::MAX_PERMITS))),
-                    room: Arc::new(Semaphore::new(permits as usize)),
-                    permits,
+                    gate: Gate::new(limits.spans, limits.bytes),
                     tally: Arc::clone(&tally),
                     task: tokio::spawn(
                         Worker::new(
@@ -329,11 +318,9 @@ impl Live {
     fn send(&self, delivery: &Arc<Delivery>) {
         let bytes = delivery.span.size();
         for output in &self.all {
-            let slot = Arc::clone(&output.slots).try_acquire_owned();
-            let room = Arc::clone(&output.room).try_acquire_many_owned(output.permits_for(bytes));
-            match (slot, room) {
-                (Ok(slot), Ok(room)) => output.queue(delivery, bytes, slot, room),
-                _ => self.drop_span(output),
+            match output.gate.try_enter(bytes) {
+                Some(place) => output.queue(delivery, bytes, place),
+                None => self.drop_span(output),
             }
         }
     }
@@ -341,11 +328,9 @@ impl Live {
     async fn send_waiting(&self, delivery: &Arc<Delivery>) {
         let bytes = delivery.span.size();
         for output in &self.all {
-            let slot = Arc::clone(&output.slots).acquire_owned().await;
-            let room = Arc::clone(&output.room).acquire_many_owned(output.permits_for(bytes)).await;
-            match (slot, room) {
-                (Ok(slot), Ok(room)) => output.queue(delivery, bytes, slot, room),
-                _ => self.drop_span(output),
+            match output.gate.enter(bytes).await {
+                Some(place) => output.queue(delivery, bytes, place),
+                None => self.drop_span(output),
             }
         }
     }
@@ -364,23 +349,13 @@ impl Live {
 }
 
 impl Output {
-    fn queue(
-        &self,
-        delivery: &Arc<Delivery>,
-        bytes: usize,
-        slot: OwnedSemaphorePermit,
-        room: OwnedSemaphorePermit,
-    ) {
+    fn queue(&self, delivery: &Arc<Delivery>, bytes: usize, place: Place) {
         self.tally.accepted.fetch_add(1, Ordering::Relaxed);
-        let queued = Queued { delivery: Arc::clone(delivery), bytes, _slot: slot, _room: room };
+        let queued = Queued { delivery: Arc::clone(delivery), bytes, _place: place };
         if self.queue.send(Message::Span(queued)).is_err() {
             // Its task died; the span stays accepted and not delivered, and is reported so at the end.
             tracing::debug!("{}: its task is gone", self.name);
         }
-    }
-
-    fn permits_for(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(BYTES_PER_PERMIT)).unwrap_or(u32::MAX).clamp(1, self.permits)
     }
 }
 

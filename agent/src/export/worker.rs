@@ -1,37 +1,30 @@
 //! One exporter's task: gathers batches, delivers them, and keeps what may yet be delivered.
 
-use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
-use tracing::{info, warn};
 
 use super::{
-    Exporter, Failure, backoff,
-    backoff::{FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY},
+    Exporter, backoff,
+    backoff::{FIRST_PAUSE, LONGEST_PAUSE},
+    ledger::{Ledger, is_ending},
     outputs::{Message, Queued, Tally},
 };
-use crate::account::{Account, Counter};
+use crate::account::Account;
 
 pub(super) struct Worker {
     exporter: Box<dyn Exporter>,
     messages: mpsc::UnboundedReceiver<Message>,
     draining: watch::Receiver<bool>,
     hold: Duration,
-    tally: Arc<Tally>,
-    account: Arc<Account>,
+    ledger: Ledger,
     /// A span that did not fit into the last batch.
     carry: Option<Queued>,
     /// Nothing can be delivered any more, as the last try at the end has shown.
     given_up: bool,
-    warned: Option<Instant>,
-    /// The user knows that it fails.
-    told: bool,
 }
 
 impl Worker {
@@ -43,18 +36,8 @@ impl Worker {
         tally: Arc<Tally>,
         account: Arc<Account>,
     ) -> Self {
-        Self {
-            exporter,
-            messages,
-            draining,
-            hold,
-            tally,
-            account,
-            carry: None,
-            given_up: false,
-            warned: None,
-            told: false,
-        }
+        let ledger = Ledger::new(exporter.name(), "spans are kept and tried again", tally, account);
+        Self { exporter, messages, draining, hold, ledger, carry: None, given_up: false }
     }
 
     /// Runs until the queue is closed and empty.
@@ -115,28 +98,24 @@ impl Worker {
     /// Delivers a batch, with as many tries as it takes and its time allows.
     async fn deliver(&mut self, mut batch: Vec<Queued>) {
         if self.given_up {
-            return self.failed(batch.len());
+            return self.ledger.failed(batch.len());
         }
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            // Without its [`super::Outputs`] there is nobody left to end it.
-            let last_try = *self.draining.borrow_and_update() || self.draining.has_changed().is_err();
+            let last_try = is_ending(&mut self.draining);
             let deliveries: Vec<_> = batch.iter().map(|queued| Arc::clone(&queued.delivery)).collect();
-            let Err(Failure { retry, lost, error, after }) = self.exporter.export(&deliveries).await else {
-                self.delivered(batch.len());
-                self.recovered();
+            let Err(failure) = self.exporter.export(&deliveries).await else {
+                self.ledger.delivered(batch.len());
+                self.ledger.recovered();
                 return;
             };
-            self.delivered(batch.len().saturating_sub(retry.len() + lost));
-            self.failed(lost);
-            let error = error.to_string();
+            let retry = &failure.retry;
             let keep = !retry.is_empty() && !last_try && started.elapsed() < self.hold;
-            self.warn(&error, keep);
-            *self.tally.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.ledger.tried(batch.len(), &failure, keep);
             if !keep {
                 self.given_up |= last_try && !retry.is_empty();
-                return self.failed(retry.len());
+                return self.ledger.failed(retry.len());
             }
             let mut at = 0;
             batch.retain(|_| {
@@ -144,36 +123,9 @@ impl Worker {
                 retry.binary_search(&(at - 1)).is_ok()
             });
             // At the end there is no time for pauses.
-            let wait = after.unwrap_or_else(|| backoff::jittered(pause));
+            let wait = failure.after.unwrap_or_else(|| backoff::jittered(pause));
             let _ = tokio::time::timeout(wait, self.draining.changed()).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn delivered(&self, spans: usize) {
-        self.tally.delivered.fetch_add(spans as u64, Ordering::Relaxed);
-        self.account.add(Counter::SpansDelivered, spans as u64);
-    }
-
-    fn failed(&self, spans: usize) {
-        self.tally.failed.fetch_add(spans as u64, Ordering::Relaxed);
-        self.account.add(Counter::SpansFailed, spans as u64);
-    }
-
-    fn warn(&mut self, error: &str, kept: bool) {
-        if self.warned.is_some_and(|at| at.elapsed() < WARN_EVERY) {
-            return;
-        }
-        self.warned = Some(Instant::now());
-        self.told = true;
-        self.tally.told.store(true, Ordering::Relaxed);
-        let what = if kept { "spans are kept and tried again" } else { "spans are lost, and counted" };
-        warn!("{}: {error}; {what}", self.exporter.name());
-    }
-
-    fn recovered(&mut self) {
-        if std::mem::take(&mut self.told) {
-            info!("{}: delivers again", self.exporter.name());
         }
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use ring::digest::{Context, SHA256};
 
+use crate::text::hex;
+
 /// Digits that are decoded at once; a multiple of four.
 const PIECE: usize = 4096;
 
@@ -22,15 +24,9 @@ pub struct Digest {
 impl Digest {
     /// The SHA-256 in hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.sha256
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .map(|digit| HEX[usize::from(digit)])
-            .collect()
+        hex(&self.sha256)
     }
 }
-
-const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

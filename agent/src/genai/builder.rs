@@ -85,7 +85,6 @@ pub struct CallBuilder {
     missed_first_content: bool,
     pace: Pace,
     damage: Damage,
-    told: Vec<Told>,
     /// Calls were told before the end.
     has_told: bool,
 }
@@ -120,7 +119,6 @@ impl CallBuilder {
             missed_first_content: false,
             pace: Pace::default(),
             damage: Damage::default(),
-            told: Vec::new(),
             has_told: false,
         }
     }
@@ -159,47 +157,50 @@ impl CallBuilder {
             EventKind::ResponseBody(body) => self.response_body(body, time),
             // No API that is read says anything there.
             EventKind::ResponseTrailers(_) => {}
-            EventKind::End(end) => {
-                self.end(end, time);
-                return std::mem::take(&mut self.told);
-            }
+            EventKind::End(end) => return self.end(end, time),
         }
-        self.settle(time);
-        std::mem::take(&mut self.told)
+        self.settle(time)
     }
 
     /// Tells what was settled by now, in a protocol that settles things before the end.
-    fn settle(&mut self, time: Timestamp) {
-        let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.sure) else { return };
-        let Some(settled) = candidate.fold.settled().filter(|settled| !settled.is_empty()) else { return };
+    fn settle(&mut self, time: Timestamp) -> Vec<Told> {
+        let sure = self.candidates.iter_mut().find(|candidate| candidate.sure);
+        let settled = sure.and_then(|candidate| Some((candidate.fold.settled()?, &candidate.call)));
+        let Some((settled, call)) = settled.filter(|(settled, _)| !settled.is_empty()) else {
+            return Vec::new();
+        };
         let whole = Call {
             role: Some(self.role),
             start: self.start,
             transport: self.transport.clone(),
             damage: self.damage,
             trace: self.trace.clone(),
-            ..candidate.call.clone()
+            ..call.clone()
         };
-        self.tell(settled, &whole, time);
+        let told = self.tell(settled, &whole, time);
         // A stream may live for days, and what it told is kept no longer.
         self.budget.renew();
+        told
     }
 
     /// Is it known to be no call, before its end? It is counted then, and need not be shown the rest.
     pub fn gives_up(&self) -> bool {
         let none = self.candidates.is_empty() && self.known != Known::NotYet;
-        self.account.add(Counter::ExchangesNotLlm, u64::from(none));
+        if none {
+            self.account.add(Counter::ExchangesNotLlm, 1);
+        }
         none
     }
 
-    fn tell(&mut self, settled: Vec<mcp::Settled>, whole: &Call, time: Timestamp) {
-        for settled in settled {
+    fn tell(&mut self, settled: Vec<mcp::Settled>, whole: &Call, time: Timestamp) -> Vec<Told> {
+        let told = settled.into_iter().map(|settled| {
             let told = mcp::told(settled, whole, time);
             let is_call = matches!(told, Told::Call(_) | Told::Asked { .. });
             self.has_told |= is_call;
             self.account.add(Counter::McpCalls, u64::from(is_call));
-            self.told.push(told);
-        }
+            told
+        });
+        told.collect()
     }
 
     fn request_head(&mut self, head: &RequestHead, time: Timestamp) {
@@ -387,7 +388,7 @@ impl CallBuilder {
         }
     }
 
-    fn end(&mut self, end: ExchangeEnd, time: Timestamp) {
+    fn end(&mut self, end: ExchangeEnd, time: Timestamp) -> Vec<Told> {
         let body = if self.streaming.streamed { None } else { self.response.take(&mut self.budget) };
         self.identify(body.as_deref().unwrap_or_default());
         if self.known == Known::NotYet {
@@ -416,7 +417,7 @@ impl CallBuilder {
         }
         let Some(at) = self.candidates.iter().position(|candidate| candidate.sure) else {
             self.account.add(Counter::ExchangesNotLlm, 1);
-            return;
+            return Vec::new();
         };
         let Candidate { mut fold, mut call, .. } = self.candidates.swap_remove(at);
         let terminated = if self.streaming.streamed {
@@ -445,14 +446,12 @@ impl CallBuilder {
         call.omitted = self.budget.omitted;
         let settled = fold.settled();
         self.count(&call, ending, settled.is_none());
-        if let Some(settled) = settled {
-            let time = call.end;
-            self.tell(settled, &call, time);
-            // Opened or closed a session, or only answered what the server had asked.
-            self.account.add(Counter::ExchangesNotInference, u64::from(!self.has_told));
-        } else {
-            self.told.push(Told::Call(Box::new(call)));
-        }
+        let Some(settled) = settled else { return vec![Told::Call(Box::new(call))] };
+        let time = call.end;
+        let told = self.tell(settled, &call, time);
+        // Opened or closed a session, or only answered what the server had asked.
+        self.account.add(Counter::ExchangesNotInference, u64::from(!self.has_told));
+        told
     }
 
     fn ending(&self, end: ExchangeEnd, terminated: bool) -> Ending {

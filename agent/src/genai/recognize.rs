@@ -62,24 +62,14 @@ impl Recognizer {
         Self { limits, account, pool: Arc::default(), dialects, rules: Vec::new(), hash_blobs: false }
     }
 
-    /// The same with these rules, of which the first that is about a request decides.
-    pub fn with_rules(self, rules: Vec<Rule>) -> Self {
-        Self { rules, ..self }
-    }
-
-    /// From now on these rules hold; calls that have begun go on as they are.
+    /// From now on these rules hold, of which the first that is about a request decides; calls that have begun go on as they are.
     pub fn set_rules(&mut self, rules: Vec<Rule>) {
         self.rules = rules;
     }
 
-    /// From now on calls have digests of the binary content of their messages, or not.
+    /// From now on calls have digests of the binary content of their messages, or not: they cost a pass over it.
     pub fn set_digests(&mut self, hash_blobs: bool) {
         self.hash_blobs = hash_blobs;
-    }
-
-    /// The same, with or without digests of the binary content of messages: they cost a pass over it.
-    pub fn with_digests(self, hash_blobs: bool) -> Self {
-        Self { hash_blobs, ..self }
     }
 
     /// What is the exchange that begins with this head? Each exchange is to be shown once: it is counted.

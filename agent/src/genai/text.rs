@@ -4,6 +4,7 @@ use super::{
     budget::Budget,
     field::{Field, Kind},
 };
+use crate::text::{floor, percent_decoded};
 
 /// One stop sequence, or a list of them.
 pub(super) fn stop_sequences(field: Field<'_>, budget: &mut Budget) -> Vec<String> {
@@ -26,29 +27,12 @@ pub(super) fn stop_sequences(field: Field<'_>, budget: &mut Budget) -> Vec<Strin
 
 /// The longest beginning of `text` of at most `max` bytes that ends at a character.
 pub(super) fn head(text: &str, max: usize) -> &str {
-    let mut end = max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..floor(text, max)]
 }
 
 /// Percent-decoding of a path segment (RFC 3986 section 2.1); `None` where the result is no UTF-8.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        if let (b'%', [high, low, after @ ..]) = (byte, tail)
-            && let (Some(high), Some(low)) = (char::from(*high).to_digit(16), char::from(*low).to_digit(16))
-        {
-            out.push((high * 16 + low) as u8);
-            rest = after;
-        } else {
-            out.push(*byte);
-            rest = tail;
-        }
-    }
-    String::from_utf8(out).ok()
+    String::from_utf8(percent_decoded(text)).ok()
 }
 
 #[cfg(test)]

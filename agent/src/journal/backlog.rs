@@ -78,11 +78,6 @@ impl Backlog {
         self.after = after;
     }
 
-    /// The last call that was handed out.
-    pub fn position(&self) -> i64 {
-        self.after
-    }
-
     /// How many spans are left, delivered in part or not at all.
     pub async fn left(&self) -> u64 {
         let (reader, output) = (Arc::clone(&self.reader), self.output);

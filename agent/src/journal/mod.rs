@@ -6,7 +6,6 @@
 
 mod backlog;
 mod error;
-mod gate;
 mod history;
 mod place;
 mod query;

@@ -126,8 +126,7 @@ impl History {
 fn attribute(bytes: &[u8], key: &str) -> rusqlite::types::Value {
     use rusqlite::types::Value as Sql;
     let Ok(delivery) = otlp::decode(bytes) else { return Sql::Null };
-    let of_resource = || delivery.resource.attributes.iter().find(|a| a.key == key).map(|a| &a.value);
-    match delivery.span.get(key).or_else(of_resource) {
+    match delivery.span.get(key).or_else(|| delivery.resource.get(key)) {
         None => {
             let extra = delivery.resource.extra.iter().find(|(name, _)| name == key);
             extra.map_or(Sql::Null, |(_, value)| Sql::Text(value.clone()))

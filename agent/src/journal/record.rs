@@ -1,10 +1,11 @@
 //! A span as a row: its bytes, and the columns that it is found by.
 
-use std::{fmt::Write as _, sync::Arc};
-
 use rusqlite::{CachedStatement, named_params};
 
-use crate::contract::{Delivery, Key, Kind, Resource, Span, Status, Text, Value, names, otlp};
+use crate::{
+    contract::{Delivery, Key, Kind, Resource, Span, Status, Text, Value, names},
+    text::hex,
+};
 
 /// Writes a row of `calls`.
 pub(super) const INSERT_CALL: &str = "
@@ -34,7 +35,7 @@ pub(super) fn insert(
         ":span_id": hex(&span.span_id),
         ":kind": match span.kind { Kind::Client => "client", Kind::Server => "server" },
         ":service": resource_text(resource, names::SERVICE_NAME),
-        ":pid": match of_resource(resource, names::PROCESS_PID.name()) {
+        ":pid": match resource.get(names::PROCESS_PID.name()) {
             Some(Value::Int(pid)) => Some(*pid),
             _ => None,
         },
@@ -66,17 +67,12 @@ pub(super) fn insert(
     })
 }
 
-/// The bytes of a span.
-pub(super) fn encode(delivery: &Arc<Delivery>) -> Vec<u8> {
-    otlp::encode(delivery)
-}
-
 fn text<T: Text>(span: &Span, key: Key<T>) -> Option<&str> {
-    string(span.get(key.name()))
+    string(span.read(key))
 }
 
 fn int(span: &Span, key: Key<i64>) -> Option<i64> {
-    match span.get(key.name()) {
+    match span.read(key) {
         Some(Value::Int(number)) => Some(*number),
         _ => None,
     }
@@ -91,11 +87,7 @@ fn joined(span: &Span, key: &str) -> Option<String> {
 }
 
 fn resource_text(resource: &Resource, key: Key<String>) -> Option<&str> {
-    string(of_resource(resource, key.name()))
-}
-
-fn of_resource<'a>(resource: &'a Resource, key: &str) -> Option<&'a Value> {
-    resource.attributes.iter().find(|a| a.key == key).map(|a| &a.value)
+    string(resource.get(key.name()))
 }
 
 fn string(value: Option<&Value>) -> Option<&str> {
@@ -103,13 +95,4 @@ fn string(value: Option<&Value>) -> Option<&str> {
         Some(Value::String(text)) => Some(text),
         _ => None,
     }
-}
-
-/// An id as W3C Trace Context writes it.
-pub(super) fn hex(id: &[u8]) -> String {
-    id.iter().fold(String::with_capacity(2 * id.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, config::DbConfig, params,
+};
 use tracing::warn;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     record,
     schema::{self, Found},
 };
-use crate::contract::Delivery;
+use crate::contract::{Delivery, otlp};
 
 /// How long another connection may keep the database from this one.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,14 +69,16 @@ impl Store {
     ) -> Result<(Self, Option<(PathBuf, String)>), JournalError> {
         let failed = |path: &PathBuf, reason| JournalError::Database { path: path.clone(), reason };
         let path = place.path.clone();
-        let (db, aside) = match connect(&path).and_then(|mut db| Ok((schema::migrate(&mut db, now_s())?, db)))
-        {
+        let begin = || {
+            let mut db = connect(&path)?;
+            Ok((schema::migrate(&mut db, now_s())?, db))
+        };
+        let (db, aside) = match begin() {
             Ok((found, db)) => (known(&path, found, db)?, None),
             Err(error) if is_corrupt(&error) => {
                 let moved =
                     place.move_aside().map_err(|reason| JournalError::File { path: path.clone(), reason })?;
-                let mut db = connect(&path).map_err(|reason| failed(&path, reason))?;
-                let found = schema::migrate(&mut db, now_s()).map_err(|reason| failed(&path, reason))?;
+                let (found, db) = begin().map_err(|reason| failed(&path, reason))?;
                 (known(&path, found, db)?, Some((moved, error.to_string())))
             }
             Err(reason) => return Err(failed(&path, reason)),
@@ -225,7 +229,7 @@ fn append(
     let mut last = None;
     for delivery in spans {
         let id = record::insert(&mut call, delivery, now, outputs.len() as i64)?;
-        span.execute(params![id, record::encode(delivery)])?;
+        span.execute(params![id, otlp::encode(delivery)])?;
         for output in outputs {
             pending.execute((output, id))?;
         }
@@ -251,10 +255,11 @@ fn settle(transaction: &Transaction<'_>, mark: &Mark) -> rusqlite::Result<()> {
 fn prune(transaction: &Transaction<'_>, limits: &Limits, now: i64) -> rusqlite::Result<Pruned> {
     let mut pruned = Pruned::default();
     let oldest = now - i64::try_from(limits.age.as_secs()).unwrap_or(i64::MAX).min(now);
-    let aged = ids(transaction, "SELECT id FROM calls ORDER BY id LIMIT 1", [])?.pop().map(|id| {
-        transaction.query_row("SELECT stored_s FROM calls WHERE id = ?1", [id], |row| row.get::<_, i64>(0))
-    });
-    if aged.transpose()?.is_some_and(|stored| stored < oldest) {
+    let first = transaction
+        .prepare_cached("SELECT stored_s FROM calls ORDER BY id LIMIT 1")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .optional()?;
+    if first.is_some_and(|stored| stored < oldest) {
         let aged = ids(
             transaction,
             "SELECT id FROM (SELECT id, stored_s FROM calls ORDER BY id LIMIT ?2) WHERE stored_s < ?1",

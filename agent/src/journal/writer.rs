@@ -1,7 +1,7 @@
 //! The thread that writes: what waits is gathered, and committed at once.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,13 +18,13 @@ use super::{
     Backlog, JournalError, Limits,
     backlog::Reader,
     error::is_corrupt,
-    gate,
     place::Place,
     store::{Mark, Pruned, Store},
 };
 use crate::{
     account::{Account, Counter},
     contract::Delivery,
+    gate,
 };
 
 /// Most spans in a commit.
@@ -65,7 +65,6 @@ pub struct Journal {
     told: AtomicBool,
     account: Arc<Account>,
     thread: JoinHandle<()>,
-    path: PathBuf,
 }
 
 impl Journal {
@@ -93,7 +92,7 @@ impl Journal {
         let (messages, received) = mpsc::channel();
         let (last, seen) = watch::channel(0);
         let ending = Arc::new(AtomicBool::new(false));
-        let (path, ids) = (store.path().to_owned(), store.outputs().to_vec());
+        let ids = store.outputs().to_vec();
         let writer = Writer {
             store,
             received,
@@ -119,13 +118,7 @@ impl Journal {
             told: AtomicBool::new(false),
             account,
             thread,
-            path,
         })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What the output at this place of those that the journal was opened for has yet to deliver.

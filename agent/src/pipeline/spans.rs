@@ -11,6 +11,7 @@ use crate::{
     contract::{self, Delivery, Profile, Relations, Resource, SpanIds},
     policy::content::{self, Subject},
     resource::{ProcessInfo, Processes},
+    text::percent_decoded,
 };
 
 /// Where the ids of new spans come from.
@@ -162,27 +163,12 @@ pub fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, String> 
         .filter(|entry| !entry.is_empty())
         .map(|entry| match entry.split_once('=') {
             Some((key, value)) if !key.trim().is_empty() => {
-                Ok((key.trim().to_owned(), percent_decode(value.trim())))
+                let value = percent_decoded(value.trim());
+                Ok((key.trim().to_owned(), String::from_utf8_lossy(&value).into_owned()))
             }
             _ => Err(entry.to_owned()),
         })
         .collect()
-}
-
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        decoded.push(escaped.unwrap_or(bytes[at]));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

@@ -76,19 +76,14 @@ impl Waiting {
                 }
             }
             Told::Closed { role, session, end: how, time } => {
-                let mut keys: Vec<(u64, Key)> = self
-                    .held
-                    .iter()
-                    .filter(|(key, _)| {
-                        key.pid == pid
-                            && key.role == role
-                            && key.request.sender == Party::Client
-                            && key.request.session == session
-                    })
-                    .map(|(key, held)| (held.number, key.clone()))
-                    .collect();
-                keys.sort_unstable_by_key(|(number, _)| *number);
-                for (_, key) in keys {
+                let its = |key: &&Key| {
+                    key.pid == pid
+                        && key.role == role
+                        && key.request.sender == Party::Client
+                        && key.request.session == session
+                };
+                let keys: Vec<Key> = self.order.values().filter(its).cloned().collect();
+                for key in keys {
                     outcome.calls.extend(self.remove(&key).map(|finished| unanswered(finished, how, time)));
                 }
             }

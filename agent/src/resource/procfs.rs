@@ -7,9 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::capture::Program;
-
 use super::{ProcessInfo, arguments, container, owner, service};
+use crate::{capture::Program, text::floor};
 
 /// `status` and `stat` are about 1.5 KiB and 0.4 KiB.
 const STATUS_LIMIT: u64 = 16 << 10;
@@ -143,8 +142,7 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    format!("{}…", &text[..floor(text, limit)])
 }
 
 #[cfg(test)]

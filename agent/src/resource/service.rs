@@ -1,6 +1,7 @@
 //! What to call a process when it is looked at as a service.
 
 use super::procfs::cut;
+use crate::text::percent_decoded;
 
 /// Longest service name that is kept, in bytes.
 const NAME_LIMIT: usize = 255;
@@ -27,7 +28,8 @@ pub(super) fn from_environment(environ: &[u8]) -> Told {
     let attribute = |wanted: &str| {
         attributes.split(',').find_map(|pair| {
             let (key, value) = pair.split_once('=')?;
-            (key.trim() == wanted).then(|| percent_decoded(value.trim()))
+            (key.trim() == wanted)
+                .then(|| String::from_utf8_lossy(&percent_decoded(value.trim())).into_owned())
         })
     };
     let name = variable("OTEL_SERVICE_NAME").filter(|name| !name.trim().is_empty());
@@ -184,24 +186,6 @@ fn stem(name: &str) -> &str {
         Some((stem, extension)) if !stem.is_empty() && EXTENSIONS.contains(&extension) => stem,
         _ => name,
     }
-}
-
-/// `OTEL_RESOURCE_ATTRIBUTES` values are percent-encoded, as in W3C Baggage.
-fn percent_decoded(value: &str) -> String {
-    let bytes = value.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        if let (b'%', Some(high), Some(low)) = (bytes[at], digit(at + 1), digit(at + 2)) {
-            decoded.push((high * 16 + low) as u8);
-            at += 3;
-        } else {
-            decoded.push(bytes[at]);
-            at += 1;
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

@@ -8,13 +8,15 @@ impl Agent {
     /// Reads the settings again. What can change at once does, for the calls that begin from now on; those that are open go
     /// on, and nothing that was captured is dropped.
     pub(super) fn reload(&mut self) {
-        let (args, changed) = match self.settings.again() {
-            Ok(read) => read,
-            Err(reason) => {
-                say(&format!("plainspan: the settings stay as they are: {reason}\n"));
-                return;
-            }
-        };
+        match self.read_again() {
+            Ok(done) => say(&format!("plainspan: settings read again: {done}\n")),
+            Err(error) => say(&format!("plainspan: the settings stay as they are: {error:#}\n")),
+        }
+    }
+
+    /// Tells what has changed. On an error nothing has.
+    fn read_again(&mut self) -> anyhow::Result<String> {
+        let (args, changed) = self.settings.again().map_err(anyhow::Error::msg)?;
         let by_executable = self.targets.by_executable() && !args.exe.is_empty();
         let at_once = |name: &str| match name {
             "api-rule" | "content" | "content-rule" | "redact" | "secret" => true,
@@ -22,23 +24,15 @@ impl Agent {
             _ => false,
         };
         let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| at_once(name));
-        if now.iter().any(|name| name == "exe")
-            && let Err(error) = self.targets.set_executables(&args.exe)
-        {
-            say(&format!("plainspan: the settings stay as they are: {error:#}\n"));
-            return;
+        let executables = now.iter().any(|name| name == "exe");
+        let content = args.output.content.policy(&self.account)?;
+        if executables {
+            self.targets.set_executables(&args.exe)?;
         }
-        let content = match args.output.content.policy(&self.account) {
-            Ok(content) => content,
-            Err(error) => {
-                say(&format!("plainspan: the settings stay as they are: {error:#}\n"));
-                return;
-            }
-        };
         self.pipeline.set_rules(args.output.api_rule.clone());
         self.pipeline.set_digests(content.keeps_any());
         self.spans.set_content(content);
-        if now.iter().any(|name| name == "exe") {
+        if executables {
             self.leave_unchosen();
             self.sweep();
         }
@@ -52,8 +46,8 @@ impl Agent {
         };
         let later =
             if later.is_empty() { String::new() } else { format!("; after a restart: {}", later.join(", ")) };
-        say(&format!("plainspan: settings read again: {now}{later}\n"));
         self.settings = args.settings;
+        Ok(format!("{now}{later}"))
     }
 
     /// Watches those no more that were chosen by their executable and are not any longer.

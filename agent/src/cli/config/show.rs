@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Setting, Settings, Source, Written};
+use crate::export::shown_url;
 
 /// Column at which it is said where a setting comes from.
 const COLUMN: usize = 44;
@@ -78,8 +79,8 @@ fn variables(all: impl Iterator<Item = (String, String)>) -> Vec<(String, String
         .map(|(name, value)| {
             let value = if name.ends_with("HEADERS") {
                 masked(&value)
-            } else if value.contains("://") {
-                without_secrets(&value)
+            } else if name.ends_with("ENDPOINT") || value.contains("://") {
+                shown_url(&value)
             } else {
                 value
             };
@@ -98,14 +99,6 @@ fn masked(headers: &str) -> String {
         None => "***".to_owned(),
     });
     names.collect::<Vec<_>>().join(",")
-}
-
-/// A URL without user, password and query.
-fn without_secrets(url: &str) -> String {
-    let head = url.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = head.split_once("://") else { return head.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
 }
 
 #[cfg(test)]

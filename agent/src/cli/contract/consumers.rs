@@ -3,7 +3,6 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,7 +14,7 @@ use plainspan_registry::{
 };
 
 use super::own;
-use crate::cli::Usage;
+use crate::cli::{Usage, answer};
 
 /// What the exit status says.
 pub const STATUS: &str = "Exit status: 0 when every declaration holds, 1 when one doesn't, 2 when something can't be read or the \
@@ -61,7 +60,7 @@ fn scan(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let declarations =
         Declarations { file_format: FILE_FORMAT.to_owned(), owner: args.owner.clone(), consumers: declared };
-    tell(&declarations.yaml())?;
+    answer(&declarations.yaml())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -80,18 +79,11 @@ fn check(args: &Args) -> anyhow::Result<ExitCode> {
         0 => writeln!(out, "{count} consumers of {name} {version}: every declaration holds"),
         n => writeln!(out, "{count} consumers of {name} {version}, problems: {n}"),
     };
-    tell(&out)?;
+    answer(&out)?;
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn text_of(path: &Path) -> anyhow::Result<String> {
     Ok(fs::read_to_string(path)
         .map_err(|error| Usage(format!("{} can't be read: {error}", path.display())))?)
-}
-
-fn tell(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

@@ -1,10 +1,6 @@
 //! The gate between two contracts, and how its findings are told.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use plainspan_registry::{
@@ -14,7 +10,7 @@ use plainspan_registry::{
     report::{Places, Report},
 };
 
-use crate::cli::Usage;
+use crate::cli::{Usage, answer};
 
 /// What the exit status says.
 pub const STATUS: &str = "Exit status: 0 when nothing breaks, 1 when something does, 2 when the contracts cannot be \
@@ -77,9 +73,6 @@ pub fn run(old: &Path, dir: &Path, output: &Output) -> anyhow::Result<ExitCode> 
         Output { github: true, .. } => report.github(),
         _ => report.text(),
     };
-    match io::stdout().write_all(told.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    answer(&told)?;
     Ok(if report.class() == Class::Breaking { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::{
     super::{
+        close,
         run::{OutputArgs, extra_attributes},
         say,
     },
@@ -122,13 +123,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
             outputs.send_waiting(spans.deliver(call)).await;
         }
     }
-    let mut complete = true;
-    for report in outputs.shutdown(DELIVERY).await {
-        complete &= report.complete();
-        if report.kept > 0 || (!report.complete() && !report.told) {
-            say(&format!("plainspan: {report}\n"));
-        }
-    }
+    let complete = close(outputs, DELIVERY).await;
     if sessions > 0 {
         say(&format!(
             "plainspan: {sessions} WebSocket sessions were left out: neither a request nor a message says of which API they are\n"

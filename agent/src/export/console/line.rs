@@ -134,8 +134,7 @@ fn clock(time: Timestamp, zone: &TimeZone) -> String {
 
 /// The service's name, where there is a real one, since many services are called `python3`.
 fn process(resource: &Resource) -> String {
-    let find = |key: &str| resource.attributes.iter().find(|a| a.key == key).map(|a| &a.value);
-    let named = |key| match find(key) {
+    let named = |key| match resource.get(key) {
         Some(Value::String(name)) if !name.is_empty() && !name.starts_with("unknown_service") => {
             Some(&**name)
         }
@@ -144,7 +143,7 @@ fn process(resource: &Resource) -> String {
     let name = named(names::SERVICE_NAME.name())
         .or_else(|| named(names::PROCESS_EXECUTABLE_NAME.name()))
         .unwrap_or("?");
-    match find(names::PROCESS_PID.name()) {
+    match resource.get(names::PROCESS_PID.name()) {
         Some(Value::Int(pid)) => format!("{}[{pid}]", cell(name)),
         _ => cell(name),
     }

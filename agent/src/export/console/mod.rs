@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use super::{Batching, BoxFuture, ExportError, Exporter, Failure};
 use crate::{
     contract::{Delivery, Value},
+    text::hex,
     time::Timestamp,
 };
 use text::Paint;
@@ -105,17 +106,17 @@ impl Console {
         let mut rows = vec![
             ("name", visible(&span.name).into_owned()),
             ("kind", format!("{:?}", span.kind).to_lowercase()),
-            ("trace id", hex(span.trace_id)),
-            ("span id", hex(span.span_id)),
+            ("trace id", hex(&span.trace_id)),
+            ("span id", hex(&span.span_id)),
             ("start", moment(span.start)),
             ("end", moment(span.end)),
         ];
         if let Some(parent) = span.parent_span_id {
-            rows.push(("parent span id", hex(parent)));
+            rows.push(("parent span id", hex(&parent)));
         }
         if let Some(link) = span.link {
-            rows.push(("linked span id", hex(link.span_id)));
-            rows.push(("linked trace id", hex(link.trace_id)));
+            rows.push(("linked span id", hex(&link.span_id)));
+            rows.push(("linked trace id", hex(&link.trace_id)));
         }
         if !span.trace_state.is_empty() {
             rows.push(("trace state", visible(&span.trace_state).into_owned()));
@@ -141,12 +142,6 @@ impl Console {
 /// A time as RFC 3339 has it, to the nanosecond.
 fn moment(time: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default().to_string()
-}
-
-/// An id as W3C Trace Context writes it.
-fn hex<const N: usize>(id: [u8; N]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
-    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
 }
 
 fn shown(value: &Value) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use opentelemetry_http::Request;
 
 use super::OpenError;
+use crate::text;
 
 /// How OTLP is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,11 +165,7 @@ impl OtlpConfig {
 
     /// The endpoint as it may be shown: without a user's name and password, and without a query.
     pub fn shown_endpoint(&self) -> String {
-        let url = self.endpoint.split(['?', '#']).next().unwrap_or_default();
-        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}{path}")
+        shown_url(&self.endpoint)
     }
 
     /// Is TLS spoken?
@@ -202,6 +199,14 @@ fn valid_url(name: &'static str, url: String) -> Result<String, OpenError> {
     }
 }
 
+/// A URL as it may be shown: without a user's name and password, and without a query. That of an endpoint of gRPC may lack its scheme.
+pub fn shown_url(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + "://".len()));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    format!("{scheme}{}{path}", authority.rsplit('@').next().unwrap_or_default())
+}
+
 /// Headers are `name=value` pairs with commas between, the values percent-encoded where they must be (as in W3C Baggage); what
 /// they say is nobody's business.
 fn read_headers(name: &'static str, headers: &str) -> Result<Vec<(String, String)>, OpenError> {
@@ -218,15 +223,7 @@ fn read_headers(name: &'static str, headers: &str) -> Result<Vec<(String, String
 
 /// The value as it is meant; one that is not percent-encoded is meant as it stands.
 fn percent_decoded(text: &str) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
-        let byte = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        decoded.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+    String::from_utf8(text::percent_decoded(text)).unwrap_or_else(|_| text.to_owned())
 }
 
 fn read(file: Option<(&'static str, String)>) -> Result<Option<Vec<u8>>, OpenError> {

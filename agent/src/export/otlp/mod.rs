@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use config::{Compression, OtlpConfig, Protocol, Tls};
+pub use config::{Compression, OtlpConfig, Protocol, Tls, shown_url};
 
 use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, backoff, convert};
 use crate::contract::{Delivery, otlp};

@@ -153,9 +153,9 @@ impl Exchange {
 
     /// Runs it; all that it tells.
     pub(in crate::genai) fn told(self, end: ExchangeEnd) -> Vec<Told> {
-        let recognizer = Recognizer::new(self.limits, Arc::clone(&self.account))
-            .with_rules(self.rules)
-            .with_digests(self.digests);
+        let mut recognizer = Recognizer::new(self.limits, Arc::clone(&self.account));
+        recognizer.set_rules(self.rules);
+        recognizer.set_digests(self.digests);
         let Recognition::Call(mut builder) = recognizer.recognize(&self.head) else { return Vec::new() };
         let first = EventKind::RequestHead(Box::new(self.head));
         let mut told = Vec::new();

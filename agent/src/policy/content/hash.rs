@@ -13,6 +13,8 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
+use crate::text::hex;
+
 /// Length of the secret in bytes, that of the hash it is for (RFC 2104, section 3).
 const LENGTH: usize = 32;
 
@@ -94,12 +96,6 @@ impl Key {
 
     /// `hmac-sha256:` and 64 hexadecimal digits.
     pub fn hash(&self, bytes: &[u8]) -> String {
-        let tag = hmac::sign(&self.0, bytes);
-        let mut out = String::with_capacity(12 + 2 * LENGTH);
-        out.push_str("hmac-sha256:");
-        for byte in tag.as_ref() {
-            out.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
-        }
-        out
+        format!("hmac-sha256:{}", hex(hmac::sign(&self.0, bytes).as_ref()))
     }
 }

@@ -5,11 +5,8 @@ use std::{
     ops::Range,
 };
 
-use super::{
-    floor,
-    rule::{Accept, whole},
-};
-use crate::resource::KEY_PREFIXES;
+use super::rule::{Accept, whole};
+use crate::{resource::KEY_PREFIXES, text::floor};
 
 /// Shortest key that is known by its beginning, in bytes.
 const KEY_LENGTH: usize = 12;

@@ -13,6 +13,7 @@ use std::{borrow::Cow, ops::Range};
 
 use self::rule::Pattern;
 pub use self::rule::{Kind, PatternError, Rule};
+use crate::text::floor;
 
 /// Bytes that a pattern is run over at once.
 const WINDOW: usize = 64 << 10;
@@ -175,12 +176,6 @@ fn ranges(pattern: &Pattern, text: &str, mut take: impl FnMut(Range<usize>)) {
         }
         at = floor(text, at.max(settled));
     }
-}
-
-/// The last boundary between characters at or before `at`.
-fn floor(text: &str, at: usize) -> usize {
-    let at = at.min(text.len());
-    (at.saturating_sub(3)..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// The first boundary between characters at or after `at`.

@@ -3,12 +3,7 @@
 mod receive;
 mod session;
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
@@ -19,7 +14,7 @@ use self::{
     session::Session,
 };
 use super::own;
-use crate::cli::{Usage, say, signals::Signals};
+use crate::cli::{Usage, answer, say, signals::Signals};
 
 /// What the exit status says.
 pub const STATUS: &str = "Exit status: 0 when all that came keeps the contract, 1 when something doesn't or can't be \
@@ -84,10 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     session.finish();
 
     let told = if args.json { session.json() } else { session.text() };
-    match io::stdout().write_all(told.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    answer(&told)?;
     if session.kept() && !session.checked_any() {
         let hint = "nothing of the contract came: is OTEL_EXPORTER_OTLP_ENDPOINT right, and the contract?";
         return Err(Usage(hint.to_owned()).into());

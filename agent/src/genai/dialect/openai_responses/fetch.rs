@@ -46,7 +46,7 @@ impl Dialect for OpenAiFetchResponse {
     fn open(&self, head: &RequestHead) -> Box<dyn Fold> {
         let streamed = head.query.split('&').any(|parameter| parameter.eq_ignore_ascii_case("stream=true"));
         let of = Responses { session: false, stream: Stream::default() };
-        Box::new(Fetched { streamed, background: false, failed: false, of })
+        Box::new(Fetched { streamed, background: None, failed: false, of })
     }
 }
 
@@ -54,7 +54,7 @@ struct Fetched {
     /// The rest of it is to come as a stream.
     streamed: bool,
     /// Whoever asked for the response did not wait for it.
-    background: bool,
+    background: Option<bool>,
     /// It could not be fetched.
     failed: bool,
     of: Responses,
@@ -72,9 +72,12 @@ struct Stored<'a> {
 
 impl Fetched {
     fn look(&mut self, body: &[u8], budget: &mut Budget) {
-        let stored: Stored<'_> = Field::body(body, budget).unwrap_or_default();
-        let within: Stored<'_> = stored.response.object(budget).unwrap_or_default();
-        self.background |= stored.background.or(within.background).flag(budget) == Some(true);
+        // It stays what it is: the rest of a stream is read for what it brings.
+        if self.background.is_none() {
+            let stored: Stored<'_> = Field::body(body, budget).unwrap_or_default();
+            let within: Stored<'_> = stored.response.object(budget).unwrap_or_default();
+            self.background = stored.background.or(within.background).flag(budget);
+        }
     }
 }
 
@@ -114,7 +117,7 @@ impl Fold for Fetched {
     fn finish(&mut self, ending: Ending, damaged: bool, call: &mut Call, budget: &mut Budget) {
         self.of.finish(ending, damaged, call, budget);
         // Who asked for it was told its tokens, and that it failed: neither is to be counted twice.
-        if !self.background && !self.failed {
+        if self.background != Some(true) && !self.failed {
             (call.usage, call.error) = (Usage::default(), None);
         }
     }
