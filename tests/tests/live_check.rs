@@ -6,12 +6,12 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::Duration,
 };
 
-use plainspan_tests::harness::{Process, agent, directory, venv, workspace};
+use plainspan_tests::harness::{Process, agent, directory, recorded_exchanges, venv, workspace};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -65,15 +65,6 @@ impl Check {
     }
 }
 
-/// The folder with the recordings.
-fn recordings() -> Vec<PathBuf> {
-    let dir = std::env::var_os("PLAINSPAN_EXCHANGES")
-        .map_or_else(|| workspace().join("../shared/exchanges"), PathBuf::from);
-    ["openllmetry.jsonl", "opentelemetry-python-contrib.jsonl", "pydantic-ai.jsonl"]
-        .map(|name| dir.join(name))
-        .into()
-}
-
 fn shop() -> String {
     workspace().join("tests/contract/shop").display().to_string()
 }
@@ -96,7 +87,7 @@ fn plainspan_keeps_its_own_contract() {
         let mut replay = agent();
         replay
             .args(["replay", "--content", "span", "-o", "otlp"])
-            .args(recordings())
+            .args(recorded_exchanges())
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", check.endpoint())
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
         let ended = Process::start(replay).wait();
@@ -208,7 +199,7 @@ fn a_contract_is_inferred_from_recorded_telemetry() {
     let dir = directory();
     let (spans, contract) = (dir.path().join("spans.jsonl"), dir.path().join("contract"));
     let mut replay = agent();
-    replay.args(["replay", "-o", &format!("file:{}", spans.display())]).args(recordings());
+    replay.args(["replay", "-o", &format!("file:{}", spans.display())]).args(recorded_exchanges());
     assert!(Process::start(replay).wait().status.success());
     infer(&[&spans], &contract);
 

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, venv, workspace};
+use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, recordings, venv, workspace};
 use serde_json::{Value, json};
 
 /// What is compared, beside every attribute that begins with [`USAGE`].
@@ -41,18 +41,6 @@ const WAYS: [[&str; 3]; 5] = [
     ["h2", "zstd", "random:14"],
     ["h2", "identity", "3"],
 ];
-
-/// The folder with the recordings.
-fn recordings() -> PathBuf {
-    let dir = std::env::var_os("PLAINSPAN_EXCHANGES")
-        .map_or_else(|| workspace().join("../shared/exchanges"), PathBuf::from);
-    assert!(
-        dir.is_dir(),
-        "no recorded exchanges at {}: set PLAINSPAN_EXCHANGES to the folder that has them",
-        dir.display()
-    );
-    dir
-}
 
 /// A call: its span's name and what is compared of it.
 type Call = (String, BTreeMap<String, Value>);

@@ -10,7 +10,8 @@ use std::{
 };
 
 use plainspan_tests::harness::{
-    Phoenix, Process, Shown, Span, agent, directory, parse_spans, recordings, venv, workspace,
+    Phoenix, Process, Shown, Span, agent, directory, parse_spans, recorded_exchanges, recordings, venv,
+    workspace,
 };
 use serde_json::Value;
 
@@ -246,7 +247,7 @@ fn a_backend_of_older_names_reads_every_value_unless_it_gets_newer_ones_only() {
     );
 
     // All that was ever recorded, by the default profile.
-    let all = ["openllmetry", "opentelemetry-python-contrib", "pydantic-ai"].map(file);
+    let all = recorded_exchanges();
     let sent = sent(&replay("overlap", &all, dir.path(), Some((&backend, "all"))));
     let shown = backend.spans("all", sent.len());
     assert_eq!(shown.len(), sent.len());

@@ -9,19 +9,14 @@ use std::{
     path::PathBuf,
 };
 
-use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, recordings};
+use plainspan_tests::harness::{Process, Span, agent, directory, parse_spans, recorded_exchanges};
 use serde_json::Value;
-
-fn files() -> Vec<PathBuf> {
-    let names = ["openllmetry.jsonl", "opentelemetry-python-contrib.jsonl", "pydantic-ai.jsonl"];
-    names.map(|n| recordings().join(n)).into()
-}
 
 /// What was recorded, line by line.
 fn exchanges() -> Vec<Value> {
     let text =
         |path: &PathBuf| fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    files()
+    recorded_exchanges()
         .iter()
         .flat_map(|f| text(f).lines().map(str::to_owned).collect::<Vec<_>>())
         .map(|l| serde_json::from_str(&l).expect("the recordings are JSON lines"))
@@ -67,7 +62,11 @@ fn replay(options: &[&str]) -> (String, Vec<Span>) {
     let dir = directory();
     let path = dir.path().join("spans.jsonl");
     let mut command = agent();
-    command.arg("replay").args(options).args(["-o", &format!("file:{}", path.display())]).args(files());
+    command
+        .arg("replay")
+        .args(options)
+        .args(["-o", &format!("file:{}", path.display())])
+        .args(recorded_exchanges());
     let ended = Process::start(command).wait();
     assert!(ended.status.success(), "{ended:#?}");
     let text = fs::read_to_string(&path).expect("it wrote the file");

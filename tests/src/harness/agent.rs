@@ -96,8 +96,8 @@ impl AgentCommand {
 /// The agent's executable, shielded from the tester's own settings.
 pub fn agent() -> std::process::Command {
     let mut process = std::process::Command::new(plainspan());
-    // Each test begins with nothing kept; those of the journal name one of their own.
-    process.env("PLAINSPAN_JOURNAL", "none");
+    // Each test begins with nothing kept and nothing configured; those that are about it name files of their own.
+    process.env("PLAINSPAN_JOURNAL", "none").env("PLAINSPAN_CONFIG", "none");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["OTEL_", "RUST_LOG", "SUDO_"].iter().any(|p| text.starts_with(p)) {

@@ -67,6 +67,12 @@ pub fn recordings() -> PathBuf {
     dir
 }
 
+/// The files of single exchanges in it.
+pub fn recorded_exchanges() -> Vec<PathBuf> {
+    let names = ["openllmetry.jsonl", "opentelemetry-python-contrib.jsonl", "pydantic-ai.jsonl"];
+    names.map(|name| recordings().join(name)).into()
+}
+
 /// The agent's executable: `PLAINSPAN_BIN`, else the one that was built beside the test.
 pub fn plainspan() -> PathBuf {
     let path =
