@@ -167,6 +167,8 @@ counters! {
     SpansFailed = "export", "spans not delivered";
     /// Spans dropped because an exporter's queue was full.
     SpansDropped = "export", "spans dropped, queue full";
+    /// Requests with metrics that did not reach the collector; the next one has the same numbers.
+    MetricsNotPushed = "export", "pushes of metrics that failed";
 }
 
 /// All counters of one agent. Cheap to add to from any thread.

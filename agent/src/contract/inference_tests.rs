@@ -17,7 +17,7 @@ use crate::genai::{
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
 const CONTENT: Options =
-    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
+    Options { content: Form::Full, redacted: 0, cost: None, profile: Profile::DEFAULT, capture_source: None };
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())
@@ -135,6 +135,7 @@ fn full() -> Call {
             chunks: 9,
             mean_gap: Some(Duration::from_millis(125)),
             largest_gap: Some(Duration::from_millis(2500)),
+            gaps: None,
             stalled: Some(true),
             stopped_by: Some(Party::Server),
         },
@@ -314,7 +315,8 @@ fn a_price_says_that_it_is_an_estimate_and_by_which_table() {
     call.request.model = Some("gpt-4.1-mini".into());
     call.usage = Usage { input: Some(1_000_000), output: Some(500_000), ..Usage::default() };
     let account = Account::default();
-    let span = build(&call, IDS, Relations::default(), &Options::default(), &account);
+    let options = Options { cost: price::estimate(&call), ..Options::default() };
+    let span = build(&call, IDS, Relations::default(), &options, &account);
     for (key, wanted) in [
         ("plainspan.cost.usd", Some(Value::Double(1.2))),
         ("plainspan.cost.input.usd", Some(Value::Double(0.4))),
@@ -332,6 +334,7 @@ fn a_price_says_that_it_is_an_estimate_and_by_which_table() {
     }
     assert_eq!(account.get(Counter::ContractViolations), 0);
     call.request.model = Some("a-model-of-our-own".into());
+    assert_eq!(price::estimate(&call), None);
     assert!(spanned(&call).attributes.iter().all(|attribute| !attribute.key.starts_with("plainspan.cost.")));
 }
 

@@ -11,7 +11,7 @@ use crate::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 const CONTENT: Options =
-    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
+    Options { content: Form::Full, redacted: 0, cost: None, profile: Profile::DEFAULT, capture_source: None };
 
 fn call(mcp: Mcp) -> Call {
     Call {

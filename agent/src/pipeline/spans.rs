@@ -9,9 +9,14 @@ use crate::{
     account::Account,
     capture::Record,
     contract::{self, Delivery, Profile, Relations, Resource, SpanIds},
-    policy::content::{self, Subject},
+    metrics::Metrics,
+    policy::{
+        content::{self, Subject},
+        price,
+    },
     resource::{ProcessInfo, Processes},
     text::percent_decoded,
+    time::Timestamp,
 };
 
 /// Where the ids of new spans come from.
@@ -52,6 +57,8 @@ pub struct Spans {
     options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
     extra: Vec<(String, String)>,
+    /// Where calls are counted.
+    metrics: Option<Arc<Metrics>>,
     account: Arc<Account>,
 }
 
@@ -67,7 +74,22 @@ impl Spans {
         let options = contract::Options { profile, ..contract::Options::default() };
         let nobody =
             Arc::new(contract::resource(&ProcessInfo::default(), &extra, Vec::new(), &options, &account));
-        Self { processes, resources: HashMap::new(), nobody, absent: None, content, options, extra, account }
+        Self {
+            processes,
+            resources: HashMap::new(),
+            nobody,
+            absent: None,
+            content,
+            options,
+            extra,
+            metrics: None,
+            account,
+        }
+    }
+
+    /// From now on calls are counted there.
+    pub fn count_in(&mut self, metrics: Arc<Metrics>) {
+        self.metrics = Some(metrics);
     }
 
     /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
@@ -110,6 +132,20 @@ impl Spans {
     pub fn deliver(&mut self, finished: Finished) -> Delivery {
         let Finished { mut call, ids, cause, session, process } = finished;
         let info = self.processes.get(process.pid);
+        let cost = price::estimate(&call);
+        if let Some(metrics) = &self.metrics {
+            let name = info.as_ref().and_then(|info| info.service_name.as_deref());
+            let namespace = info.as_ref().and_then(|info| info.service_namespace.as_deref());
+            let trace_id = call.trace.as_ref().map_or(ids.trace_id, |trace| trace.trace_id);
+            let kept = Some((trace_id, ids.span_id));
+            metrics.add(
+                &call,
+                cost.as_ref().map(|cost| cost.total),
+                (name, namespace),
+                kept,
+                Timestamp::now(),
+            );
+        }
         let provider = contract::provider_name(call.provider);
         let subject = Subject {
             service: info.as_ref().and_then(|info| info.service_name.as_deref()),
@@ -120,7 +156,7 @@ impl Spans {
         };
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options = contract::Options { content: form, redacted, ..self.options.clone() };
+        let options = contract::Options { content: form, redacted, cost, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Delivery { span, resource: self.resource(process.pid, info) }
     }
