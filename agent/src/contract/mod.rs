@@ -13,6 +13,7 @@ pub mod names;
 pub mod otlp;
 mod profile;
 mod resource;
+mod sampling;
 mod settle;
 mod span;
 

@@ -327,71 +327,77 @@ pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[10
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
 pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[104]);
 
+/// `plainspan.sampling.adjusted_count`: How many calls this one stands for, where calls are sampled.
+pub const PLAINSPAN_SAMPLING_ADJUSTED_COUNT: Key<f64> = Key::new(&ATTRIBUTES[105]);
+
+/// `plainspan.sampling.reason`: Why the call was kept, where calls are sampled; the first reason that there is.
+pub const PLAINSPAN_SAMPLING_REASON: Key<PlainspanSamplingReason> = Key::new(&ATTRIBUTES[106]);
+
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[105]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[107]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[106]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[108]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[107]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[109]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[108]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[110]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[109]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[111]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[110]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[112]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[111]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[113]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[112]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[114]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[113]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[115]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[114]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[116]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[115]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[117]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[116]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[118]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[117]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[119]);
 
 /// `rpc.response.status_code`: Code of the JSON-RPC error.
-pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[118]);
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[120]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[119]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[121]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[120]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[122]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[121]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[123]);
 
 /// `service.namespace`: What the service belongs to, in the words of the process's own environment.
-pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[122]);
+pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[124]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[123]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[125]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[124]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[126]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[125]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[127]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[126]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[128]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -897,6 +903,63 @@ impl Text for PlainspanLinkReason {
     }
 }
 
+/// Values of `plainspan.sampling.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainspanSamplingReason {
+    /// The provider or the HTTP status says that it failed.
+    Error,
+    /// The model refused to answer.
+    Refusal,
+    /// The model stopped for another reason than that it was done or calls a tool.
+    FinishReason,
+    /// The answer did not come to its end.
+    Truncated,
+    /// The stream stood still.
+    Stalled,
+    /// The model wrote in a loop.
+    Repetition,
+    /// Something of it was not captured, or could not be read.
+    Damaged,
+    /// It took longer than nearly all calls of its cohort lately.
+    Slow,
+    /// The first of its prompt template.
+    NewTemplate,
+    /// The first answer of a model revision.
+    NewModelRevision,
+    /// The first with this set of tools.
+    NewToolSet,
+    /// The first of a tenant.
+    NewTenant,
+    /// A call of the same trace was kept before that could not have been dropped.
+    Trace,
+    /// One of the first of its cohort in this minute.
+    Floor,
+    /// Nothing speaks for it but chance.
+    Rate,
+}
+
+impl Text for PlainspanSamplingReason {
+    fn into_text(self) -> String {
+        match self {
+            Self::Error => "error".to_owned(),
+            Self::Refusal => "refusal".to_owned(),
+            Self::FinishReason => "finish_reason".to_owned(),
+            Self::Truncated => "truncated".to_owned(),
+            Self::Stalled => "stalled".to_owned(),
+            Self::Repetition => "repetition".to_owned(),
+            Self::Damaged => "damaged".to_owned(),
+            Self::Slow => "slow".to_owned(),
+            Self::NewTemplate => "new_template".to_owned(),
+            Self::NewModelRevision => "new_model_revision".to_owned(),
+            Self::NewToolSet => "new_tool_set".to_owned(),
+            Self::NewTenant => "new_tenant".to_owned(),
+            Self::Trace => "trace".to_owned(),
+            Self::Floor => "floor".to_owned(),
+            Self::Rate => "rate".to_owned(),
+        }
+    }
+}
+
 /// Values of `plainspan.stream.stopped_by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainspanStreamStoppedBy {
@@ -916,7 +979,7 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 127] = [
+pub static ATTRIBUTES: [AttributeDef; 129] = [
     AttributeDef {
         name: "aws.bedrock.knowledge_base.id",
         index: 0,
@@ -2178,8 +2241,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.session.id",
+        name: "plainspan.sampling.adjusted_count",
         index: 105,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.sampling.reason",
+        index: 106,
+        kind: ValueKind::String,
+        members: &["error", "refusal", "finish_reason", "truncated", "stalled", "repetition", "damaged", "slow", "new_template", "new_model_revision", "new_tool_set", "new_tenant", "trace", "floor", "rate"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.session.id",
+        index: 107,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2191,7 +2278,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.chunks",
-        index: 106,
+        index: 108,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2203,7 +2290,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.gap.max",
-        index: 107,
+        index: 109,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2215,7 +2302,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.gap.mean",
-        index: 108,
+        index: 110,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2227,7 +2314,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.stalled",
-        index: 109,
+        index: 111,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2239,7 +2326,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.stopped_by",
-        index: 110,
+        index: 112,
         kind: ValueKind::String,
         members: &["client", "server"],
         closed: true,
@@ -2251,7 +2338,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.command",
-        index: 111,
+        index: 113,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2263,7 +2350,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.command_args",
-        index: 112,
+        index: 114,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2275,7 +2362,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.executable.name",
-        index: 113,
+        index: 115,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2287,7 +2374,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.executable.path",
-        index: 114,
+        index: 116,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2299,7 +2386,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.owner",
-        index: 115,
+        index: 117,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2311,7 +2398,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.parent_pid",
-        index: 116,
+        index: 118,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2323,7 +2410,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.pid",
-        index: 117,
+        index: 119,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2335,7 +2422,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "rpc.response.status_code",
-        index: 118,
+        index: 120,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2347,7 +2434,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "server.address",
-        index: 119,
+        index: 121,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2359,7 +2446,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "server.port",
-        index: 120,
+        index: 122,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2371,7 +2458,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "service.name",
-        index: 121,
+        index: 123,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2383,7 +2470,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "service.namespace",
-        index: 122,
+        index: 124,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2395,7 +2482,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "telemetry.distro.name",
-        index: 123,
+        index: 125,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2407,7 +2494,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "telemetry.distro.version",
-        index: 124,
+        index: 126,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2419,7 +2506,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "url.path",
-        index: 125,
+        index: 127,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2431,7 +2518,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "user_agent.original",
-        index: 126,
+        index: 128,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2544,6 +2631,8 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_LINK_REASON.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_SESSION_ID.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_SAMPLING_REASON.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_SAMPLING_ADJUSTED_COUNT.def(), requirement: Requirement::With(PLAINSPAN_SAMPLING_REASON.def()) },
         Use { attribute: PLAINSPAN_REPLAY_SOURCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VERSION.def(), requirement: Requirement::Required },
         Use { attribute: PLAINSPAN_CONTRACT_VIOLATIONS.def(), requirement: Requirement::Conditional },
@@ -2604,6 +2693,8 @@ pub static MCP_CLIENT: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_LINK_REASON.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_SESSION_ID.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_SAMPLING_REASON.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_SAMPLING_ADJUSTED_COUNT.def(), requirement: Requirement::With(PLAINSPAN_SAMPLING_REASON.def()) },
         Use { attribute: PLAINSPAN_REPLAY_SOURCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VERSION.def(), requirement: Requirement::Required },
         Use { attribute: PLAINSPAN_CONTRACT_VIOLATIONS.def(), requirement: Requirement::Conditional },
@@ -2664,6 +2755,8 @@ pub static MCP_SERVER: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_LINK_REASON.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_SESSION_ID.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_SAMPLING_REASON.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_SAMPLING_ADJUSTED_COUNT.def(), requirement: Requirement::With(PLAINSPAN_SAMPLING_REASON.def()) },
         Use { attribute: PLAINSPAN_REPLAY_SOURCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VERSION.def(), requirement: Requirement::Required },
         Use { attribute: PLAINSPAN_CONTRACT_VIOLATIONS.def(), requirement: Requirement::Conditional },
@@ -2774,7 +2867,7 @@ pub static PROFILES: &[Profile] = &[
         brief: "The contract as its version 0.1.0 had it.",
         version: "0.1.0",
         schema_url: "https://plainspan.dev/schemas/0.1.0",
-        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
+        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), PLAINSPAN_SAMPLING_ADJUSTED_COUNT.def(), PLAINSPAN_SAMPLING_REASON.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
         doubles: AttributeSet::of(&[]),
         older_fields: true,
     },

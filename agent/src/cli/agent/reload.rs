@@ -20,6 +20,7 @@ impl Agent {
         let by_executable = self.targets.by_executable() && !args.exe.is_empty();
         let at_once = |name: &str| match name {
             "api-rule" | "content" | "content-rule" | "redact" | "secret" => true,
+            "sample" | "sample-keep" | "sample-slow" | "sample-floor" => true,
             "exe" => by_executable,
             _ => false,
         };
@@ -32,6 +33,7 @@ impl Agent {
         self.pipeline.set_rules(args.output.api_rule.clone());
         self.pipeline.set_digests(content.keeps_any());
         self.spans.set_content(content);
+        self.spans.set_sampling(args.output.sample.settings());
         if executables {
             self.leave_unchosen();
             self.sweep();

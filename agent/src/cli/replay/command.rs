@@ -82,7 +82,8 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         args.output.contract,
         extra_attributes()?,
         Arc::clone(&account),
-    );
+    )
+    .with_sampling(args.output.sample.settings());
     let options = ReplayOptions {
         framing: args.framing,
         encoding: args.encoding,
@@ -120,7 +121,9 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         }
         outcome.verdicts.clear();
         for call in outcome.calls.drain(..) {
-            outputs.send_waiting(spans.deliver(call)).await;
+            if let Some(delivery) = spans.deliver(call) {
+                outputs.send_waiting(delivery).await;
+            }
         }
     }
     let complete = close(outputs, DELIVERY).await;
