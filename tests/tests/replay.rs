@@ -198,7 +198,7 @@ fn sampling_keeps_the_odd_and_tells_how_many_there_were() {
         let weight = span.get("plainspan.sampling.adjusted_count").as_f64().expect("every span has one");
         let reason = span.get("plainspan.sampling.reason").as_str().expect("every span has one");
         assert_eq!(weight > 1.0, reason == "rate", "{reason}: {weight}");
-        assert!(!is_odd(span) || weight == 1.0, "{span:#?}");
+        assert!(!is_odd(span) || weight <= 1.0, "{span:#?}");
         *reasons.entry(reason).or_default() += 1;
         count += weight;
         variance += weight * (weight - 1.0);
@@ -210,7 +210,7 @@ fn sampling_keeps_the_odd_and_tells_how_many_there_were() {
     }
     let thresholds: BTreeSet<_> = text
         .lines()
-        .flat_map(|line| line.split("\"traceState\":\"").nth(1))
+        .filter_map(|line| line.split("\"traceState\":\"").nth(1))
         .filter_map(|state| state.split(['"', ',', ';']).next())
         .collect();
     assert_eq!(thresholds, BTreeSet::from(["ot=th:0", "ot=th:e666"]));

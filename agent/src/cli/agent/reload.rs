@@ -20,9 +20,8 @@ impl Agent {
         let by_executable = self.targets.by_executable() && !args.exe.is_empty();
         let at_once = |name: &str| match name {
             "api-rule" | "content" | "content-rule" | "redact" | "secret" => true,
-            "sample" | "sample-keep" | "sample-slow" | "sample-floor" => true,
             "exe" => by_executable,
-            _ => false,
+            _ => name == "sample" || name.starts_with("sample-"),
         };
         let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| at_once(name));
         let executables = now.iter().any(|name| name == "exe");

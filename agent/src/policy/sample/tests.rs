@@ -284,7 +284,9 @@ fn who_keeps_less_keeps_a_part_of_what_who_keeps_more_does() {
         };
         let id = if n % 3 == 2 { [1; 16] } else { own };
         // What was kept of a trace before would count too.
-        samplers.iter_mut().for_each(|sampler| sampler.traces = Recent::new(1, 1));
+        for sampler in &mut samplers {
+            sampler.traces = Recent::new(1, 1);
+        }
         let decisions =
             samplers.each_mut().map(|sampler| sampler.decide(&call, id, &Kinds::default()).kept());
         assert!(decisions.is_sorted(), "{decisions:?}");
@@ -316,7 +318,7 @@ fn simulate(settings: Settings, seed: u64) -> Sums {
     let mut now = 0;
     for n in 0..20_000u64 {
         // Ten times as many every other twenty seconds.
-        now += if (now / (20_000 * MS)) % 2 == 0 { 20 * MS } else { 2 * MS };
+        now += if (now / (20_000 * MS)).is_multiple_of(2) { 20 * MS } else { 2 * MS };
         let mut call = call(now);
         let model = random.below(4);
         call.request.model = Some(format!("m{model}"));
@@ -343,7 +345,7 @@ fn simulate(settings: Settings, seed: u64) -> Sums {
         if let Decision::Kept(kept) = sampler.decide(&call, id, &kinds) {
             let weight = kept.threshold.adjusted_count();
             sums.kept += 1;
-            sums.odd[1] += u32::from(is_odd && weight == 1.0);
+            sums.odd[1] += u32::from(is_odd && kept.threshold == Threshold::ALWAYS);
             sums.count += weight;
             sums.tokens += weight * tokens as f64;
             // As Horvitz and Thompson estimate it, of calls that are kept independently; those of one trace are not, and are two on average.
