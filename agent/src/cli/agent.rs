@@ -435,7 +435,9 @@ impl Agent {
         let finished: Vec<Finished> = self.outcome.calls.drain(..).collect();
         for call in finished {
             self.summary.add(&call.call);
-            self.outputs.send(self.spans.deliver(call));
+            if let Some(delivery) = self.spans.deliver(call) {
+                self.outputs.send(delivery);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod keeping;
 mod logging;
 mod moment;
 mod run;
+mod sample;
 mod scans;
 mod signals;
 mod summary;

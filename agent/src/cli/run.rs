@@ -5,7 +5,8 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync
 use anyhow::Context;
 
 use super::{
-    Usage, agent::Agent, child, config, content::ContentArgs, counting, keeping::KeepArgs, targets::Targets,
+    Usage, agent::Agent, child, config, content::ContentArgs, counting, keeping::KeepArgs, sample::SampleArgs,
+    targets::Targets,
 };
 use crate::{
     account::Account,
@@ -95,6 +96,8 @@ pub(super) struct OutputArgs {
     pub(super) output: Vec<Target>,
     #[command(flatten)]
     pub(super) content: ContentArgs,
+    #[command(flatten)]
+    pub(super) sample: SampleArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
@@ -187,7 +190,8 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         args.output.contract,
         extra.clone(),
         Arc::clone(&account),
-    );
+    )
+    .with_sampling(args.output.sample.settings());
     let counted = args.settings.limits().metrics;
     let metrics = counting::start(&args.output, counted, &extra, &mut spans, &account).await?;
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);

@@ -7,6 +7,7 @@ use super::{
     key::Text as _,
     mcp, names, naming,
     profile::Profile,
+    sampling,
     settle::settle,
     span::{Kind, Relations, Span, SpanIds, Status},
 };
@@ -19,6 +20,7 @@ use crate::{
     policy::{
         content::Form,
         price::{self, Cost},
+        sample::Decision,
     },
     text::floor,
     time::Timestamp,
@@ -34,6 +36,8 @@ pub struct Options {
     pub redacted: u64,
     /// What the call cost.
     pub cost: Option<Cost>,
+    /// Why the call was kept.
+    pub sampled: Decision,
     /// The names that spans go by.
     pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.
@@ -66,9 +70,11 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
     set.set(names::PLAINSPAN_CONTRACT_VERSION, options.profile.version.to_owned());
+    sampling::set(&mut set, options.sampled);
 
     let trace = call.trace.as_ref();
-    let (trace_state, state_cut) = trace_state(trace.and_then(|t| t.state.as_deref()).unwrap_or_default());
+    let state = trace.and_then(|t| t.state.as_deref()).unwrap_or_default();
+    let (trace_state, state_cut) = trace_state(&sampling::trace_state(state, options.sampled));
     let (status, status_cut) =
         call.error.as_ref().map_or((Status::Unset, false), |error| status(error, call, with_content));
     // What is no attribute goes by the names of the OTLP protocol.
@@ -83,7 +89,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         span_id: ids.span_id,
         parent_span_id: trace.map(|t| t.parent_id),
         link,
-        flags: trace.map_or(1, |t| t.flags),
+        flags: trace.map_or_else(|| sampling::flags(options.sampled), |t| t.flags),
         trace_state,
         name,
         kind: if call.role == Some(Role::Server) { Kind::Server } else { Kind::Client },

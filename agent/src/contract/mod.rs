@@ -17,6 +17,7 @@ pub mod otlp;
 pub mod otlp_metrics;
 mod profile;
 mod resource;
+mod sampling;
 mod settle;
 mod span;
 

@@ -83,7 +83,8 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         args.output.contract,
         extra.clone(),
         Arc::clone(&account),
-    );
+    )
+    .with_sampling(args.output.sample.settings());
     let counted = metrics::Limits::default();
     let metrics = counting::start(&args.output, counted, &extra, &mut spans, &account).await?;
     let options = ReplayOptions {
@@ -123,7 +124,9 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         }
         outcome.verdicts.clear();
         for call in outcome.calls.drain(..) {
-            outputs.send_waiting(spans.deliver(call)).await;
+            if let Some(delivery) = spans.deliver(call) {
+                outputs.send_waiting(delivery).await;
+            }
         }
     }
     let complete = close(outputs, metrics, DELIVERY).await;
