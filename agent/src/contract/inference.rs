@@ -3,7 +3,7 @@
 use super::{
     attributes::Attributes,
     check::Context,
-    content,
+    content, fingerprint,
     key::{AttributeDef, Text as _},
     mcp, names,
     profile::Profile,
@@ -16,7 +16,7 @@ use crate::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
     },
-    policy::{content::Form, price},
+    policy::{content::Form, fingerprint::Prints, price},
     text::floor,
     time::Timestamp,
     wire::{ExchangeEnd, Version},
@@ -29,6 +29,8 @@ pub struct Options {
     pub content: Form,
     /// Findings that were taken out of it.
     pub redacted: u64,
+    /// What tells the call from others.
+    pub prints: Prints,
     /// The names that spans go by.
     pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.
@@ -49,8 +51,10 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         request(&mut set, call);
         response(&mut set, call);
         usage(&mut set, call);
+        fingerprint::set(&mut set, &options.prints);
         (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call, options.profile))
     };
+    fingerprint::set_identity(&mut set, &options.prints);
     transport(&mut set, call);
     capture(&mut set, call);
     if any_content {

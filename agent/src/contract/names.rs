@@ -228,170 +228,212 @@ pub const PLAINSPAN_CONTENT_FORM: Key<PlainspanContentForm> = Key::new(&ATTRIBUT
 /// `plainspan.content.redacted`: Credentials and personal data that were taken out of the content of this span.
 pub const PLAINSPAN_CONTENT_REDACTED: Key<i64> = Key::new(&ATTRIBUTES[71]);
 
+/// `plainspan.context.ids`: Ids of the documents that were retrieved for the prompt, as the request says; of more than 32 the first.
+pub const PLAINSPAN_CONTEXT_IDS: Key<Vec<String>> = Key::new(&ATTRIBUTES[72]);
+
 /// `plainspan.contract.cut`: What was longer than its limit and was cut, by the names of the attributes.
-pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[72]);
+pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[73]);
 
 /// `plainspan.contract.version`: Version of the contract that the span was built under.
-pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[73]);
+pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[74]);
 
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
-pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[74]);
+pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[75]);
 
 /// `plainspan.cost.estimated`: Whether `plainspan.cost.usd` was computed from a table, and is not what the provider has billed.
-pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[75]);
+pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[76]);
 
 /// `plainspan.cost.input.usd`: The part of `plainspan.cost.usd` that is for input tokens.
-pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[76]);
+pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[77]);
 
 /// `plainspan.cost.model`: Whose price of which model it is, as the table names them.
-pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[77]);
+pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[78]);
 
 /// `plainspan.cost.output.usd`: The part of `plainspan.cost.usd` that is for output tokens.
-pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[78]);
+pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[79]);
 
 /// `plainspan.cost.table_version`: The table of prices and its version.
-pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[79]);
+pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[80]);
 
 /// `plainspan.cost.usd`: What the call's tokens cost in US dollars, by the prices that its provider publishes.
-pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.error.code`: The provider's code of the error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.error.type`: The provider's type of error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[83]);
+
+/// `plainspan.fingerprint.prompt`: Keyed hash of all that the call asks with, its system instructions and messages.
+pub const PLAINSPAN_FINGERPRINT_PROMPT: Key<String> = Key::new(&ATTRIBUTES[84]);
+
+/// `plainspan.fingerprint.template`: Fingerprint of the template that the prompt was made from; the same when only the values filled in differ.
+pub const PLAINSPAN_FINGERPRINT_TEMPLATE: Key<String> = Key::new(&ATTRIBUTES[85]);
+
+/// `plainspan.fingerprint.tool_sequence`: Keyed hash of the names of the tools that the model called, in the order of the calls.
+pub const PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE: Key<String> = Key::new(&ATTRIBUTES[86]);
+
+/// `plainspan.fingerprint.tool_set`: Keyed hash of the tools that the model may call, by their names and the schemas of their parameters, in whatever order.
+pub const PLAINSPAN_FINGERPRINT_TOOL_SET: Key<String> = Key::new(&ATTRIBUTES[87]);
+
+/// `plainspan.identity.experiment`: The experiment, or the bucket of one, that the call belongs to, as the request says.
+pub const PLAINSPAN_IDENTITY_EXPERIMENT: Key<String> = Key::new(&ATTRIBUTES[88]);
+
+/// `plainspan.identity.locale`: The language that the request prefers.
+pub const PLAINSPAN_IDENTITY_LOCALE: Key<String> = Key::new(&ATTRIBUTES[89]);
+
+/// `plainspan.identity.session`: In which session of the application the call was made, as the request says.
+pub const PLAINSPAN_IDENTITY_SESSION: Key<String> = Key::new(&ATTRIBUTES[90]);
+
+/// `plainspan.identity.tenant`: For which tenant the call was made, as the request says.
+pub const PLAINSPAN_IDENTITY_TENANT: Key<String> = Key::new(&ATTRIBUTES[91]);
+
+/// `plainspan.identity.user`: For which user the call was made, as the request says.
+pub const PLAINSPAN_IDENTITY_USER: Key<String> = Key::new(&ATTRIBUTES[92]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[93]);
+
+/// `plainspan.model.aliased`: Whether the model that answered goes by another name than the one asked for, as `gpt-4o` is answered by `gpt-4o-2024-08-06`.
+pub const PLAINSPAN_MODEL_ALIASED: Key<bool> = Key::new(&ATTRIBUTES[94]);
+
+/// `plainspan.model.revision.previous`: The model that answered for this name until now, where this call was answered by another one.
+pub const PLAINSPAN_MODEL_REVISION_PREVIOUS: Key<String> = Key::new(&ATTRIBUTES[95]);
+
+/// `plainspan.prompt.version`: Version of the stored prompt that `gen_ai.prompt.name` names.
+pub const PLAINSPAN_PROMPT_VERSION: Key<String> = Key::new(&ATTRIBUTES[96]);
 
 /// `plainspan.rate_limit.input_tokens.limit`: The caller's quota of input tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[97]);
 
 /// `plainspan.rate_limit.input_tokens.remaining`: What is left of the quota of input tokens.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[85]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[98]);
 
 /// `plainspan.rate_limit.input_tokens.reset`: Seconds until the quota of input tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[86]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[99]);
 
 /// `plainspan.rate_limit.output_tokens.limit`: The caller's quota of output tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[87]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[100]);
 
 /// `plainspan.rate_limit.output_tokens.remaining`: What is left of the quota of output tokens.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[88]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[101]);
 
 /// `plainspan.rate_limit.output_tokens.reset`: Seconds until the quota of output tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[89]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[102]);
 
 /// `plainspan.rate_limit.requests.limit`: The caller's quota of requests, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[90]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[103]);
 
 /// `plainspan.rate_limit.requests.remaining`: What is left of the quota of requests.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[91]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[104]);
 
 /// `plainspan.rate_limit.requests.reset`: Seconds until the quota of requests is full again.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[92]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[105]);
 
 /// `plainspan.rate_limit.tokens.limit`: The caller's quota of tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[93]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[106]);
 
 /// `plainspan.rate_limit.tokens.remaining`: What is left of the quota of tokens.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[94]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[107]);
 
 /// `plainspan.rate_limit.tokens.reset`: Seconds until the quota of tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[95]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[108]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[96]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[109]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[97]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[110]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[98]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[111]);
 
 /// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
-pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[99]);
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[112]);
 
 /// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
-pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[100]);
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[113]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[101]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[114]);
 
 /// `plainspan.response.retry_after`: Seconds that the server asks to wait before the next request.
-pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[102]);
+pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[115]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[103]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[116]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[104]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[117]);
 
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[105]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[118]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[106]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[119]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[107]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[120]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[108]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[121]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[109]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[122]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[110]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[123]);
+
+/// `plainspan.tool.sequence`: The names of the tools that the model called, in the order of the calls.
+pub const PLAINSPAN_TOOL_SEQUENCE: Key<Vec<String>> = Key::new(&ATTRIBUTES[124]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[111]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[125]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[112]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[126]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[113]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[127]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[114]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[128]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[115]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[129]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[116]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[130]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[117]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[131]);
 
 /// `rpc.response.status_code`: Code of the JSON-RPC error.
-pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[118]);
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[132]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[119]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[133]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[120]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[134]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[121]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[135]);
 
 /// `service.namespace`: What the service belongs to, in the words of the process's own environment.
-pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[122]);
+pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[136]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[123]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[137]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[124]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[138]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[125]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[139]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[126]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[140]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -916,7 +958,7 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 127] = [
+pub static ATTRIBUTES: [AttributeDef; 141] = [
     AttributeDef {
         name: "aws.bedrock.knowledge_base.id",
         index: 0,
@@ -1782,8 +1824,20 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.contract.cut",
+        name: "plainspan.context.ids",
         index: 72,
+        kind: ValueKind::Strings,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: Some(32),
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.contract.cut",
+        index: 73,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -1795,7 +1849,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.contract.version",
-        index: 73,
+        index: 74,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1807,7 +1861,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.contract.violations",
-        index: 74,
+        index: 75,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -1819,7 +1873,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.estimated",
-        index: 75,
+        index: 76,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -1831,7 +1885,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.input.usd",
-        index: 76,
+        index: 77,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -1843,7 +1897,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.model",
-        index: 77,
+        index: 78,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1855,7 +1909,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.output.usd",
-        index: 78,
+        index: 79,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -1867,7 +1921,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.table_version",
-        index: 79,
+        index: 80,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1879,7 +1933,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.usd",
-        index: 80,
+        index: 81,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -1891,18 +1945,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.error.code",
-        index: 81,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(128),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.error.type",
         index: 82,
         kind: ValueKind::String,
         members: &[],
@@ -1914,8 +1956,128 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.link.reason",
+        name: "plainspan.error.type",
         index: 83,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.fingerprint.prompt",
+        index: 84,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(32),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.fingerprint.template",
+        index: 85,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.fingerprint.tool_sequence",
+        index: 86,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.fingerprint.tool_set",
+        index: 87,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.identity.experiment",
+        index: 88,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.identity.locale",
+        index: 89,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.identity.session",
+        index: 90,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.identity.tenant",
+        index: 91,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.identity.user",
+        index: 92,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.link.reason",
+        index: 93,
         kind: ValueKind::String,
         members: &["trace_context", "same_thread"],
         closed: true,
@@ -1926,8 +2088,44 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.model.aliased",
+        index: 94,
+        kind: ValueKind::Bool,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.model.revision.previous",
+        index: 95,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.prompt.version",
+        index: 96,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
         name: "plainspan.rate_limit.input_tokens.limit",
-        index: 84,
+        index: 97,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -1939,7 +2137,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.input_tokens.remaining",
-        index: 85,
+        index: 98,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -1951,7 +2149,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.input_tokens.reset",
-        index: 86,
+        index: 99,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -1963,162 +2161,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.output_tokens.limit",
-        index: 87,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.remaining",
-        index: 88,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.reset",
-        index: 89,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.requests.limit",
-        index: 90,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.requests.remaining",
-        index: 91,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.requests.reset",
-        index: 92,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.tokens.limit",
-        index: 93,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.tokens.remaining",
-        index: 94,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.tokens.reset",
-        index: 95,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.replay.source",
-        index: 96,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(512),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.request.service_tier",
-        index: 97,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.response.finish_reasons",
-        index: 98,
-        kind: ValueKind::Strings,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
-        max_items: Some(128),
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.response.repetition.count",
-        index: 99,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.response.repetition.period",
         index: 100,
         kind: ValueKind::Int,
         members: &[],
@@ -2130,19 +2172,19 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.request_id",
+        name: "plainspan.rate_limit.output_tokens.remaining",
         index: 101,
-        kind: ValueKind::String,
+        kind: ValueKind::Int,
         members: &[],
         closed: false,
-        privacy: Privacy::Identifying,
+        privacy: Privacy::Structural,
         cardinality: Cardinality::Unbounded,
-        max_bytes: Some(256),
+        max_bytes: None,
         max_items: None,
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.retry_after",
+        name: "plainspan.rate_limit.output_tokens.reset",
         index: 102,
         kind: ValueKind::Double,
         members: &[],
@@ -2154,20 +2196,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.service_tier",
+        name: "plainspan.rate_limit.requests.limit",
         index: 103,
-        kind: ValueKind::String,
+        kind: ValueKind::Int,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
         max_items: None,
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.time_to_first_content",
+        name: "plainspan.rate_limit.requests.remaining",
         index: 104,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.requests.reset",
+        index: 105,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2178,19 +2232,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.session.id",
-        index: 105,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(16),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.stream.chunks",
+        name: "plainspan.rate_limit.tokens.limit",
         index: 106,
         kind: ValueKind::Int,
         members: &[],
@@ -2202,9 +2244,9 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.gap.max",
+        name: "plainspan.rate_limit.tokens.remaining",
         index: 107,
-        kind: ValueKind::Double,
+        kind: ValueKind::Int,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
@@ -2214,7 +2256,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.gap.mean",
+        name: "plainspan.rate_limit.tokens.reset",
         index: 108,
         kind: ValueKind::Double,
         members: &[],
@@ -2226,8 +2268,164 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.stalled",
+        name: "plainspan.replay.source",
         index: 109,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(512),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.request.service_tier",
+        index: 110,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.finish_reasons",
+        index: 111,
+        kind: ValueKind::Strings,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: Some(128),
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.repetition.count",
+        index: 112,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.repetition.period",
+        index: 113,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.request_id",
+        index: 114,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(256),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.retry_after",
+        index: 115,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.service_tier",
+        index: 116,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.time_to_first_content",
+        index: 117,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.session.id",
+        index: 118,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.chunks",
+        index: 119,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.max",
+        index: 120,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.mean",
+        index: 121,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.stalled",
+        index: 122,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2239,7 +2437,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.stopped_by",
-        index: 110,
+        index: 123,
         kind: ValueKind::String,
         members: &["client", "server"],
         closed: true,
@@ -2250,8 +2448,20 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
+        name: "plainspan.tool.sequence",
+        index: 124,
+        kind: ValueKind::Strings,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: Some(32),
+        since: "0.2.0",
+    },
+    AttributeDef {
         name: "process.command",
-        index: 111,
+        index: 125,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2263,7 +2473,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.command_args",
-        index: 112,
+        index: 126,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2275,7 +2485,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.executable.name",
-        index: 113,
+        index: 127,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2287,7 +2497,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.executable.path",
-        index: 114,
+        index: 128,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2299,7 +2509,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.owner",
-        index: 115,
+        index: 129,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2311,7 +2521,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.parent_pid",
-        index: 116,
+        index: 130,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2323,7 +2533,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.pid",
-        index: 117,
+        index: 131,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2335,7 +2545,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "rpc.response.status_code",
-        index: 118,
+        index: 132,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2347,7 +2557,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "server.address",
-        index: 119,
+        index: 133,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2359,7 +2569,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "server.port",
-        index: 120,
+        index: 134,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2371,7 +2581,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "service.name",
-        index: 121,
+        index: 135,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2383,7 +2593,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "service.namespace",
-        index: 122,
+        index: 136,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2395,7 +2605,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "telemetry.distro.name",
-        index: 123,
+        index: 137,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2407,7 +2617,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "telemetry.distro.version",
-        index: 124,
+        index: 138,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2419,7 +2629,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "url.path",
-        index: 125,
+        index: 139,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2431,7 +2641,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "user_agent.original",
-        index: 126,
+        index: 140,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2475,6 +2685,8 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: OPENAI_REQUEST_SERVICE_TIER.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_API.def(), requirement: Requirement::Required },
         Use { attribute: PLAINSPAN_REQUEST_SERVICE_TIER.def(), requirement: Requirement::Recommended },
+        Use { attribute: GEN_AI_PROMPT_NAME.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_PROMPT_VERSION.def(), requirement: Requirement::Conditional },
         Use { attribute: GEN_AI_RESPONSE_ID.def(), requirement: Requirement::Recommended },
         Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
         Use { attribute: GEN_AI_RESPONSE_FINISH_REASONS.def(), requirement: Requirement::Recommended },
@@ -2506,6 +2718,19 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: PLAINSPAN_COST_ESTIMATED.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
         Use { attribute: PLAINSPAN_COST_MODEL.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
         Use { attribute: PLAINSPAN_COST_TABLE_VERSION.def(), requirement: Requirement::With(PLAINSPAN_COST_USD.def()) },
+        Use { attribute: PLAINSPAN_FINGERPRINT_PROMPT.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_FINGERPRINT_TEMPLATE.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_FINGERPRINT_TOOL_SET.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_TOOL_SEQUENCE.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_MODEL_ALIASED.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_MODEL_REVISION_PREVIOUS.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_CONTEXT_IDS.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_TENANT.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_USER.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_SESSION.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_LOCALE.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_EXPERIMENT.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_PORT.def(), requirement: Requirement::With(SERVER_ADDRESS.def()) },
         Use { attribute: ERROR_TYPE.def(), requirement: Requirement::OnError },
@@ -2573,6 +2798,11 @@ pub static MCP_CLIENT: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTENT_FORM.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REDACTED.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_CUT.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_IDENTITY_TENANT.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_USER.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_SESSION.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_LOCALE.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_EXPERIMENT.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_PORT.def(), requirement: Requirement::With(SERVER_ADDRESS.def()) },
         Use { attribute: ERROR_TYPE.def(), requirement: Requirement::OnError },
@@ -2633,6 +2863,11 @@ pub static MCP_SERVER: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTENT_FORM.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REDACTED.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_CUT.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_IDENTITY_TENANT.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_USER.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_SESSION.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_LOCALE.def(), requirement: Requirement::Recommended },
+        Use { attribute: PLAINSPAN_IDENTITY_EXPERIMENT.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
         Use { attribute: SERVER_PORT.def(), requirement: Requirement::With(SERVER_ADDRESS.def()) },
         Use { attribute: ERROR_TYPE.def(), requirement: Requirement::OnError },
@@ -2774,7 +3009,7 @@ pub static PROFILES: &[Profile] = &[
         brief: "The contract as its version 0.1.0 had it.",
         version: "0.1.0",
         schema_url: "https://plainspan.dev/schemas/0.1.0",
-        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
+        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTEXT_IDS.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), PLAINSPAN_FINGERPRINT_PROMPT.def(), PLAINSPAN_FINGERPRINT_TEMPLATE.def(), PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE.def(), PLAINSPAN_FINGERPRINT_TOOL_SET.def(), PLAINSPAN_IDENTITY_EXPERIMENT.def(), PLAINSPAN_IDENTITY_LOCALE.def(), PLAINSPAN_IDENTITY_SESSION.def(), PLAINSPAN_IDENTITY_TENANT.def(), PLAINSPAN_IDENTITY_USER.def(), PLAINSPAN_MODEL_ALIASED.def(), PLAINSPAN_MODEL_REVISION_PREVIOUS.def(), PLAINSPAN_PROMPT_VERSION.def(), PLAINSPAN_TOOL_SEQUENCE.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
         doubles: AttributeSet::of(&[]),
         older_fields: true,
     },

@@ -9,7 +9,10 @@ use crate::{
     account::Account,
     capture::Record,
     contract::{self, Delivery, Profile, Relations, Resource, SpanIds},
-    policy::content::{self, Subject},
+    policy::{
+        content::{self, Subject},
+        fingerprint::Fingerprinter,
+    },
     resource::{ProcessInfo, Processes},
     text::percent_decoded,
 };
@@ -48,6 +51,7 @@ pub struct Spans {
     absent: Option<u32>,
     /// What is kept of content.
     content: content::Policy,
+    fingerprinter: Fingerprinter,
     /// The names that spans go by, and what they say of their source.
     options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
@@ -67,7 +71,23 @@ impl Spans {
         let options = contract::Options { profile, ..contract::Options::default() };
         let nobody =
             Arc::new(contract::resource(&ProcessInfo::default(), &extra, Vec::new(), &options, &account));
-        Self { processes, resources: HashMap::new(), nobody, absent: None, content, options, extra, account }
+        Self {
+            processes,
+            resources: HashMap::new(),
+            nobody,
+            absent: None,
+            content,
+            fingerprinter: Fingerprinter::new(None, Arc::clone(&account)),
+            options,
+            extra,
+            account,
+        }
+    }
+
+    /// The same with fingerprints.
+    pub fn with_fingerprints(mut self, fingerprinter: Fingerprinter) -> Self {
+        self.fingerprinter = fingerprinter;
+        self
     }
 
     /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
@@ -118,9 +138,11 @@ impl Spans {
             model: call.request.model.as_deref(),
             path: Some(&call.transport.path),
         };
+        // Of what was said, before anything is taken out of it.
+        let prints = self.fingerprinter.prints(&call);
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options = contract::Options { content: form, redacted, ..self.options.clone() };
+        let options = contract::Options { content: form, redacted, prints, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Delivery { span, resource: self.resource(process.pid, info) }
     }

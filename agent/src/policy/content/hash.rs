@@ -21,6 +21,7 @@ const LENGTH: usize = 32;
 /// The secret of an installation.
 ///
 /// Without it, a hash can't be tried out: prompts are guessable, so a bare hash would tell them.
+#[derive(Clone)]
 pub struct Key(hmac::Key);
 
 /// A secret that can't be had.
@@ -94,8 +95,33 @@ impl Key {
         Ok(Self::new(&secret))
     }
 
+    /// Begins a hash of several fields for one purpose: hashes for different ones differ, whatever they are of.
+    pub(in crate::policy) fn begin(&self, purpose: &str) -> Keyed {
+        let mut keyed = Keyed(hmac::Context::with_key(&self.0));
+        keyed.field(purpose.as_bytes());
+        keyed
+    }
+
     /// `hmac-sha256:` and 64 hexadecimal digits.
     pub fn hash(&self, bytes: &[u8]) -> String {
         format!("hmac-sha256:{}", hex(hmac::sign(&self.0, bytes).as_ref()))
+    }
+}
+
+/// A hash that is being made.
+pub(in crate::policy) struct Keyed(hmac::Context);
+
+impl Keyed {
+    /// Adds a field, which none can be mistaken for that is cut elsewhere.
+    pub(in crate::policy) fn field(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    /// So many hexadecimal digits of the hash.
+    pub(in crate::policy) fn finish(self, digits: usize) -> String {
+        let mut text = hex(self.0.sign().as_ref());
+        text.truncate(digits);
+        text
     }
 }
