@@ -133,6 +133,8 @@ counters! {
     RedactedIps = "policy", "IP addresses redacted";
     /// What the user's own rules took out of content.
     RedactedCustom = "policy", "findings of own rules redacted";
+    /// Prompt templates that were forgotten because too many were known.
+    TemplatesForgotten = "policy", "prompt templates forgotten";
     /// Violations of the contract found while building spans.
     ContractViolations = "contract", "contract violations";
     /// Attributes and fields of spans that were cut to their length limit.

@@ -16,8 +16,13 @@ use crate::genai::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
-const CONTENT: Options =
-    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
+const CONTENT: Options = Options {
+    content: Form::Full,
+    redacted: 0,
+    prints: Prints::NONE,
+    profile: Profile::DEFAULT,
+    capture_source: None,
+};
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())

@@ -5,13 +5,18 @@ use super::*;
 use crate::{
     account::Account,
     genai::{CallError, Party, Transport},
-    policy::content::Form,
+    policy::{content::Form, fingerprint::Prints},
     wire::{ExchangeEnd, Version},
 };
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
-const CONTENT: Options =
-    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
+const CONTENT: Options = Options {
+    content: Form::Full,
+    redacted: 0,
+    prints: Prints::NONE,
+    profile: Profile::DEFAULT,
+    capture_source: None,
+};
 
 fn call(mcp: Mcp) -> Call {
     Call {

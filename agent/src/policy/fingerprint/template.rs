@@ -1,25 +1,193 @@
 //! Which template a prompt was made from.
+//!
+//! A template is what prompts have in common: system instructions, and what a message of the user says around the values that are filled in.
+//! One prompt alone can't tell which is which. So the first prompts of a template are held against each other, and what they share is the template
+//! from then on; later ones are made from it if they have nearly all of that. System instructions are a template by themselves, and that of messages
+//! of which nothing comes again.
+//!
+//! The names of templates follow from their text alone, and are the same after a restart, and of other agents with the same key, as long as nothing is filled
+//! in where the template begins.
+
+mod index;
+mod section;
+mod tokens;
 
 use std::sync::Arc;
 
-use crate::{account::Account, genai::Call, policy::content::Key};
+use self::{
+    index::{Entry, Index},
+    section::{Likeness, Section},
+    tokens::Tokens,
+};
+use crate::{
+    account::{Account, Counter},
+    genai::{Call, OperationName, Part},
+    policy::content::Key,
+};
+
+/// As many system instructions, and as many messages, are remembered.
+const MOST: usize = 1024;
+/// A message that comes again so often, as the only one of its call, is a template with nothing to fill in.
+const REPEATED: u8 = 2;
+/// As many tokens of a message are in the name of its template.
+const NAMED_BY: usize = 12;
 
 /// The templates that are known.
 #[derive(Debug)]
 pub(super) struct Templates {
-    _account: Arc<Account>,
+    systems: Index,
+    messages: Index,
+    account: Arc<Account>,
 }
 
 impl Templates {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        Self { _account: account }
+        Self { systems: Index::new(MOST), messages: Index::new(MOST), account }
     }
 
-    /// The fingerprint of the call's template.
+    /// The fingerprint of the call's template; none if nothing tells yet that there is one.
     pub(super) fn of(&mut self, call: &Call, key: &Key) -> Option<String> {
-        let system = super::whole::text(call.request.system.first()?)?;
-        let mut hash = key.begin("template");
-        hash.field(system.text.as_bytes());
-        Some(hash.finish(16))
+        use OperationName::{Chat, GenerateContent, InvokeAgent, TextCompletion};
+        if !matches!(call.operation, Chat | TextCompletion | GenerateContent | InvokeAgent) {
+            return None;
+        }
+        let Opening { system, message, alone } = opening(call);
+        let parent = self.system(&system, key);
+        let known = self.message(&system, parent, &message, alone, key);
+        known.or_else(|| self.systems.get_mut(parent)?.id.clone())
+    }
+
+    /// The entry of the system instructions; 0 if there are none.
+    fn system(&mut self, texts: &[&str], key: &Key) -> u32 {
+        let section = Section::of_system(texts);
+        if section.is_empty() {
+            return 0;
+        }
+        if let Some((number, likeness)) = self.systems.find(0, &section, is_system) {
+            if !likeness.is_same()
+                && let Some(entry) = self.systems.get_mut(number)
+            {
+                entry.learn(&section, &likeness);
+                self.systems.file(number);
+            }
+            return number;
+        }
+        let id = self.name(key, texts, &[], 0);
+        let (number, forgotten) = self.systems.insert(0, section, Some(id));
+        self.account.add(Counter::TemplatesForgotten, forgotten);
+        number
+    }
+
+    /// The fingerprint of the template of a message, which stands `alone` if nothing has been said after it.
+    fn message(
+        &mut self,
+        system: &[&str],
+        parent: u32,
+        texts: &[&str],
+        alone: bool,
+        key: &Key,
+    ) -> Option<String> {
+        let section = Section::of_message(texts);
+        if section.is_empty() {
+            return None;
+        }
+        let Some((number, likeness)) = self.messages.find(parent, &section, is_message) else {
+            let (_, forgotten) = self.messages.insert(parent, section, None);
+            self.account.add(Counter::TemplatesForgotten, forgotten);
+            return None;
+        };
+        let entry = self.messages.get_mut(number)?;
+        if likeness.is_same() {
+            // The next turn of a conversation tells nothing.
+            entry.repeated = entry.repeated.saturating_add(u8::from(alone));
+        } else {
+            entry.learn(&section, &likeness);
+        }
+        let is_template = entry.is_learnt() || entry.repeated >= REPEATED;
+        let (named, opening) = (entry.id.clone(), entry.section.opening().len());
+        if !likeness.is_same() {
+            self.messages.file(number);
+        }
+        if named.is_some() || !is_template {
+            return named;
+        }
+        let id = self.name(key, system, texts, opening.min(NAMED_BY));
+        self.messages.get_mut(number)?.id = Some(id.clone());
+        Some(id)
+    }
+
+    /// A name that no other template has: by the system instructions, and so many tokens of the message.
+    fn name(&self, key: &Key, system: &[&str], message: &[&str], tokens: usize) -> String {
+        for again in 0_u32.. {
+            let mut hash = key.begin("template");
+            let mut add = |texts: &[&str], most: usize| {
+                let tokens = texts.iter().flat_map(|text| Tokens::new(text)).take(most);
+                for token in tokens {
+                    hash.field(&[token.kind as u8]);
+                    hash.field(token.text.as_bytes());
+                }
+                hash.field(&[]);
+            };
+            add(system, usize::MAX);
+            add(message, tokens);
+            hash.field(&again.to_be_bytes());
+            let name = hash.finish(16);
+            if !self.systems.has(&name) && !self.messages.has(&name) {
+                return name;
+            }
+        }
+        String::new()
     }
 }
+
+/// Were these system instructions made from that template?
+fn is_system(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
+    if entry.is_learnt() {
+        let all = likeness.shared as f64 / likeness.of.1.max(1) as f64;
+        return likeness.part() >= 0.9 && all >= 0.5 * entry.least;
+    }
+    likeness.is_same() || entry.section.pairs_with(section, 8)
+}
+
+/// Was this message made from that template, or from the same as that message?
+fn is_message(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
+    if entry.is_learnt() {
+        return likeness.part() >= 0.9;
+    }
+    likeness.is_same() || entry.section.pairs_with(section, 3)
+}
+
+/// What a call begins with.
+struct Opening<'a> {
+    system: Vec<&'a str>,
+    /// The first message that is the user's.
+    message: Vec<&'a str>,
+    /// Nothing follows it.
+    alone: bool,
+}
+
+fn opening(call: &Call) -> Opening<'_> {
+    let mut system: Vec<&str> = call.request.system.iter().filter_map(said).collect();
+    for (at, message) in call.request.messages.iter().enumerate() {
+        let texts = message.parts.iter().filter_map(said);
+        match message.role.as_str() {
+            "system" | "developer" => system.extend(texts),
+            "assistant" | "tool" => {}
+            _ => {
+                let alone = at + 1 == call.request.messages.len();
+                return Opening { system, message: texts.collect(), alone };
+            }
+        }
+    }
+    Opening { system, message: Vec::new(), alone: true }
+}
+
+fn said(part: &Part) -> Option<&str> {
+    match part {
+        Part::Text(content) => Some(content.text.as_str()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
