@@ -29,8 +29,6 @@ use crate::{
 const MOST: usize = 1024;
 /// A message that comes again so often, as the only one of its call, is a template with nothing to fill in.
 const REPEATED: u8 = 2;
-/// As many tokens of a message are in the name of its template.
-const NAMED_BY: usize = 12;
 
 /// The templates that are known.
 #[derive(Debug)]
@@ -53,8 +51,8 @@ impl Templates {
         }
         let Opening { system, message, alone } = opening(call);
         let parent = self.system(&system, key);
-        let known = self.message(&system, parent, &message, alone, key);
-        known.or_else(|| self.systems.get_mut(parent)?.id.clone())
+        let known = self.message(parent, &message, alone, key);
+        known.or_else(|| self.systems.id(parent))
     }
 
     /// The entry of the system instructions; 0 if there are none.
@@ -64,29 +62,26 @@ impl Templates {
             return 0;
         }
         if let Some((number, likeness)) = self.systems.find(0, &section, is_system) {
-            if !likeness.is_same()
-                && let Some(entry) = self.systems.get_mut(number)
-            {
-                entry.learn(&section, &likeness);
-                self.systems.file(number);
+            if likeness.is_same() {
+                self.systems.used(number);
+            } else {
+                let is_first = self.systems.learn(number, &section);
+                // Only now is it known what of it is filled in, and can't be in its name.
+                if let Some(tokens) = is_first {
+                    let id = self.name(key, "", texts, tokens);
+                    self.systems.rename(number, id);
+                }
             }
             return number;
         }
-        let id = self.name(key, texts, &[], 0);
+        let id = self.name(key, "", texts, (usize::MAX, 0));
         let (number, forgotten) = self.systems.insert(0, section, Some(id));
         self.account.add(Counter::TemplatesForgotten, forgotten);
         number
     }
 
     /// The fingerprint of the template of a message, which stands `alone` if nothing has been said after it.
-    fn message(
-        &mut self,
-        system: &[&str],
-        parent: u32,
-        texts: &[&str],
-        alone: bool,
-        key: &Key,
-    ) -> Option<String> {
+    fn message(&mut self, parent: u32, texts: &[&str], alone: bool, key: &Key) -> Option<String> {
         let section = Section::of_message(texts);
         if section.is_empty() {
             return None;
@@ -96,40 +91,35 @@ impl Templates {
             self.account.add(Counter::TemplatesForgotten, forgotten);
             return None;
         };
-        let entry = self.messages.get_mut(number)?;
-        if likeness.is_same() {
-            // The next turn of a conversation tells nothing.
-            entry.repeated = entry.repeated.saturating_add(u8::from(alone));
-        } else {
-            entry.learn(&section, &likeness);
-        }
-        let is_template = entry.is_learnt() || entry.repeated >= REPEATED;
-        let (named, opening) = (entry.id.clone(), entry.section.opening().len());
         if !likeness.is_same() {
-            self.messages.file(number);
+            self.messages.learn(number, &section);
+        } else if alone {
+            // The next turn of a conversation tells nothing.
+            self.messages.repeat(number);
         }
-        if named.is_some() || !is_template {
-            return named;
+        let entry = self.messages.used(number)?;
+        if entry.id.is_some() || !(entry.is_learnt() || entry.repeated >= REPEATED) {
+            return entry.id.clone();
         }
-        let id = self.name(key, system, texts, opening.min(NAMED_BY));
-        self.messages.get_mut(number)?.id = Some(id.clone());
+        let tokens = entry.section.named_by();
+        let system = self.systems.id(parent).unwrap_or_default();
+        let id = self.name(key, &system, texts, tokens);
+        self.messages.rename(number, id.clone());
         Some(id)
     }
 
-    /// A name that no other template has: by the system instructions, and so many tokens of the message.
-    fn name(&self, key: &Key, system: &[&str], message: &[&str], tokens: usize) -> String {
+    /// A name that no other template has: by that of the system instructions, and so many tokens of the text, from its beginning and
+    /// before its end.
+    fn name(&self, key: &Key, system: &str, texts: &[&str], (first, last): (usize, usize)) -> String {
+        let tokens = || texts.iter().flat_map(|text| Tokens::new(text));
+        let before_last = if last == 0 { 0 } else { tokens().count().saturating_sub(last) };
         for again in 0_u32.. {
             let mut hash = key.begin("template");
-            let mut add = |texts: &[&str], most: usize| {
-                let tokens = texts.iter().flat_map(|text| Tokens::new(text)).take(most);
-                for token in tokens {
-                    hash.field(&[token.kind as u8]);
-                    hash.field(token.text.as_bytes());
-                }
-                hash.field(&[]);
-            };
-            add(system, usize::MAX);
-            add(message, tokens);
+            hash.field(system.as_bytes());
+            for token in tokens().take(first).chain(tokens().skip(before_last).take(last)) {
+                hash.field(&[token.kind as u8]);
+                hash.field(token.text.as_bytes());
+            }
             hash.field(&again.to_be_bytes());
             let name = hash.finish(16);
             if !self.systems.has(&name) && !self.messages.has(&name) {
@@ -142,19 +132,18 @@ impl Templates {
 
 /// Were these system instructions made from that template?
 fn is_system(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
-    if entry.is_learnt() {
-        let all = likeness.shared as f64 / likeness.of.1.max(1) as f64;
-        return likeness.part() >= 0.9 && all >= 0.5 * entry.least;
-    }
-    likeness.is_same() || entry.section.pairs_with(section, 8)
+    is_of(entry, section, likeness, 8)
 }
 
 /// Was this message made from that template, or from the same as that message?
 fn is_message(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
-    if entry.is_learnt() {
-        return likeness.part() >= 0.9;
-    }
-    likeness.is_same() || entry.section.pairs_with(section, 3)
+    is_of(entry, section, likeness, 3)
+}
+
+fn is_of(entry: &Entry, section: &Section, likeness: &Likeness, words: usize) -> bool {
+    likeness.is_same()
+        || entry.is_learnt() && entry.is_in(section, likeness)
+        || entry.learns() && entry.section.pairs_with(section, words)
 }
 
 /// What a call begins with.

@@ -22,11 +22,9 @@ pub(super) struct Entry {
     /// None of one that was seen once: it may be nothing but a prompt.
     pub(super) id: Option<String>,
     /// It has learnt so often what belongs to it. Before, that is all of the first prompt.
-    pub(super) lessons: u8,
+    lessons: u8,
     /// How often the very same came again.
     pub(super) repeated: u8,
-    /// The smallest part of a prompt that it made up, so far.
-    pub(super) least: f64,
     keys: Vec<u32>,
     used: u64,
 }
@@ -37,14 +35,15 @@ impl Entry {
         self.lessons > 0
     }
 
-    /// Learns from a prompt that was made from it.
-    pub(super) fn learn(&mut self, section: &Section, likeness: &Likeness) {
-        if self.lessons < LESSONS {
-            self.section.narrow(section);
-            self.lessons += 1;
-        }
-        let part = likeness.shared as f64 / likeness.of.1.max(1) as f64;
-        self.least = self.least.min(part);
+    /// It may still learn what doesn't.
+    pub(super) fn learns(&self) -> bool {
+        self.lessons < LESSONS
+    }
+
+    /// Does a prompt have what belongs to it? What is filled in is often the same at first, and taken for a part of it.
+    pub(super) fn is_in(&self, section: &Section, likeness: &Likeness) -> bool {
+        let enough = if self.section.begins(section) { 0.8 } else { 0.9 };
+        likeness.part() >= enough
     }
 }
 
@@ -66,11 +65,47 @@ impl Index {
         Self { entries: HashMap::new(), by_key: HashMap::new(), most, next: 1, time: 0 }
     }
 
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Entry> {
+    /// An entry that is used now.
+    pub(super) fn used(&mut self, number: u32) -> Option<&Entry> {
         self.time += 1;
         let entry = self.entries.get_mut(&number)?;
         entry.used = self.time;
         Some(entry)
+    }
+
+    /// The id of an entry.
+    pub(super) fn id(&self, number: u32) -> Option<String> {
+        self.entries.get(&number)?.id.clone()
+    }
+
+    /// Gives an entry another id.
+    pub(super) fn rename(&mut self, number: u32, id: String) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.id = Some(id);
+        }
+    }
+
+    /// The very same came again.
+    pub(super) fn repeat(&mut self, number: u32) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.repeated = entry.repeated.saturating_add(1);
+        }
+    }
+
+    /// An entry learns from a prompt that was made from it. The first time, it tells by how many tokens of its
+    /// beginning and its end it is to be named.
+    pub(super) fn learn(&mut self, number: u32, section: &Section) -> Option<(usize, usize)> {
+        self.time += 1;
+        let entry = self.entries.get_mut(&number)?;
+        entry.used = self.time;
+        if !entry.learns() {
+            return None;
+        }
+        entry.lessons += 1;
+        entry.section.narrow(section);
+        let named_by = (entry.lessons == 1).then(|| entry.section.named_by());
+        self.file(number);
+        named_by
     }
 
     /// Is there one of this id?
@@ -114,23 +149,14 @@ impl Index {
         let number = self.next;
         self.next = self.next.wrapping_add(1).max(1);
         self.time += 1;
-        let entry = Entry {
-            section,
-            parent,
-            id,
-            lessons: 0,
-            repeated: 0,
-            least: 1.0,
-            keys: Vec::new(),
-            used: self.time,
-        };
+        let entry = Entry { section, parent, id, lessons: 0, repeated: 0, keys: Vec::new(), used: self.time };
         self.entries.insert(number, entry);
         self.file(number);
         (number, forgotten)
     }
 
     /// Files an entry under what belongs to it by now.
-    pub(super) fn file(&mut self, number: u32) {
+    fn file(&mut self, number: u32) {
         self.unfile(number);
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let smallest = entry.section.features().iter().take(KEYS);

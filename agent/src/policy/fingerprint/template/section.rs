@@ -22,7 +22,7 @@ const TAIL: usize = 128;
 /// Tokens that are looked at of system instructions.
 const SYSTEM: usize = 1 << 16;
 /// Features that are kept of them.
-const SYSTEM_FEATURES: usize = 256;
+const SYSTEM_FEATURES: usize = 512;
 
 /// A token as it is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +139,12 @@ impl Section {
         &self.first
     }
 
-    /// How it begins, as far as that is known.
-    pub(super) fn opening(&self) -> &[Met] {
-        &self.opening
+    /// How many tokens of its beginning and of its end name it: up to whole sentences and to what announces something, for what is next
+    /// to a value may be the same by chance.
+    pub(super) fn named_by(&self) -> (usize, usize) {
+        let whole = |mets: &[Met]| mets.iter().rposition(|met| met.opens || met.ends);
+        let begins = whole(&self.opening).map_or(self.opening.len(), |last| last + 1);
+        (begins, whole(&self.closing).unwrap_or_default())
     }
 
     /// How much this has in common with another one.
@@ -161,6 +164,11 @@ impl Section {
         self.closing.truncate(prefix(&self.closing, &other.closing));
     }
 
+    /// Does the other one begin as this does?
+    pub(super) fn begins(&self, other: &Self) -> bool {
+        prefix(&self.opening, &other.opening) == self.opening.len()
+    }
+
     /// Do the two look as if they were made from one template that says so many words before, and around, what is filled in?
     pub(super) fn pairs_with(&self, other: &Self, words: usize) -> bool {
         let Some(way) = along(&self.opening, &other.opening) else { return false };
@@ -169,7 +177,9 @@ impl Section {
         }
         // What is filled in comes first, and what is to be done with it last.
         let end = &self.closing[..prefix(&self.closing, &other.closing)];
-        way.announced && end.len() >= 8 && end.iter().rev().take(2).any(|met| met.opens || met.kind == Kind::Line)
+        way.announced
+            && end.len() >= 8
+            && end.iter().rev().take(2).any(|met| met.opens || met.kind == Kind::Line)
     }
 }
 
@@ -228,7 +238,9 @@ fn along(a: &[Met], b: &[Met]) -> Option<Way> {
 fn meet_again(a: &[Met], b: &[Met]) -> Option<(usize, usize)> {
     (1..=2 * GAP).find_map(|sum| {
         let from = sum.saturating_sub(GAP.min(b.len()));
-        (from..=sum.min(GAP).min(a.len())).map(|i| (i, sum - i)).find(|(i, j)| prefix(&a[*i..], &b[*j..]) >= 3)
+        (from..=sum.min(GAP).min(a.len()))
+            .map(|i| (i, sum - i))
+            .find(|(i, j)| prefix(&a[*i..], &b[*j..]) >= 3)
     })
 }
 
@@ -256,10 +268,22 @@ mod tests {
             ("Translate to French", "Translate to German", false),
             ("", "a", false),
             // Something else in the midst of a sentence.
-            ("Hello dear Alice, thank you for your order.", "Hello dear Grace Hopper, thank you for your order.", true),
-            ("Hello dear Alice, thank you for your order.", "Hello dear Grace Hopper, I have lost my order.", false),
+            (
+                "Hello dear Alice, thank you for your order.",
+                "Hello dear Grace Hopper, thank you for your order.",
+                true,
+            ),
+            (
+                "Hello dear Alice, thank you for your order.",
+                "Hello dear Grace Hopper, I have lost my order.",
+                false,
+            ),
             // Another sentence in the midst of others.
-            ("Be kind to all. Sum this up. Do not make up any facts.", "Be kind to all. Translate it. Do not make up any facts.", false),
+            (
+                "Be kind to all. Sum this up. Do not make up any facts.",
+                "Be kind to all. Translate it. Do not make up any facts.",
+                false,
+            ),
         ];
         for (one, other, pair) in rows {
             let (one, other) = (section(one), section(other));
@@ -296,7 +320,7 @@ mod tests {
         fn sections_are_bounded_and_like_themselves(texts in proptest::collection::vec("(?s).{0,300}", 0..8)) {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             for section in [Section::of_message(&texts), Section::of_system(&texts)] {
-                prop_assert!(section.features().len() <= HEAD + TAIL);
+                prop_assert!(section.features().len() <= SYSTEM_FEATURES);
                 prop_assert!(section.features().is_sorted_by(|a, b| a < b));
                 let likeness = section.likeness(&section);
                 prop_assert_eq!(likeness.of, (likeness.shared, likeness.shared));

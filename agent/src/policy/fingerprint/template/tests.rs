@@ -40,8 +40,26 @@ const VERBS: &[&str] = &[
     "Tag",
     "Judge",
     "Convert",
-    "Outline", "Paraphrase", "Evaluate", "Anonymise", "Group", "Simplify", "Proofread", "Annotate", "Condense", "Critique", "Validate", "Categorise", "Transcribe", "Rephrase", "Prioritise",
-    "Illustrate", "Score", "Filter", "Reformat", "Interpret",
+    "Outline",
+    "Paraphrase",
+    "Evaluate",
+    "Anonymise",
+    "Group",
+    "Simplify",
+    "Proofread",
+    "Annotate",
+    "Condense",
+    "Critique",
+    "Validate",
+    "Categorise",
+    "Transcribe",
+    "Rephrase",
+    "Prioritise",
+    "Illustrate",
+    "Score",
+    "Filter",
+    "Reformat",
+    "Interpret",
 ];
 const OBJECTS: &[&str] = &[
     "the customer review",
@@ -64,8 +82,26 @@ const OBJECTS: &[&str] = &[
     "the travel plan",
     "the error message",
     "the survey response",
-    "the quarterly report", "the press release", "the user story", "the log excerpt", "the essay", "the speech", "the menu", "the warranty claim", "the scientific abstract", "the city council minutes",
-    "the forum thread", "the poem", "the sales call", "the insurance form", "the tutorial", "the interview", "the patch", "the database schema", "the cover letter", "the complaint",
+    "the quarterly report",
+    "the press release",
+    "the user story",
+    "the log excerpt",
+    "the essay",
+    "the speech",
+    "the menu",
+    "the warranty claim",
+    "the scientific abstract",
+    "the city council minutes",
+    "the forum thread",
+    "the poem",
+    "the sales call",
+    "the insurance form",
+    "the tutorial",
+    "the interview",
+    "the patch",
+    "the database schema",
+    "the cover letter",
+    "the complaint",
 ];
 const MANNERS: &[&str] = &[
     "in one sentence",
@@ -88,9 +124,26 @@ const MANNERS: &[&str] = &[
     "without markdown",
     "and point out what is missing",
     "from the view of a lawyer",
-    "for readers in a hurry", "by topic", "using the house style", "in the third person", "with its sources", "in order of time", "as questions and answers", "by who is responsible",
-    "so that nothing is lost", "in two paragraphs", "with a heading", "for a beginner", "by its mood", "and suggest what to do next", "in British English", "as a table", "by its risk",
-    "with a short title", "without technical terms", "for the public",
+    "for readers in a hurry",
+    "by topic",
+    "using the house style",
+    "in the third person",
+    "with its sources",
+    "in order of time",
+    "as questions and answers",
+    "by who is responsible",
+    "so that nothing is lost",
+    "in two paragraphs",
+    "with a heading",
+    "for a beginner",
+    "by its mood",
+    "and suggest what to do next",
+    "in British English",
+    "as a table",
+    "by its risk",
+    "with a short title",
+    "without technical terms",
+    "for the public",
 ];
 const RULES: &[&str] = &[
     "Be polite.",
@@ -115,9 +168,27 @@ const RULES: &[&str] = &[
     "Use the tools before you guess.",
 ];
 const CHINESE_TASKS: &[&str] = &[
-    "总结下面的客户评论", "翻译这篇新闻报道", "按紧急程度分类邮件", "用正式语言改写", "检查合同条款有无遗漏", "提取所有日期和金额", "为初学者解释这段代码", "比较两种方案的优缺点", "给这首诗打分", "列出会议的待办事项",
+    "总结下面的客户评论",
+    "翻译这篇新闻报道",
+    "按紧急程度分类邮件",
+    "用正式语言改写",
+    "检查合同条款有无遗漏",
+    "提取所有日期和金额",
+    "为初学者解释这段代码",
+    "比较两种方案的优缺点",
+    "给这首诗打分",
+    "列出会议的待办事项",
 ];
-const CHINESE_RULES: &[&str] = &["不要添加任何内容", "请说明理由", "保持原文的语气", "只用一句话", "不确定时请直说", "以表格形式输出", "避免使用技术术语", "先写结论"];
+const CHINESE_RULES: &[&str] = &[
+    "不要添加任何内容",
+    "请说明理由",
+    "保持原文的语气",
+    "只用一句话",
+    "不确定时请直说",
+    "以表格形式输出",
+    "避免使用技术术语",
+    "先写结论",
+];
 const NAMES: &[&str] = &[
     "Alice",
     "Bob",
@@ -324,7 +395,8 @@ fn template(way: &str, dice: &mut Dice) -> (String, String) {
             (format!("{one}. {two}. {} Rely on this context only:\n\n{{l}}", rules(dice, 3)), "{q}".into())
         }
         "chinese" => {
-            let sentence = |dice: &mut Dice| format!("请{}。{}。", dice.pick(CHINESE_TASKS), dice.pick(CHINESE_RULES));
+            let sentence =
+                |dice: &mut Dice| format!("请{}。{}。", dice.pick(CHINESE_TASKS), dice.pick(CHINESE_RULES));
             (String::new(), format!("{}{}内容：{{q}}", sentence(dice), sentence(dice)))
         }
         _ => unreachable!("{way}"),
@@ -381,45 +453,137 @@ fn key() -> Key {
     Key::new(&[7; 32])
 }
 
-/// The fingerprints of calls made from so many templates, each a number of times, in random order.
-fn run(ways: &[&str], templates: usize, each: usize, seed: u64) -> Vec<(usize, Option<String>)> {
-    let mut dice = Dice(seed);
+/// So many templates, written in these ways in turn.
+fn templates(ways: &[&str], many: usize, dice: &mut Dice) -> Vec<(String, String)> {
     let mut made: Vec<(String, String)> = Vec::new();
-    while made.len() < templates {
-        if std::env::var("SHOW").is_ok_and(|w| w == ways[0]) && !made.is_empty() { println!("{}: {:?}", made.len()-1, made.last().unwrap().1); }
-        let template = template(ways[made.len() % ways.len()], &mut dice);
+    while made.len() < many {
+        let template = template(ways[made.len() % ways.len()], dice);
         if !made.contains(&template) {
             made.push(template);
         }
     }
-    let mut order: Vec<usize> = (0..templates * each).map(|n| n % templates).collect();
+    made
+}
+
+/// The fingerprints of calls made from templates, of each a number of times, in random order.
+fn run(templates: &[(String, String)], each: usize, dice: &mut Dice) -> Vec<(usize, Option<String>)> {
+    let mut order: Vec<usize> = (0..templates.len() * each).map(|n| n % templates.len()).collect();
     for at in (1..order.len()).rev() {
         order.swap(at, dice.below(at + 1));
     }
     let mut known = Templates::new(Arc::default());
     let calls = order.into_iter().map(|truth| {
-        let (system, message) = &made[truth];
-        let call = call(&filled(system, &mut dice), &filled(message, &mut dice));
+        let (system, message) = &templates[truth];
+        let call = call(&filled(system, dice), &filled(message, dice));
         (truth, known.of(&call, &key()))
     });
     calls.collect()
 }
 
+/// The figures of docs/fingerprints.md; `cargo test -- --nocapture` prints them.
 #[test]
-fn measured() {
-    for way in WAYS {
-        let calls = run(&[way], 20, 25, 1);
-        if std::env::var("SHOW").is_ok_and(|w| w == *way) { for (t, p) in calls.iter().take(60) { println!("  {t} {p:?}"); } }
-        println!("{way:20} {:?}", agreement(calls.iter()));
+fn prompts_of_a_template_have_its_fingerprint_and_others_have_not() {
+    let mut figures = String::new();
+    let rows = WAYS.iter().map(|way| (*way, std::slice::from_ref(way), 20, 0.85, 0.85));
+    let all = [40, 100, 200].map(|many| ("all", WAYS, many, 0.95, 0.88));
+    for (name, ways, many, precision, recall) in rows.chain(all) {
+        for seed in 0..if name == "all" { 3 } else { 1 } {
+            let mut dice = Dice(seed);
+            let made = templates(ways, many, &mut dice);
+            let calls = run(&made, 25, &mut dice);
+            let (all, later) = (agreement(calls.iter()), agreement(calls[many * 4..].iter()));
+            writeln!(
+                figures,
+                "{name}: {many} templates: precision {:.3}, recall {:.3}; after four calls of each {:.3}, {:.3}",
+                all.precision, all.recall, later.precision, later.recall
+            )
+            .unwrap();
+            assert!(all.precision >= precision && all.recall >= recall, "{figures}");
+            assert!(name != "all" || later.precision >= 0.95 && later.recall >= 0.95, "{figures}");
+        }
     }
-    for templates in [40, 100, 200] {
-        for seed in 0..3 {
-            let calls = run(WAYS, templates, 25, seed);
-            println!(
-                "{templates} {:?} {:?}",
-                agreement(calls.iter()),
-                agreement(calls[templates * 4..].iter())
-            );
+    #[allow(clippy::print_stdout, reason = "they are written in the book")]
+    {
+        println!("{figures}");
+    }
+}
+
+#[test]
+fn names_are_the_same_after_a_restart() {
+    let mut dice = Dice(7);
+    let made = templates(WAYS, 100, &mut dice);
+    let mut names = || -> Vec<Option<String>> {
+        let calls = run(&made, 10, &mut dice);
+        let last = |template| calls.iter().rev().find(|(truth, _)| *truth == template).unwrap().1.clone();
+        (0..made.len()).map(last).collect()
+    };
+    let (before, after) = (names(), names());
+    let same =
+        before.iter().zip(&after).filter(|(before, after)| before.is_some() && before == after).count();
+    #[allow(clippy::print_stdout, reason = "it is written in the book")]
+    {
+        println!("{same} of {} have the same name", made.len());
+    }
+    assert!(same >= 85, "{same}");
+}
+
+#[test]
+fn turns_of_a_conversation_have_one_fingerprint_and_no_lesson_in_them() {
+    let mut known = Templates::new(Arc::default());
+    let mut call = call("You help people who grow roses.", "How often do I water them?");
+    let first = known.of(&call, &key());
+    assert!(first.is_some());
+    for turn in 0..20 {
+        for role in ["assistant", "user"] {
+            let parts = vec![Part::Text(Content::from(format!("turn {turn}").as_str()))];
+            call.request.messages.push(Message { role: role.into(), name: None, parts });
+        }
+        assert_eq!(known.of(&call, &key()), first, "{turn}");
+    }
+}
+
+#[test]
+fn what_comes_again_and_again_is_a_template() {
+    let mut known = Templates::new(Arc::default());
+    let prints: Vec<_> = (0..4).map(|_| known.of(&call("", "Are you there?"), &key())).collect();
+    assert!(prints[0].is_none() && prints[1].is_none() && prints[2].is_some(), "{prints:?}");
+    assert_eq!(prints[2], prints[3]);
+}
+
+#[test]
+fn only_so_many_are_remembered_and_what_is_forgotten_is_counted() {
+    let account = Arc::new(Account::default());
+    let mut known = Templates::new(Arc::clone(&account));
+    let word = |n: usize| format!("{}{}", "abcdefghij".repeat(1 + n % 7), "xyz".repeat(n / 7));
+    for n in 0..3 * MOST {
+        let call =
+            call(&format!("You are {} and do that.", word(n)), &format!("Say {} as one: {n}", word(n)));
+        assert!(known.of(&call, &key()).is_some());
+        assert!(known.systems.len() <= MOST && known.messages.len() <= MOST);
+    }
+    assert!(account.get(Counter::TemplatesForgotten) >= MOST as u64);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_announced_is_filled_in(values in proptest::collection::vec("(?s).{0,200}", 2..12)) {
+        let mut known = Templates::new(Arc::default());
+        let prints: Vec<_> = values
+            .iter()
+            .map(|value| known.of(&call("", &format!("Tell me in one word what this is about: {value}")), &key()))
+            .collect();
+        let mut named: Vec<_> = prints.into_iter().flatten().collect();
+        named.dedup();
+        prop_assert!(named.len() <= 1, "{:?}", named);
+    }
+
+    #[test]
+    fn any_texts_can_be_read(texts in proptest::collection::vec(("(?s).{0,300}", "(?s).{0,300}"), 1..20)) {
+        let mut known = Templates::new(Arc::default());
+        for (system, message) in texts {
+            let call = call(&system, &message);
+            let first = known.of(&call, &key());
+            prop_assert!(first.is_none_or(|name| name.len() == 16));
         }
     }
 }
