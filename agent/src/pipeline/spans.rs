@@ -77,7 +77,7 @@ impl Spans {
             nobody,
             absent: None,
             content,
-            fingerprinter: Fingerprinter::new(None, Arc::clone(&account)),
+            fingerprinter: Fingerprinter::new(None, Vec::new(), Arc::clone(&account)),
             options,
             extra,
             account,
@@ -119,6 +119,11 @@ impl Spans {
         self.content = content;
         // Of a process its command line is content, too.
         self.resources.clear();
+    }
+
+    /// The prints of the calls to come, which can be made otherwise from now on.
+    pub fn fingerprinter(&mut self) -> &mut Fingerprinter {
+        &mut self.fingerprinter
     }
 
     /// Sets what `plainspan.replay.source` says of the spans to come.

@@ -3,6 +3,7 @@
 //! These are made before anything is taken out of content, and have nothing of it: all that could be tried out is a hash under the
 //! installation's key. They go on spans, never on metrics.
 
+mod identity;
 mod revision;
 mod template;
 mod tools;
@@ -12,7 +13,10 @@ use std::sync::Arc;
 
 use self::{revision::Revisions, template::Templates};
 use super::content::Key;
-use crate::{account::Account, genai::Call};
+use crate::{
+    account::Account,
+    genai::{Call, Fact},
+};
 
 /// What tells a call from others, and whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,14 +79,15 @@ impl Prints {
 pub struct Fingerprinter {
     /// None: no prints are made.
     key: Option<Key>,
+    plain: Vec<Fact>,
     templates: Templates,
     revisions: Revisions,
 }
 
 impl Fingerprinter {
-    /// One whose hashes are under this key; without one it makes no prints.
-    pub fn new(key: Option<Key>, account: Arc<Account>) -> Self {
-        Self { key, templates: Templates::new(account), revisions: Revisions::default() }
+    /// One whose hashes are under this key; without one it makes no prints. The facts of `plain` are told as they are.
+    pub fn new(key: Option<Key>, plain: Vec<Fact>, account: Arc<Account>) -> Self {
+        Self { key, plain, templates: Templates::new(account), revisions: Revisions::default() }
     }
 
     /// The prints of a call.
@@ -90,7 +95,7 @@ impl Fingerprinter {
         let Some(key) = &self.key else { return Prints::NONE };
         let (tool_sequence, tools_called) = tools::sequence(call, key);
         let revision = self.revisions.of(call);
-        Prints {
+        let mut prints = Prints {
             prompt: whole::print(call, key),
             template: self.templates.of(call, key),
             tool_set: tools::set(call, key),
@@ -99,6 +104,14 @@ impl Fingerprinter {
             aliased: revision.aliased,
             revision_before: revision.before,
             ..Prints::NONE
-        }
+        };
+        identity::set(&mut prints, call, &self.plain, key);
+        prints
+    }
+
+    /// From now on hashes are under this key, and these facts are told as they are. What is known of templates stays.
+    pub fn configure(&mut self, key: Option<Key>, plain: Vec<Fact>) {
+        self.key = key;
+        self.plain = plain;
     }
 }
