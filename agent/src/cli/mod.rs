@@ -7,6 +7,7 @@ mod config;
 mod content;
 mod contract;
 mod doctor;
+mod fingerprints;
 mod keeping;
 mod logging;
 mod moment;

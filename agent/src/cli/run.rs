@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Dura
 
 use anyhow::Context;
 
-use super::{Usage, agent::Agent, child, config, content::ContentArgs, keeping::KeepArgs, targets::Targets};
+use super::{
+    Usage, agent::Agent, child, config, content::ContentArgs, fingerprints::FingerprintArgs,
+    keeping::KeepArgs, targets::Targets,
+};
 use crate::{
     account::Account,
     capture::{self, Kernel},
@@ -93,6 +96,8 @@ pub(super) struct OutputArgs {
     pub(super) output: Vec<Target>,
     #[command(flatten)]
     pub(super) content: ContentArgs,
+    #[command(flatten)]
+    pub(super) fingerprints: FingerprintArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
@@ -174,14 +179,16 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         Arc::clone(&account),
     )
     .with_rules(args.output.api_rule.clone())
-    .with_digests(content.keeps_any());
+    .with_digests(content.keeps_any())
+    .with_sources(args.output.fingerprints.sources());
     let spans = Spans::new(
         Processes::new("/proc", limits.resource),
         content,
         args.output.contract,
         extra,
         Arc::clone(&account),
-    );
+    )
+    .with_fingerprints(args.output.fingerprints.fingerprinter(&args.output.content, &account)?);
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
     agent.follow(args.settings.clone());
     if let Some(seconds) = args.hold_new_programs {

@@ -202,7 +202,7 @@ impl Sources {
     }
 
     /// What its body says, which is looked through once if it has a member of that name at all.
-    pub(super) fn read_body(&self, body: &[u8], stated: &mut Stated) {
+    pub(crate) fn read_body(&self, body: &[u8], stated: &mut Stated) {
         let wanted: Vec<Wanted<'_>> = self
             .0
             .iter()

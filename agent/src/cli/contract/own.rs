@@ -14,7 +14,8 @@ macro_rules! embedded {
 }
 
 /// The files of `contract/registry/`.
-const FILES: [(&str, &str); 7] = embedded![
+const FILES: [(&str, &str); 8] = embedded![
+    "fingerprint.yaml",
     "gen_ai.yaml",
     "manifest.yaml",
     "mcp.yaml",

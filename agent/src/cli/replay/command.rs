@@ -75,14 +75,16 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let content = args.output.content.policy(&account)?;
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
         .with_rules(args.output.api_rule.clone())
-        .with_digests(content.keeps_any());
+        .with_digests(content.keeps_any())
+        .with_sources(args.output.fingerprints.sources());
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         content,
         args.output.contract,
         extra_attributes()?,
         Arc::clone(&account),
-    );
+    )
+    .with_fingerprints(args.output.fingerprints.fingerprinter(&args.output.content, &account)?);
     let options = ReplayOptions {
         framing: args.framing,
         encoding: args.encoding,

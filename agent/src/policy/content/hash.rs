@@ -58,6 +58,14 @@ impl Key {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
+    /// A new one, which nobody else has.
+    ///
+    /// # Errors
+    /// There is no randomness to be had.
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self::new(&secret()?))
+    }
+
     /// The one that a file holds, which is made when it isn't there yet, readable by its owner only.
     ///
     /// # Errors
@@ -68,8 +76,7 @@ impl Key {
             Err(KeyError::File { why, .. }) if why.kind() == io::ErrorKind::NotFound => {}
             read => return read,
         }
-        let mut secret = [0; LENGTH];
-        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+        let secret = secret()?;
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(wrong)?;
         }
@@ -106,6 +113,12 @@ impl Key {
     pub fn hash(&self, bytes: &[u8]) -> String {
         format!("hmac-sha256:{}", hex(hmac::sign(&self.0, bytes).as_ref()))
     }
+}
+
+fn secret() -> Result<[u8; LENGTH], KeyError> {
+    let mut secret = [0; LENGTH];
+    SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+    Ok(secret)
 }
 
 /// A hash that is being made.

@@ -115,3 +115,6 @@ impl Fingerprinter {
         self.plain = plain;
     }
 }
+
+#[cfg(test)]
+mod tests;

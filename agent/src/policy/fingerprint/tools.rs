@@ -30,8 +30,11 @@ pub(super) fn set(call: &Call, key: &Key) -> Option<String> {
     Some(hash.finish(16))
 }
 
-/// The keyed hash of the names of the called tools, and the last of them.
+/// The keyed hash of the names of the called tools, and the last of them; none if not all of them are known.
 pub(super) fn sequence(call: &Call, key: &Key) -> (Option<String>, Vec<String>) {
+    if call.omitted > 0 || call.damage.request.any() || call.damage.response.any() {
+        return (None, Vec::new());
+    }
     let asked = call.request.messages.iter();
     let answered = call.response.generations.iter().map(|generation| &generation.message);
     let parts = asked.chain(answered).flat_map(|message| &message.parts);
@@ -44,16 +47,12 @@ pub(super) fn sequence(call: &Call, key: &Key) -> (Option<String>, Vec<String>) 
     if names.is_empty() {
         return (None, Vec::new());
     }
-    let whole = call.omitted == 0 && !call.damage.request.any() && !call.damage.response.any();
-    let hash = whole.then(|| {
-        let mut hash = key.begin("tool_sequence");
-        for name in &names {
-            hash.field(name.as_bytes());
-        }
-        hash.finish(16)
-    });
+    let mut hash = key.begin("tool_sequence");
+    for name in &names {
+        hash.field(name.as_bytes());
+    }
     let last = &names[names.len().saturating_sub(NAMES)..];
-    (hash, last.iter().map(|name| (*name).to_owned()).collect())
+    (Some(hash.finish(16)), last.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn tool(tool: &ToolDefinition) -> u64 {
