@@ -143,7 +143,7 @@ fn is_message(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
 fn is_of(entry: &Entry, section: &Section, likeness: &Likeness, words: usize) -> bool {
     likeness.is_same()
         || entry.is_learnt() && entry.is_in(section, likeness)
-        || entry.learns() && entry.section.pairs_with(section, words)
+        || entry.learns() && entry.section.pairs_with(section, likeness, words)
 }
 
 /// What a call begins with.

@@ -170,8 +170,14 @@ impl Section {
     }
 
     /// Do the two look as if they were made from one template that says so many words before, and around, what is filled in?
-    pub(super) fn pairs_with(&self, other: &Self, words: usize) -> bool {
+    pub(super) fn pairs_with(&self, other: &Self, likeness: &Likeness, words: usize) -> bool {
         let Some(way) = along(&self.opening, &other.opening) else { return false };
+        // Behind what was compared they may be different matters.
+        let goes_on = self.opening.len().max(other.opening.len()) == OPENING;
+        let most = 0.6 * likeness.of.0.min(likeness.of.1) as f64;
+        if goes_on && !way.announced && (likeness.shared as f64) < most {
+            return false;
+        }
         if way.words >= words && (way.announced || way.words >= 2 * words) {
             return true;
         }
@@ -287,7 +293,7 @@ mod tests {
         ];
         for (one, other, pair) in rows {
             let (one, other) = (section(one), section(other));
-            assert_eq!(one.pairs_with(&other, 3), pair, "{one:?}");
+            assert_eq!(one.pairs_with(&other, &one.likeness(&other), 3), pair, "{one:?}");
         }
         let same = section("a b c d e");
         let likeness = same.likeness(&same);
