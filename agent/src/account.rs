@@ -133,6 +133,8 @@ counters! {
     RedactedIps = "policy", "IP addresses redacted";
     /// What the user's own rules took out of content.
     RedactedCustom = "policy", "findings of own rules redacted";
+    /// Prompt templates that were forgotten because too many were known.
+    TemplatesForgotten = "policy", "prompt templates forgotten";
     /// Calls kept by sampling, by the reason.
     CallsSampled = "policy", "calls sampled";
     /// Calls that sampling left out: they make no span.
@@ -179,6 +181,8 @@ counters! {
     SpansFailed = "export", "spans not delivered";
     /// Spans dropped because an exporter's queue was full.
     SpansDropped = "export", "spans dropped, queue full";
+    /// Requests with metrics that did not reach the collector; the next one has the same numbers.
+    MetricsNotPushed = "export", "pushes of metrics that failed";
 }
 
 /// All counters of one agent. Cheap to add to from any thread.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub use super::blob::Digest;
-use super::mcp::Mcp;
+use super::{mcp::Mcp, stated::Stated};
 pub use crate::wire::Role;
 
 /// `gen_ai.operation.name`: what kind of call it is.
@@ -161,6 +161,8 @@ pub struct Call {
     /// Messages, parts, tools and choices that were left out by a limit on how many are kept, or because they
     /// were too long to be kept whole.
     pub omitted: u64,
+    /// What the request says of whom and what it is for, as far as that is asked for.
+    pub stated: Stated,
     /// W3C trace context that the request carried.
     pub trace: Option<TraceContext>,
     /// What it says, if it is a call of MCP: of one such there is neither provider nor model.
@@ -446,12 +448,27 @@ pub struct Streaming {
     pub chunks: u64,
     /// Mean time between two of them, from the first with content on. This and what follows is only known of a stream of which nothing is missing.
     pub mean_gap: Option<Duration>,
+    /// All times between two of them.
+    pub gaps: Option<Gaps>,
     /// Largest time between two of them, or from the last to the moment at which the stream broke off.
     pub largest_gap: Option<Duration>,
     /// That was out of proportion to the others.
     pub stalled: Option<bool>,
     /// Who stopped the stream before it said that it was over.
     pub stopped_by: Option<Party>,
+}
+
+/// Times between the chunks of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// How many there are up to 10 ms, up to 20 ms, and so on to 81.92 s in buckets that double; the last is for longer ones.
+    pub buckets: [u32; 15],
+    /// Their sum.
+    pub sum: Duration,
+    /// The least.
+    pub least: Duration,
+    /// The largest.
+    pub largest: Duration,
 }
 
 /// A side of a call.

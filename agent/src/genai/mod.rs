@@ -27,6 +27,7 @@ mod rate_limit;
 mod recognize;
 mod repetition;
 mod rule;
+mod stated;
 mod text;
 mod told;
 mod trace;
@@ -35,13 +36,15 @@ mod transport;
 pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
-    Call, CallError, Content, Damage, Digest, FinishReason, Generation, Message, Missed, OperationName,
+    Call, CallError, Content, Damage, Digest, FinishReason, Gaps, Generation, Message, Missed, OperationName,
     OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
     ToolDefinition, TraceContext, Transport, Usage,
 };
 pub use mcp::{Mcp, McpAnswer, McpRequest};
+pub use provider::is_known_host;
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};
+pub use stated::{Fact, Source, SourceError, Sources, Stated, UnknownFact};
 pub use told::Told;
 
 #[cfg(test)]

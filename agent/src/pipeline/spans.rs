@@ -9,12 +9,16 @@ use crate::{
     account::Account,
     capture::Record,
     contract::{self, Delivery, Profile, Relations, Resource, SpanIds},
+    metrics::Metrics,
     policy::{
         content::{self, Subject},
+        fingerprint::Fingerprinter,
+        price,
         sample::{self, Sampler},
     },
     resource::{ProcessInfo, Processes},
     text::percent_decoded,
+    time::Timestamp,
 };
 
 /// Where the ids of new spans come from.
@@ -63,10 +67,13 @@ pub struct Spans {
     sampler: Sampler,
     /// What is kept of content.
     content: content::Policy,
+    fingerprinter: Fingerprinter,
     /// The names that spans go by, and what they say of their source.
     options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
     extra: Vec<(String, String)>,
+    /// Where calls are counted.
+    metrics: Option<Arc<Metrics>>,
     account: Arc<Account>,
 }
 
@@ -90,10 +97,23 @@ impl Spans {
             absent: None,
             sampler,
             content,
+            fingerprinter: Fingerprinter::new(None, Vec::new(), Arc::clone(&account)),
             options,
             extra,
+            metrics: None,
             account,
         }
+    }
+
+    /// The same with fingerprints.
+    pub fn with_fingerprints(mut self, fingerprinter: Fingerprinter) -> Self {
+        self.fingerprinter = fingerprinter;
+        self
+    }
+
+    /// From now on calls are counted there.
+    pub fn count_in(&mut self, metrics: Arc<Metrics>) {
+        self.metrics = Some(metrics);
     }
 
     /// The same of those calls alone that sampling keeps.
@@ -138,6 +158,11 @@ impl Spans {
         self.resources.clear();
     }
 
+    /// The prints of the calls to come, which can be made otherwise from now on.
+    pub fn fingerprinter(&mut self) -> &mut Fingerprinter {
+        &mut self.fingerprinter
+    }
+
     /// Sets what `plainspan.replay.source` says of the spans to come.
     pub fn set_source(&mut self, source: Option<String>) {
         self.options.capture_source = source;
@@ -146,16 +171,27 @@ impl Spans {
     /// The span of a call, under its resource; `None` if sampling leaves it out.
     pub fn deliver(&mut self, finished: Finished) -> Option<Delivery> {
         let Finished { mut call, ids, cause, session, process } = finished;
-        let sampled = {
-            let trace_id = call.trace.as_ref().map_or(ids.trace_id, |trace| trace.trace_id);
-            let kinds =
-                sample::Kinds { revision: call.response.model.as_deref(), ..sample::Kinds::default() };
-            self.sampler.decide(&call, trace_id, &kinds)
-        };
-        if !sampled.kept() {
-            return None;
-        }
         let info = self.processes.get(process.pid);
+        let trace_id = call.trace.as_ref().map_or(ids.trace_id, |trace| trace.trace_id);
+        // Of what was said, before anything is taken out of it.
+        let prints = self.fingerprinter.prints(&call);
+        let kinds = sample::Kinds {
+            template: prints.template.as_deref(),
+            revision: call.response.model.as_deref(),
+            tool_set: prints.tool_set.as_deref(),
+            tenant: prints.tenant.as_deref(),
+        };
+        let sampled = self.sampler.decide(&call, trace_id, &kinds);
+        let kept = sampled.kept().then_some((trace_id, ids.span_id));
+        let counts = kept.is_some() || self.metrics.is_some();
+        let cost = counts.then(|| price::estimate(&call)).flatten();
+        if let Some(metrics) = &self.metrics {
+            let name = info.as_ref().and_then(|info| info.service_name.as_deref());
+            let namespace = info.as_ref().and_then(|info| info.service_namespace.as_deref());
+            let paid = cost.as_ref().map(|cost| cost.total);
+            metrics.add(&call, paid, (name, namespace), kept, Timestamp::now());
+        }
+        kept?;
         let provider = contract::provider_name(call.provider);
         let subject = Subject {
             service: info.as_ref().and_then(|info| info.service_name.as_deref()),
@@ -166,7 +202,8 @@ impl Spans {
         };
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options = contract::Options { content: form, redacted, sampled, ..self.options.clone() };
+        let options =
+            contract::Options { content: form, redacted, cost, sampled, prints, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Some(Delivery { span, resource: self.resource(process.pid, info) })
     }
