@@ -22,7 +22,7 @@ impl Agent {
             "api-rule" | "content" | "content-rule" | "redact" | "secret" | "fingerprints" | "identity"
             | "identity-plain" => true,
             "exe" => by_executable,
-            _ => false,
+            _ => name == "sample" || name.starts_with("sample-"),
         };
         let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| at_once(name));
         let executables = now.iter().any(|name| name == "exe");
@@ -36,6 +36,7 @@ impl Agent {
         self.pipeline.set_sources(args.output.fingerprints.sources());
         self.spans.set_content(content);
         self.spans.fingerprinter().configure(key, plain);
+        self.spans.set_sampling(args.output.sample.settings());
         if executables {
             self.leave_unchosen();
             self.sweep();

@@ -113,7 +113,7 @@ fn what_is_not_known_whole_has_no_hash() {
         change(&mut call);
         assert_eq!(have(&call), wanted, "{at}");
     }
-    assert_eq!(prints(&Call::default()), Prints::NONE);
+    assert_eq!(prints(&Call::default()), Prints::default());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn whose_call_it_is_is_hashed_unless_it_may_be_known() {
 fn there_are_none_without_a_key() {
     let call = call("Be kind.", vec![message("user", vec![text("Hello")])]);
     let mut off = Fingerprinter::new(None, Vec::new(), Arc::default());
-    assert_eq!(off.prints(&call), Prints::NONE);
+    assert_eq!(off.prints(&call), Prints::default());
     off.configure(Some(Key::new(&[7; 32])), Vec::new());
     assert!(off.prints(&call).prompt.is_some());
 }
