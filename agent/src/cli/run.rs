@@ -97,9 +97,9 @@ pub(super) struct OutputArgs {
     #[command(flatten)]
     pub(super) content: ContentArgs,
     #[command(flatten)]
-    pub(super) fingerprints: FingerprintArgs,
-    #[command(flatten)]
     pub(super) sample: SampleArgs,
+    #[command(flatten)]
+    pub(super) fingerprints: FingerprintArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]

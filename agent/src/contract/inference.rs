@@ -35,12 +35,12 @@ pub struct Options {
     pub content: Form,
     /// Findings that were taken out of it.
     pub redacted: u64,
-    /// What tells the call from others.
-    pub prints: Prints,
     /// What the call cost.
     pub cost: Option<Cost>,
     /// Why the call was kept.
     pub sampled: Decision,
+    /// What tells the call from others.
+    pub prints: Prints,
     /// The names that spans go by.
     pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.

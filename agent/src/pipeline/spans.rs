@@ -203,7 +203,7 @@ impl Spans {
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
         let options =
-            contract::Options { content: form, redacted, prints, cost, sampled, ..self.options.clone() };
+            contract::Options { content: form, redacted, cost, sampled, prints, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Some(Delivery { span, resource: self.resource(process.pid, info) })
     }

@@ -35,8 +35,8 @@ impl Agent {
         self.pipeline.set_digests(content.keeps_any());
         self.pipeline.set_sources(args.output.fingerprints.sources());
         self.spans.set_content(content);
-        self.spans.fingerprinter().configure(key, plain);
         self.spans.set_sampling(args.output.sample.settings());
+        self.spans.fingerprinter().configure(key, plain);
         if executables {
             self.leave_unchosen();
             self.sweep();

@@ -50,7 +50,7 @@ fn prompts_have_one_hash_if_they_are_the_same() {
     let hash = prints(&one).prompt.unwrap();
     assert!(hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
     assert_eq!(prints(&one).prompt.as_deref(), Some(hash.as_str()));
-    let mut others = vec![
+    let mut others = [
         call("Be kind", vec![user(".Hello")]),
         call("Be kind.", vec![user("hello")]),
         call("Be kind.", vec![user("Hello"), user("")]),
@@ -78,6 +78,7 @@ fn prompts_have_one_hash_if_they_are_the_same() {
 
 #[test]
 fn what_is_not_known_whole_has_no_hash() {
+    type Change = fn(&mut Call);
     let whole = || {
         let mut call = call(
             "Be kind.",
@@ -96,7 +97,7 @@ fn what_is_not_known_whole_has_no_hash() {
         ]
     };
     assert_eq!(have(&whole()), [true; 4]);
-    let rows: [(fn(&mut Call), [bool; 4]); 4] = [
+    let rows: [(Change, [bool; 4]); 4] = [
         (|call| call.omitted = 1, [false; 4]),
         (|call| call.damage.request = Missed { lost: 1, ..Missed::default() }, [false; 4]),
         (

@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_what_both_have() {
-        let text = |n: usize| (0..n).map(|n| format!("w{} ", "x".repeat(n % 997))).collect::<String>();
+        let text = |n: usize| (0..n).map(|n| "x".repeat(1 + n % 997)).collect::<Vec<_>>().join(" ");
         let (mut one, other) = (Section::of_system(&[&text(900)]), Section::of_system(&[&text(700)]));
         assert_eq!((one.features().len(), other.features().len()), (SYSTEM_FEATURES, SYSTEM_FEATURES));
         one.narrow(&other);
