@@ -37,8 +37,12 @@ pub(super) struct Met {
 
 impl Met {
     fn of(token: Token<'_>) -> Self {
-        let opens = token.kind == Kind::Mark && ":\"`>([{#=“«：「".contains(token.text);
-        let ends = token.kind == Kind::Line || ".!?。！？".contains(token.text) && token.kind == Kind::Mark;
+        let mark = token.text.chars().next().filter(|_| token.kind == Kind::Mark);
+        let opens = matches!(
+            mark,
+            Some(':' | '"' | '`' | '>' | '(' | '[' | '{' | '#' | '=' | '“' | '«' | '：' | '「')
+        );
+        let ends = token.kind == Kind::Line || matches!(mark, Some('.' | '!' | '?' | '。' | '！' | '？'));
         Self { hash: token.hash(), kind: token.kind, opens, ends }
     }
 }
