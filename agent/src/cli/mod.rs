@@ -7,11 +7,15 @@ mod config;
 mod content;
 mod contract;
 mod doctor;
+mod explain;
+mod history;
 mod keeping;
+mod lines;
 mod logging;
 mod moment;
 mod run;
 mod scans;
+mod shell;
 mod signals;
 mod summary;
 mod table;
@@ -45,6 +49,8 @@ enum Verb {
     Run(Box<run::Args>),
     /// Lists the calls that were kept, and shows what is known of them.
     Calls(calls::Args),
+    /// Tells what sets bad calls apart from the others that were kept.
+    Explain(explain::Args),
     /// Tells what TLS code processes and programs hold, and whether their calls can be seen.
     Doctor(doctor::Args),
     /// Makes spans of recorded exchanges, without a kernel or privileges.
@@ -83,6 +89,7 @@ pub fn main() -> ExitCode {
     let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Calls(args) => calls::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Replay(args) => replay::run(args),
         Verb::Contract(args) => contract::run(&args),
