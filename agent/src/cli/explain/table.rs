@@ -12,14 +12,13 @@ use crate::{
 };
 
 /// Longest text of what calls have, in characters.
-const WIDEST: usize = 72;
+const WIDEST: usize = 70;
 /// Names of attributes that are listed of those that were left out.
 const NAMED: usize = 6;
 /// Calls that the hint shows.
 const EXAMPLES: usize = 5;
-const HEADING: &str = " #         BAD  OTHERS  FAILING   LIFT  CHANCE  THE CALLS WITH";
 /// Where the last column begins.
-const INDENT: usize = 49;
+const INDENT: usize = 50;
 
 /// All that is told, as lines.
 pub(super) fn text(findings: &Findings, args: &Args) -> String {
@@ -53,24 +52,27 @@ fn write(out: &mut String, findings: &Findings, args: &Args) -> std::fmt::Result
     if findings.causes.is_empty() {
         writeln!(out, "Nothing sets them apart from the others beyond what chance does.")?;
     } else {
-        writeln!(out, "{HEADING}")?;
+        heading(out)?;
         for (number, finding) in (1..).zip(findings.causes.iter().take(args.limit)) {
             row(out, &number.to_string(), finding, &zone, "the same calls")?;
         }
     }
     if let Some(unsure) = &findings.unsure {
-        writeln!(out, "\nWhat comes nearest, and may well be chance:\n{HEADING}")?;
+        writeln!(out, "\nWhat comes nearest, and may well be chance:")?;
+        heading(out)?;
         row(out, "-", unsure, &zone, "the same calls")?;
     }
     if !findings.together.is_empty() {
-        writeln!(out, "\nTogether, more than each alone:\n{HEADING}")?;
+        writeln!(out, "\nTogether, more than each alone:")?;
+        heading(out)?;
         for pair in findings.together.iter().take(args.limit) {
             let number = format!("{}+{}", pair.of.0 + 1, pair.of.1 + 1);
             row(out, &number, &pair.both, &zone, "and")?;
         }
     }
     if !findings.signs.is_empty() {
-        writeln!(out, "\nHow these calls went, which is rather what comes of it:\n{HEADING}")?;
+        writeln!(out, "\nHow these calls went, which is rather what comes of it:")?;
+        heading(out)?;
         for finding in findings.signs.iter().take(args.limit) {
             row(out, "-", finding, &zone, "the same calls")?;
         }
@@ -96,15 +98,16 @@ fn write(out: &mut String, findings: &Findings, args: &Args) -> std::fmt::Result
 fn row(out: &mut String, number: &str, finding: &Finding, zone: &TimeZone, others: &str) -> std::fmt::Result {
     let bad = format!("{} {:>5}", finding.bad.seen, percent(finding.bad_share));
     let mut terms = finding.terms.iter().map(|term| shown(term, zone));
-    writeln!(
-        out,
-        "{number:>2}  {bad:>10}  {:>6}  {:>7}  {:>5}  {:>6}  {}",
-        percent(finding.rest_share),
-        percent(finding.failing),
-        times(finding.lift),
-        chance(finding.ln_chance),
-        terms.next().unwrap_or_default(),
-    )?;
+    let cells = [
+        number,
+        &bad,
+        &percent(finding.rest_share),
+        &percent(finding.failing),
+        &times(finding.lift),
+        &chance(finding.ln_chance),
+        &terms.next().unwrap_or_default(),
+    ];
+    line(out, cells)?;
     for term in terms {
         writeln!(out, "{:INDENT$}{others}: {term}", "")?;
     }
@@ -115,6 +118,15 @@ fn row(out: &mut String, number: &str, finding: &Finding, zone: &TimeZone, other
         writeln!(out, "{:INDENT$}tells no more than {}", "", place + 1)?;
     }
     Ok(())
+}
+
+fn heading(out: &mut String) -> std::fmt::Result {
+    line(out, ["#", "BAD", "OTHERS", "FAILING", "LIFT", "CHANCE", "THE CALLS WITH"])
+}
+
+fn line(out: &mut String, cells: [&str; 7]) -> std::fmt::Result {
+    let [number, bad, others, failing, lift, chance, what] = cells;
+    writeln!(out, "{number:>2}  {bad:>12}  {others:>6}  {failing:>7}  {lift:>5}  {chance:>6}  {what}")
 }
 
 fn left_out(out: &mut String, left_out: &LeftOut) -> std::fmt::Result {
