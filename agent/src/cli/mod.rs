@@ -6,6 +6,7 @@ mod child;
 mod config;
 mod content;
 mod contract;
+mod counting;
 mod doctor;
 mod explain;
 mod history;
@@ -14,6 +15,7 @@ mod lines;
 mod logging;
 mod moment;
 mod run;
+mod sample;
 mod scans;
 mod shell;
 mod signals;
@@ -27,7 +29,7 @@ use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::export::Outputs;
+use crate::export::{MetricOutputs, Outputs};
 
 use self::config::Refused;
 
@@ -138,7 +140,10 @@ fn answer(text: &str) -> anyhow::Result<()> {
 }
 
 /// Delivers what is left, for so long, and says of which output not all was. Was it all of each?
-async fn close(outputs: Outputs, within: Duration) -> bool {
+async fn close(outputs: Outputs, metrics: Option<MetricOutputs>, within: Duration) -> bool {
+    if let Some(metrics) = metrics {
+        metrics.shutdown(within).await;
+    }
     let mut complete = true;
     for report in outputs.shutdown(within).await {
         complete &= report.complete();

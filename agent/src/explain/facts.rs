@@ -9,6 +9,8 @@ use crate::{
 pub(super) const START: &str = "start";
 /// What its length is called.
 pub(super) const DURATION: &str = "duration_s";
+/// More calls than this one that was kept does not stand for, whatever it says.
+const MOST: f64 = 1e9;
 const KIND: &str = "kind";
 const STATUS: &str = "status";
 
@@ -37,6 +39,8 @@ const BOOKKEEPING: &[&str] = &[
     names::PLAINSPAN_COST_ESTIMATED.name(),
     names::PLAINSPAN_COST_TABLE_VERSION.name(),
     names::PLAINSPAN_REPLAY_SOURCE.name(),
+    names::PLAINSPAN_SAMPLING_ADJUSTED_COUNT.name(),
+    names::PLAINSPAN_SAMPLING_REASON.name(),
     names::TELEMETRY_DISTRO_NAME.name(),
     names::TELEMETRY_DISTRO_VERSION.name(),
 ];
@@ -131,9 +135,14 @@ pub(super) fn are_the_same(one: &str, other: &str) -> bool {
         })
 }
 
-/// How many calls it stands for.
-pub(super) fn weight(_call: &Delivery) -> f64 {
-    1.0
+/// How many calls it stands for: itself, unless calls were sampled.
+pub(super) fn weight(call: &Delivery) -> f64 {
+    let counted = match call.span.read(names::PLAINSPAN_SAMPLING_ADJUSTED_COUNT) {
+        Some(Value::Double(count)) => *count,
+        Some(Value::Int(count)) => *count as f64,
+        _ => 1.0,
+    };
+    if (1.0..=MOST).contains(&counted) { counted } else { 1.0 }
 }
 
 /// Hands over all that is known of a call, by the names that conditions have for it.
