@@ -5,8 +5,8 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync
 use anyhow::Context;
 
 use super::{
-    Usage, agent::Agent, child, config, content::ContentArgs, counting, keeping::KeepArgs, sample::SampleArgs,
-    targets::Targets,
+    Usage, agent::Agent, child, config, content::ContentArgs, counting, keeping::KeepArgs,
+    sample::SampleArgs, targets::Targets,
 };
 use crate::{
     account::Account,
