@@ -9,6 +9,7 @@ mod contract;
 mod counting;
 mod doctor;
 mod explain;
+mod fingerprints;
 mod history;
 mod keeping;
 mod lines;
