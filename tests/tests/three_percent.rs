@@ -142,7 +142,15 @@ fn traffic(dir: &Path, name: &str, cuts: bool) -> PathBuf {
 fn replayed(exchanges: &Path, options: &[&str]) -> Vec<Span> {
     let to = exchanges.with_extension("spans.jsonl");
     let mut process = agent();
-    process.arg("replay").args(options).arg("-o").arg(format!("file:{}", to.display())).arg(exchanges);
+    // The same secret gives the same fingerprints.
+    process
+        .arg("replay")
+        .arg("--secret")
+        .arg(exchanges.with_file_name("secret"))
+        .args(options)
+        .arg("-o")
+        .arg(format!("file:{}", to.display()))
+        .arg(exchanges);
     let ended = Process::start(process).wait();
     assert!(ended.status.success(), "{ended:?}");
     parse_spans(&fs::read_to_string(&to).expect("it was written")).unwrap_or_else(|e| panic!("{e}"))
