@@ -28,8 +28,8 @@ impl Comparison {
     /// Takes a call. Says whether it takes more.
     pub fn add(&mut self, call: &Delivery, bad: bool) -> bool {
         let Self { limits, asked, seen, left_out } = self;
-        // Twice as long as that, no number of the limits is; call numbers are of 32 bits.
-        if seen.calls.len() >= limits.calls.min(u32::MAX as usize / 2) {
+        // Calls are numbered in 32 bits.
+        if seen.calls.len() >= limits.calls.min(u32::MAX as usize - 1) {
             left_out.calls += 1;
             return false;
         }

@@ -113,10 +113,12 @@ const SAME: &[&[&str]] = &[
 ];
 
 pub(super) fn role(name: &str) -> Role {
-    match () {
-        () if BOOKKEEPING.contains(&name) => Role::Bookkeeping,
-        () if SIGNS.contains(&name) => Role::Sign,
-        () => Role::Cause,
+    if BOOKKEEPING.contains(&name) {
+        Role::Bookkeeping
+    } else if SIGNS.contains(&name) {
+        Role::Sign
+    } else {
+        Role::Cause
     }
 }
 
@@ -181,6 +183,22 @@ mod tests {
             assert!([DURATION, STATUS].contains(name) || definition(name).is_some(), "{name}");
         }
         assert!(BOOKKEEPING.iter().all(|name| !SIGNS.contains(name)));
+    }
+
+    #[test]
+    fn only_what_a_call_can_stand_for_counts() {
+        let key = names::PLAINSPAN_SAMPLING_ADJUSTED_COUNT.name();
+        for (value, expected) in [
+            (Value::Double(20.5), 20.5),
+            (Value::Int(3), 3.0),
+            (Value::Double(0.0), 1.0),
+            (Value::Double(f64::NAN), 1.0),
+            (Value::Double(f64::INFINITY), 1.0),
+            (Value::String("20".into()), 1.0),
+        ] {
+            let call = super::super::tests::call(vec![(key, value.clone())], vec![]);
+            assert!((weight(&call) - expected).abs() < 1e-9, "{value:?}");
+        }
     }
 
     #[test]
