@@ -66,6 +66,8 @@ const SIGNS: &[&str] = &[
     names::PLAINSPAN_CONTENT_REDACTED.name(),
     names::PLAINSPAN_CONTRACT_CUT.name(),
     names::PLAINSPAN_CONTRACT_VIOLATIONS.name(),
+    names::PLAINSPAN_COST_INPUT_USD.name(),
+    names::PLAINSPAN_COST_MODEL.name(),
     names::PLAINSPAN_COST_OUTPUT_USD.name(),
     names::PLAINSPAN_COST_USD.name(),
     names::PLAINSPAN_ERROR_CODE.name(),

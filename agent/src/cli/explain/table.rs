@@ -189,8 +189,9 @@ pub(super) fn shown(term: &Term, zone: &TimeZone) -> String {
     if letters <= WIDEST {
         return text.into_owned();
     }
-    let begin: String = text.chars().take(WIDEST * 2 / 3).collect();
-    let end: String = text.chars().skip(letters - WIDEST / 3 + 1).collect();
+    let end = WIDEST / 3;
+    let begin: String = text.chars().take(WIDEST - end - 1).collect();
+    let end: String = text.chars().skip(letters - end).collect();
     format!("{begin}…{end}")
 }
 
