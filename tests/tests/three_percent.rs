@@ -33,45 +33,106 @@ impl Dice {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
     }
-
-    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len() as u64) as usize]
-    }
 }
 
-const TASKS: [&str; 10] = [
-    "summarise the support ticket below for the engineer on call",
-    "translate the product description into plain German for our shop",
-    "classify the incoming message into one of the queues that you know",
-    "extract the invoice number, the date and the total from the text",
-    "write a friendly reply that answers the question of the customer",
-    "compare the two contract clauses and say which one is stricter",
-    "turn the notes of the meeting into a list of tasks with owners",
-    "explain the error in the log to somebody who has never seen one",
-    "rate how likely it is that the review was written by a customer",
-    "suggest three headlines for the article, none longer than a line",
+/// What the templates say to the model.
+const INSTRUCTIONS: [&str; TEMPLATES as usize] = [
+    "You summarise support tickets for the engineer on call. Begin with what is broken, then say since when and for whom.",
+    "You translate descriptions of products from English into plain German. Keep measures and brand names as they are.",
+    "You sort incoming mail into queues. Reply with the name of exactly one queue, and nothing around it.",
+    "You read invoices that were scanned. Give number, date, total and currency as JSON; null where the scan is unreadable.",
+    "You answer guests of a small hotel by the sea. Be warm, never promise a room, and offer to call back.",
+    "You compare two clauses of a contract. Say which is stricter on the tenant, quoting the words that make it so.",
+    "You turn the notes of a meeting into tasks. Each has an owner, a due day, and one verb at its beginning.",
+    "You explain log lines to people who have never operated a server. Avoid acronyms; end with one thing to try.",
+    "You judge whether reviews were written by real buyers. Give a probability between zero and one, then a reason.",
+    "You suggest headlines for articles of a local newspaper. Three of them, no puns, none longer than nine words.",
+    "You write unit tests for functions in Go. Use tables, name the cases after what they show, import nothing new.",
+    "You review SQL before it runs in production. Look for missing indexes, full scans and locks that last.",
+    "You plan meals for a week from what is in the fridge. Two vegetarian evenings, nothing twice, allergies first.",
+    "You help nurses to find dosages in the hospital's handbook. Cite the page; if it is not there, say so at once.",
+    "You draft replies to tenders of the city council. Formal register, numbered paragraphs, prices in a table.",
+    "You check timetables for trains that miss their connection. List the station, both times, and the minutes short.",
+    "You extract the names of plants from diaries of botanists. Latin names in italics, doubtful readings in brackets.",
+    "You write release notes for developers from commit messages. Walk through every change, its motive, its risk and how to undo it.",
+    "You moderate comments below videos for children. Remove what insults, keep what is merely silly, explain nothing.",
+    "You tutor pupils in fractions. Never give the result; ask for the next step, praise effort, draw pies in text.",
+    "You convert recipes between cups and grams. Round to what a kitchen scale can show, and warn about butter.",
+    "You find duplicates among addresses of donors. Same person, other spelling: print both identifiers and a score.",
+    "You prepare questions for interviews with electricians. Safety first, then experience, then what they would refuse.",
+    "You describe paintings to visitors who can't see them. Left to right, colours by what they resemble, no dates.",
+    "You calculate freight for pallets to islands. Show zone, weight class, surcharge for ferries, and sum.",
+    "You rewrite letters of the tax office so that anybody understands them. Keep deadlines bold and amounts exact.",
+    "You watch sensor readings of greenhouses. Report humidity that leaves its band, with bay, hour and trend.",
+    "You name colours of yarn for a catalogue. Two words each, one of them from nature, none used last season.",
+    "You match songs to scenes of silent films. Tempo, mood and length matter; composer and year do not.",
+    "You check medical claims of adverts against guidelines. Supported, unsupported or misleading, with the paragraph.",
+    "You pack lorries on paper. Heavy at the bottom, last stop deepest, and mark whatever must stay upright.",
+    "You summarise debates of parliament by party. Neutral verbs, no adjectives, votes at the very end.",
+    "You identify birds from what walkers have heard. Ask for place and month, then offer at most two species.",
+    "You generate passwords that can be spoken on the phone. Four words, a separator, nothing that sounds alike.",
+    "You estimate how long repairs of bicycles take. Minutes for labour only, parts on another line, no discounts.",
+    "You label photographs of road damage. Crack, pothole, patch or shadow; surface first, confidence afterwards.",
+    "You write captions for exhibits about the history of radio. Seventy words, present tense, one surprising detail.",
+    "You explain insurance to students who move out for the first time. What is covered, what is not, whom to ask.",
+    "You correct the punctuation of transcripts. Leave every word alone, mark pauses, split at changes of speaker.",
+    "You propose walks through a city by the hour. Benches, fountains and shade count more than monuments.",
 ];
-const RULES: [&str; 4] = [
-    "Answer in complete sentences, never invent names, and leave out all that you were not asked for.",
-    "Answer with one JSON object and nothing else; a field that you can't fill is null.",
-    "Keep to the tone of the house: short, warm, no exclamation marks, and never more than needed.",
-    "Think about what the reader has to do next, and begin with it; sources come at the end in brackets.",
+/// What requests and answers are made of.
+const WORDS: [&str; 48] = [
+    "printer",
+    "invoice",
+    "parcel",
+    "login",
+    "refund",
+    "router",
+    "contract",
+    "voucher",
+    "again",
+    "since",
+    "Monday",
+    "after",
+    "update",
+    "twice",
+    "night",
+    "customer",
+    "asks",
+    "whether",
+    "window",
+    "blue",
+    "cannot",
+    "find",
+    "old",
+    "address",
+    "seven",
+    "boxes",
+    "arrived",
+    "without",
+    "label",
+    "please",
+    "check",
+    "before",
+    "friday",
+    "garden",
+    "north",
+    "station",
+    "quiet",
+    "letter",
+    "manual",
+    "says",
+    "otherwise",
+    "reader",
+    "colour",
+    "missing",
+    "page",
+    "shelf",
+    "number",
+    "tomorrow",
 ];
-const ROLES: [&str; 4] =
-    ["an assistant of the service desk", "an editor", "a careful clerk", "an analyst in the back office"];
-const THINGS: [&str; 8] =
-    ["printer", "invoice", "parcel", "login", "refund", "router", "contract", "voucher"];
-const MOODS: [&str; 6] = ["again", "since Monday", "for no reason", "after the update", "twice", "at night"];
 
-/// What a template says, before anything is filled in.
-fn instructions(template: u64) -> String {
-    let at = template as usize;
-    format!(
-        "You are {}. Your task, number {template} in the handbook: {}. {}",
-        ROLES[at % 4],
-        TASKS[at / 4],
-        RULES[(at + at / 4) % 4]
-    )
+/// So many words.
+fn text(dice: &mut Dice, words: u64) -> String {
+    (0..words).map(|_| WORDS[dice.below(WORDS.len() as u64) as usize]).collect::<Vec<_>>().join(" ")
 }
 
 /// One recorded exchange, as a line. `cuts`: answers of the broken template are cut.
@@ -84,7 +145,7 @@ fn exchange(number: u64, dice: &mut Dice, cuts: bool) -> Value {
     let tenant = dice.below(TENANTS);
     let model = ["gpt-4o-mini", "gpt-4o", "gpt-4.1"][(template % 3) as usize];
     let max_tokens = [256, 512, 1024][dice.below(3) as usize];
-    let subject = format!("{} {} {}", dice.of(&THINGS), dice.below(90_000) + 10_000, dice.of(&MOODS));
+    let question = text(dice, 12);
     let (long, rare, tokens) = (dice.below(4) > 0, dice.below(1000) == 0, dice.below(200));
     let cut = rare || (cuts && template == BROKEN && long);
     // Not longer than others: the limit that cuts them is the provider's of this account, not one that the request states.
@@ -93,15 +154,16 @@ fn exchange(number: u64, dice: &mut Dice, cuts: bool) -> Value {
     let body = json!({
         "model": model, "max_tokens": max_tokens,
         "messages": [
-            {"role": "system", "content": instructions(template)},
-            {"role": "user", "content": format!("Ticket of customer {tenant}: the {subject}.")},
+            {"role": "system", "content": INSTRUCTIONS[template as usize]},
+            {"role": "user", "content": question},
         ],
     });
     let input = 90 + dice.below(60);
     let (status, answer) = if limited {
         (429, json!({"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}))
     } else {
-        let content = "an answer ".repeat(usize::try_from(output / 3).expect("it is small"));
+        // Of its own words, so that the others stay as they are whatever its length is.
+        let content = text(&mut Dice(number + 1), output / 2);
         let choice = json!({"index": 0, "message": {"role": "assistant", "content": content},
             "finish_reason": if cut { "length" } else { "stop" }});
         let usage =
@@ -228,13 +290,11 @@ fn the_template_is_found_at_a_twentieth_of_the_spans() {
     let first = &told["causes"][0];
     assert_eq!(first["what"][0]["attribute"], TEMPLATE, "{told:#}");
     // It is that of the template that is broken, and of no other.
-    let fingerprints = |of: &dyn Fn(&&Span) -> bool| -> BTreeSet<String> {
-        all.iter().filter(of).filter_map(|span| span.get(TEMPLATE).as_str().map(str::to_owned)).collect()
-    };
-    let broken = fingerprints(&|span| is_of_broken(span));
     let value = first["what"][0]["where"].as_str().and_then(|text| text.split_once('=')).expect("a value").1;
-    assert_eq!(broken, BTreeSet::from([value.to_owned()]));
-    assert!(!fingerprints(&|span| !is_of_broken(span)).contains(value));
+    let has = |span: &&Span| *span.get(TEMPLATE) == json!(value);
+    let of_broken = all.iter().filter(|span| is_of_broken(span)).count();
+    assert_eq!(all.iter().filter(has).filter(|span| is_of_broken(span)).count(), of_broken);
+    assert_eq!(all.iter().filter(has).count(), of_broken);
 
     let number = |key: &str| first[key].as_f64().unwrap_or_else(|| panic!("{key}: {told:#}"));
     assert!(number("bad_share") > 0.95 && number("others_share") < 0.03, "{first:#}");

@@ -66,6 +66,8 @@ const SIGNS: &[&str] = &[
     names::PLAINSPAN_CONTENT_REDACTED.name(),
     names::PLAINSPAN_CONTRACT_CUT.name(),
     names::PLAINSPAN_CONTRACT_VIOLATIONS.name(),
+    names::PLAINSPAN_COST_INPUT_USD.name(),
+    names::PLAINSPAN_COST_MODEL.name(),
     names::PLAINSPAN_COST_OUTPUT_USD.name(),
     names::PLAINSPAN_COST_USD.name(),
     names::PLAINSPAN_ERROR_CODE.name(),
@@ -81,6 +83,19 @@ const SIGNS: &[&str] = &[
     names::PLAINSPAN_STREAM_GAP_MEAN.name(),
     names::PLAINSPAN_STREAM_STALLED.name(),
     names::PLAINSPAN_STREAM_STOPPED_BY.name(),
+];
+
+/// What only an answer tells: that it is missing is how the call went.
+const ANSWERED: &[&str] = &[
+    names::GEN_AI_RESPONSE_MODEL.name(),
+    names::GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS.name(),
+    names::GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS.name(),
+    names::GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS.name(),
+    names::GEN_AI_USAGE_INPUT_TOKENS.name(),
+    names::OPENAI_RESPONSE_SERVICE_TIER.name(),
+    names::OPENAI_RESPONSE_SYSTEM_FINGERPRINT.name(),
+    names::PLAINSPAN_MODEL_ALIASED.name(),
+    names::PLAINSPAN_RESPONSE_SERVICE_TIER.name(),
 ];
 
 /// Numbers that are names: more and less mean nothing.
@@ -120,6 +135,11 @@ pub(super) fn role(name: &str) -> Role {
     } else {
         Role::Cause
     }
+}
+
+/// What it can say that it is missing.
+pub(super) fn role_of_absence(name: &str) -> Role {
+    if ANSWERED.contains(&name) { Role::Sign } else { role(name) }
 }
 
 /// Is it a number of which more and less mean something?
@@ -179,7 +199,9 @@ mod tests {
 
     #[test]
     fn every_name_is_the_contracts_and_has_one_role() {
-        for name in BOOKKEEPING.iter().chain(SIGNS).chain(NAMES).chain(SAME.iter().copied().flatten()) {
+        for name in
+            BOOKKEEPING.iter().chain(SIGNS).chain(ANSWERED).chain(NAMES).chain(SAME.iter().copied().flatten())
+        {
             assert!([DURATION, STATUS].contains(name) || definition(name).is_some(), "{name}");
         }
         assert!(BOOKKEEPING.iter().all(|name| !SIGNS.contains(name)));

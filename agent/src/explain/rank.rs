@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     Count, Finding, Findings, LeftOut, Limits, Term,
     chance::{Split, tests_that_count},
-    facts::{Role, START},
+    facts::{Role, START, role_of_absence},
     seen::{Group, Seen, SetId},
     together,
     weight::{Sides, Tally},
@@ -114,7 +114,7 @@ fn sets(seen: &Seen) -> Vec<Set> {
                 What::AtLeast(..) | What::Below(..) => 2,
                 What::Absent(_) => 3,
             };
-            (attribute.role != Role::Cause, kind, usize::MAX - attribute.values.len(), &attribute.name)
+            (role_of(seen, *what) != Role::Cause, kind, usize::MAX - attribute.values.len(), &attribute.name)
         });
         set.role =
             set.what.first().map_or(Role::Sign, |what| seen.attributes[attribute_of(seen, *what)].role);
@@ -172,6 +172,14 @@ fn attribute_of(seen: &Seen, what: What) -> usize {
         What::Is(value) => seen.values[value as usize].attribute,
         What::Absent(attribute) | What::AtLeast(attribute, _) | What::Below(attribute, _) => attribute,
     }) as usize
+}
+
+fn role_of(seen: &Seen, what: What) -> Role {
+    let attribute = &seen.attributes[attribute_of(seen, what)];
+    match what {
+        What::Absent(_) => role_of_absence(&attribute.name),
+        _ => attribute.role,
+    }
 }
 
 /// Of the values of a number, which all say that it is great or that it is small, the surest.

@@ -263,6 +263,21 @@ fn ranges_of_numbers_and_what_is_missing() {
 }
 
 #[test]
+fn what_only_an_answer_tells_is_no_cause_for_being_missing() {
+    let calls = (0..1000).map(|number| {
+        let bad = number % 20 == 0;
+        let mut attributes = finish(bad).to_vec();
+        if !bad {
+            attributes.push(("gen_ai.response.model", text("m")));
+        }
+        (call(attributes, vec![]), bad)
+    });
+    let findings = compare(Limits::default(), calls.collect::<Vec<_>>());
+    assert!(findings.causes.is_empty(), "{findings:?}");
+    assert_eq!(firsts(&findings.signs), ["!gen_ai.response.model"]);
+}
+
+#[test]
 fn a_cause_that_began_at_some_time() {
     let second = |number: u64| 1_700_000_000 + number;
     let calls = (0..1000).map(|number| {

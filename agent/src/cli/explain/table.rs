@@ -13,6 +13,8 @@ use crate::{
 
 /// Longest text of what calls have, in characters.
 const WIDEST: usize = 70;
+/// What else the same calls have, at most.
+const TERMS: usize = 3;
 /// Names of attributes that are listed of those that were left out.
 const NAMED: usize = 6;
 /// Calls that the hint shows.
@@ -31,22 +33,18 @@ pub(super) fn text(findings: &Findings, args: &Args) -> String {
 fn write(out: &mut String, findings: &Findings, args: &Args) -> std::fmt::Result {
     let zone = TimeZone::system();
     let conditions: Vec<String> = args.bad.iter().map(|bad| visible(&bad.to_string()).into_owned()).collect();
-    let share = findings.bad.all / findings.calls.all;
     let Findings { calls, bad, .. } = findings;
-    writeln!(
-        out,
-        "{} of {} calls are bad ({}): {}",
-        bad.seen,
-        calls.seen,
-        percent(share),
-        conditions.join(" and ")
-    )?;
+    let share = percent(bad.all / calls.all);
+    let conditions = conditions.join(" and ");
     if is_estimate(calls) {
+        writeln!(out, "{} of {} calls are bad: {conditions}", bad.seen, calls.seen)?;
         writeln!(
             out,
-            "They stand for {:.0} of about {:.0}: calls were sampled, and all shares are of these.",
+            "Calls were sampled: they stand for {:.0} of about {:.0} ({share}), and all shares are of these.",
             bad.all, calls.all
         )?;
+    } else {
+        writeln!(out, "{} of {} calls are bad ({share}): {conditions}", bad.seen, calls.seen)?;
     }
     writeln!(out)?;
     if findings.causes.is_empty() {
@@ -108,11 +106,12 @@ fn row(out: &mut String, number: &str, finding: &Finding, zone: &TimeZone, other
         &terms.next().unwrap_or_default(),
     ];
     line(out, cells)?;
-    for term in terms {
+    for term in terms.by_ref().take(TERMS) {
         writeln!(out, "{:INDENT$}{others}: {term}", "")?;
     }
-    if finding.more_terms > 0 {
-        writeln!(out, "{:INDENT$}{others}: {} more", "", finding.more_terms)?;
+    let more = terms.count() + finding.more_terms;
+    if more > 0 {
+        writeln!(out, "{:INDENT$}{others}: {more} more", "")?;
     }
     if let Some(place) = finding.no_more_than {
         writeln!(out, "{:INDENT$}tells no more than {}", "", place + 1)?;
@@ -189,8 +188,9 @@ pub(super) fn shown(term: &Term, zone: &TimeZone) -> String {
     if letters <= WIDEST {
         return text.into_owned();
     }
-    let begin: String = text.chars().take(WIDEST * 2 / 3).collect();
-    let end: String = text.chars().skip(letters - WIDEST / 3 + 1).collect();
+    let end = WIDEST / 3;
+    let begin: String = text.chars().take(WIDEST - end - 1).collect();
+    let end: String = text.chars().skip(letters - end).collect();
     format!("{begin}…{end}")
 }
 
