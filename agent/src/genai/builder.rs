@@ -8,8 +8,8 @@ use super::{
     budget::{Budget, Gather},
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
+    document::Document,
     elements::{self, Elements},
-    field::Field,
     finish::Ending,
     mcp,
     pace::{self, Pace},
@@ -237,6 +237,7 @@ impl CallBuilder {
         // A GET promises nothing.
         let complete = complete && self.transport.method != "GET";
         let by_answer = self.known == Known::ByAnswer;
+        let body = Document::read(&body);
         let (budget, malformed) = (&mut self.budget, &mut self.damage.request_malformed);
         self.candidates.retain_mut(|candidate| {
             let Ok(fits) = candidate.fold.request(&body, &mut candidate.call, budget) else {
@@ -400,13 +401,14 @@ impl CallBuilder {
         let status = self.transport.status;
         let mut read = false;
         if let (Some(body), Some(status)) = (body, status) {
+            let body = Document::read(&body);
             for candidate in &mut self.candidates {
                 let Candidate { fold, call, sure } = candidate;
                 if status < 400 {
                     let fits = fold.response(&body, call, &mut self.budget).is_ok();
                     *sure |= fits;
                     read |= fits;
-                } else if let Some(root) = Field::root(&body) {
+                } else if let Some(root) = body.root() {
                     call.error = fold.error(root, &mut self.budget);
                     read = true;
                 }

@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
         openai::{error, path},
@@ -65,7 +66,7 @@ impl Realtime {
 
 impl Fold for Realtime {
     /// What a response is asked with are messages.
-    fn request(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+    fn request(&mut self, body: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         if body.is_empty() { Ok(true) } else { Err(Malformed) }
     }
 
@@ -78,7 +79,7 @@ impl Fold for Realtime {
     }
 
     /// All of an answer is events.
-    fn response(&mut self, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, _: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
 
