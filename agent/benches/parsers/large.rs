@@ -87,12 +87,6 @@ pub fn images([before, image, behind]: [&str; 3], len: usize) -> Vec<u8> {
     [before, &images, "]}]}"].concat().into_bytes()
 }
 
-/// A call of the `at`th of them.
-pub fn image_request(conn: u64, at: usize, len: usize) -> Traffic {
-    let (_, place, body) = IMAGES[at];
-    refused(conn, place, &images(body, len))
-}
-
 /// Where coding agents send their requests.
 pub const AGENT: (&str, &str) = ("api.anthropic.com", "/v1/messages");
 

@@ -164,7 +164,7 @@ fn requests(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new(&name, "read"), |b| b.iter(|| read(&head, &body)));
         let records = decoded(&large::refused(1, place, &body));
         group.bench_function(BenchmarkId::new(&name, "from records to the span"), |b| {
-            b.iter(|| spans(&records))
+            b.iter(|| spans(&records));
         });
     }
     group.finish();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     budget::Budget,
-    field::Field,
+    field::{Field, Kind},
     scan::{self, Marks},
 };
 
@@ -71,6 +71,24 @@ impl<'a> Document<'a> {
     /// All of it, which must be an object. Anything else is counted if it is JSON.
     pub(super) fn object<'d, T: Deserialize<'d>>(&'d self, budget: &mut Budget) -> Option<T> {
         self.root()?.object(budget)
+    }
+}
+
+/// Calls `f` with every value of a JSON body as it is written, each before those in it; says whether the body is JSON. That is how the
+/// reader of bodies is held against others.
+pub fn each_value(body: &[u8], mut f: impl FnMut(&str)) -> bool {
+    let document = Document::read(body);
+    let Some(root) = document.root() else { return false };
+    let (mut walks, mut next) = (Vec::new(), Some(root));
+    loop {
+        if let Some(value) = next {
+            f(value.json());
+            walks.extend(matches!(value.kind(), Kind::Array | Kind::Object).then(|| value.walk()));
+        } else {
+            walks.pop();
+        }
+        let Some(innermost) = walks.last_mut() else { return true };
+        next = innermost.value();
     }
 }
 
@@ -184,7 +202,6 @@ mod tests {
     use super::{
         super::{
             budget::tests::budget,
-            field::Kind,
             scan::tests::{VISITED, json},
             tests::harness::Exchange,
         },

@@ -169,12 +169,13 @@ impl<'a> Field<'a> {
     /// The first name in an object that `wanted` accepts.
     pub(super) fn key(self, mut wanted: impl FnMut(&str) -> bool) -> Option<String> {
         let mut members = (self.kind() == Kind::Object).then(|| self.walk())?;
-        while let Some(Ok((name, _))) = members.member() {
+        loop {
+            let name = members.name()?.text().ok()?;
             if wanted(&name) {
                 return Some(name.into_owned());
             }
+            members.take()?;
         }
-        None
     }
 
     /// Calls `f` with every element of an array.

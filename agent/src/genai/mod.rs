@@ -42,6 +42,7 @@ pub use call::{
     OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
     ToolDefinition, TraceContext, Transport, Usage,
 };
+pub use document::each_value;
 pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};

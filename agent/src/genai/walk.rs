@@ -50,20 +50,29 @@ impl<'a> Walk<'a> {
     /// The next element of an array.
     pub(super) fn element(&mut self) -> Option<Field<'a>> {
         self.advance()?;
-        self.value()
+        self.take()
     }
 
-    /// The next member of an object: its name, and its value. A name that makes no text ends the walk, as an error.
-    pub(super) fn member(&mut self) -> Option<Result<(Cow<'a, str>, Field<'a>), Error>> {
+    /// The name of the next member of an object, whose value has to be taken then.
+    pub(super) fn name(&mut self) -> Option<Name<'a>> {
         self.advance()?;
         let (end, value) = scan::name(self.json.as_bytes(), self.at)?;
-        let name = self.json.get(self.at..end)?;
+        let name = Name(self.json.get(self.at + 1..end - 1)?);
         self.at = value;
-        let value = self.value()?;
-        Some(unescaped(name).map(|name| (name, value)))
+        Some(name)
     }
 
-    fn value(&mut self) -> Option<Field<'a>> {
+    /// The next element, or the value of the next member.
+    pub(super) fn value(&mut self) -> Option<Field<'a>> {
+        if self.json.starts_with('{') {
+            self.name()?;
+            return self.take();
+        }
+        self.element()
+    }
+
+    /// The value that begins here.
+    pub(super) fn take(&mut self) -> Option<Field<'a>> {
         let at = self.start + self.at;
         let (end, within) = match self.within.take(at) {
             Some((end, within)) => (end - self.start, within),
@@ -75,12 +84,17 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The text of a name, which is given with its quotes.
-fn unescaped(name: &str) -> Result<Cow<'_, str>, Error> {
-    if memchr::memchr(b'\\', name.as_bytes()).is_some() {
-        return serde_json::from_str(name).map(Cow::Owned).map_err(Error::custom);
+/// A member's name as it is written, between its quotes.
+pub(super) struct Name<'a>(&'a str);
+
+impl<'a> Name<'a> {
+    /// What it says. A surrogate that stands alone makes no text.
+    pub(super) fn text(&self) -> Result<Cow<'a, str>, Error> {
+        if self.0.bytes().all(|byte| byte != b'\\') {
+            return Ok(Cow::Borrowed(self.0));
+        }
+        serde_json::from_str(&format!("\"{}\"", self.0)).map(Cow::Owned).map_err(Error::custom)
     }
-    Ok(Cow::Borrowed(name.trim_matches('"')))
 }
 
 /// How a field asks for itself, as the newtype of this name: as a sequence of its text, its extents, and where it begins.
@@ -101,6 +115,7 @@ impl<'de> Visitor<'de> for Itself {
         f.write_str("a field of a document")
     }
 
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Field<'de>, A::Error> {
         let json = seq.next_element()?.unwrap_or_default();
         let extents: &[u8] = seq.next_element()?.unwrap_or_default();
@@ -118,6 +133,7 @@ struct Parts<'a> {
 impl<'de> SeqAccess<'de> for Parts<'de> {
     type Error = Error;
 
+    #[inline]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         self.next += 1;
         let (json, start, extents) = self.field.parts();
@@ -140,7 +156,7 @@ impl<'de> Deserializer<'de> for Field<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_map(Members { walk: self.walk(), value: None })
+        visitor.visit_map(Members(self.walk()))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -170,19 +186,14 @@ impl<'de> Deserializer<'de> for Field<'de> {
 }
 
 /// The members of an object.
-struct Members<'a> {
-    walk: Walk<'a>,
-    /// Of the member whose name was told.
-    value: Option<Field<'a>>,
-}
+struct Members<'a>(Walk<'a>);
 
 impl<'de> MapAccess<'de> for Members<'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some((name, value)) = self.walk.member().transpose()? else { return Ok(None) };
-        self.value = Some(value);
-        match name {
+        let Some(name) = self.0.name() else { return Ok(None) };
+        match name.text()? {
             Cow::Borrowed(name) => seed.deserialize(BorrowedStrDeserializer::new(name)),
             Cow::Owned(name) => seed.deserialize::<StringDeserializer<Error>>(name.into_deserializer()),
         }
@@ -190,6 +201,6 @@ impl<'de> MapAccess<'de> for Members<'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        seed.deserialize(self.value.take().unwrap_or_default())
+        seed.deserialize(self.0.take().unwrap_or_default())
     }
 }
