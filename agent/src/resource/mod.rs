@@ -13,6 +13,7 @@ mod service;
 
 pub(crate) use arguments::KEY_PREFIXES;
 pub use processes::{Limits, Processes};
+pub use procfs::host_name;
 
 /// Who a process is, as far as `/proc` tells. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
