@@ -136,17 +136,23 @@ impl<'a> Field<'a> {
 
     /// A string, borrowed where it has no escapes.
     pub(super) fn text(self, budget: &mut Budget) -> Option<Cow<'a, str>> {
-        let json = self.expect(Kind::Text, budget)?;
+        self.expect(Kind::Text, budget)?;
+        let text = self.string();
+        budget.unknown += u64::from(text.is_none());
+        text
+    }
+
+    /// The same, and nothing is counted.
+    pub(super) fn string(self) -> Option<Cow<'a, str>> {
+        let json = Some(self.json).filter(|_| self.kind() == Kind::Text)?;
         let inner = json.get(1..json.len() - 1)?;
         if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
             return Some(Cow::Borrowed(inner));
         }
         // A lone surrogate is valid in JSON (RFC 8259 section 8.2) but not in a string: it is replaced.
-        let text = serde_json::from_str(json)
-            .or_else(|_| Deserializer::from_str(json).deserialize_bytes(LossyText))
-            .ok();
-        budget.unknown += u64::from(text.is_none());
-        text.map(Cow::Owned)
+        let text =
+            serde_json::from_str(json).or_else(|_| Deserializer::from_str(json).deserialize_bytes(LossyText));
+        text.ok().map(Cow::Owned)
     }
 
     /// A name or id; an empty one is none.

@@ -29,6 +29,7 @@ mod recognize;
 mod repetition;
 mod rule;
 mod scan;
+mod stated;
 mod text;
 mod told;
 mod trace;
@@ -47,6 +48,7 @@ pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use provider::is_known_host;
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};
+pub use stated::{Fact, Source, SourceError, Sources, Stated, UnknownFact};
 pub use told::Told;
 
 #[cfg(test)]

@@ -225,9 +225,13 @@ impl Fold for Live {
         if body.is_empty() { Ok(true) } else { Err(Malformed) }
     }
 
-    fn asked(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let document = Document::read(&event.data);
-        let wire: Wire<'_> = document.object(budget).ok_or(Malformed)?;
+    fn asked(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let wire: Wire<'_> = body.object(budget).ok_or(Malformed)?;
         let setup = wire.setup.or(wire.setup_complete);
         if setup.is_some() {
             let setup: Setup<'_> = setup.object(budget).unwrap_or_default();

@@ -175,7 +175,7 @@ pub(super) trait Fold: Send {
     ) -> Result<bool, Malformed>;
 
     /// The next message that it is asked with, in a session in which that is more than one. `Ok(false)`: as above.
-    fn asked(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+    fn asked(&mut self, _: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         Err(Malformed)
     }
 

@@ -70,8 +70,13 @@ impl Fold for Realtime {
         if body.is_empty() { Ok(true) } else { Err(Malformed) }
     }
 
-    fn asked(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        request::read(&event.data, call, budget).map(|()| true)
+    fn asked(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        request::read(body, call, budget).map(|()| true)
     }
 
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {

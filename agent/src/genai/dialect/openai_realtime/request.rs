@@ -55,9 +55,8 @@ struct Reasoning<'a> {
 }
 
 /// Reads a message into the call.
-pub(super) fn read(data: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-    let document = Document::read(data);
-    let wire: Wire<'_> = document.object(budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    let wire: Wire<'_> = body.object(budget).ok_or(Malformed)?;
     let kind = wire.kind.label(budget).ok_or(Malformed)?;
     match kind.as_str() {
         "session.created" | "session.updated" | "session.update" => settings(wire.session, call, budget),
