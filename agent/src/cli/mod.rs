@@ -7,6 +7,7 @@ mod config;
 mod content;
 mod contract;
 mod doctor;
+mod ignore;
 mod keeping;
 mod logging;
 mod moment;

@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Dura
 
 use anyhow::Context;
 
-use super::{Usage, agent::Agent, child, config, content::ContentArgs, keeping::KeepArgs, targets::Targets};
+use super::{
+    Usage, agent::Agent, child, config, content::ContentArgs, ignore::IgnoreArgs, keeping::KeepArgs,
+    targets::Targets,
+};
 use crate::{
     account::Account,
     capture::{self, Kernel},
@@ -33,6 +36,8 @@ pub(super) struct Args {
     /// Watch the processes under this cgroup (version 2), as '/system.slice/app.service'.
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     cgroup: Option<String>,
+    #[command(flatten)]
+    pub(super) ignore: IgnoreArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
     /// Size of the ring buffer between kernel and agent in bytes; a power of two.
@@ -184,6 +189,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     );
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
     agent.follow(args.settings.clone());
+    agent.ignore(args.ignore.rules());
     if let Some(seconds) = args.hold_new_programs {
         agent.hold_starts(Duration::from_secs(seconds.into()))?;
     }
