@@ -135,6 +135,18 @@ counters! {
     RedactedIps = "policy", "IP addresses redacted";
     /// What the user's own rules took out of content.
     RedactedCustom = "policy", "findings of own rules redacted";
+    /// Calls kept by sampling, by the reason.
+    CallsSampled = "policy", "calls sampled";
+    /// Calls that sampling left out: they make no span.
+    CallsUnsampled = "policy", "calls not sampled";
+    /// Calls that were not kept for being the first of a kind, because too many were in the same minute.
+    NewKindsPassed = "policy", "calls first of a kind, over the limit";
+    /// Calls of cohorts for which there was no room, so that sampling takes them for one.
+    CohortsShared = "policy", "calls of cohorts over the limit";
+    /// Templates, revisions, tool sets and tenants that sampling forgot before their time, for others.
+    KindsForgotten = "policy", "kinds of calls forgotten, too many";
+    /// Traces with kept calls that sampling forgot before their time, for others.
+    TracesForgotten = "policy", "sampled traces forgotten, too many";
     /// Violations of the contract found while building spans.
     ContractViolations = "contract", "contract violations";
     /// Attributes and fields of spans that were cut to their length limit.
@@ -169,6 +181,8 @@ counters! {
     SpansFailed = "export", "spans not delivered";
     /// Spans dropped because an exporter's queue was full.
     SpansDropped = "export", "spans dropped, queue full";
+    /// Requests with metrics that did not reach the collector; the next one has the same numbers.
+    MetricsNotPushed = "export", "pushes of metrics that failed";
 }
 
 /// All counters of one agent. Cheap to add to from any thread.

@@ -11,6 +11,7 @@ pub mod export;
 mod gate;
 pub mod genai;
 pub mod journal;
+pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod probe;

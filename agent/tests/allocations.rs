@@ -21,7 +21,10 @@ use plainspan::{
     contract,
     genai::{self, Call, Part},
     pipeline::{Ids, Limits, Outcome, Pipeline},
-    policy::content::Form,
+    policy::{
+        content::Form,
+        sample::{Decision, Kinds, Rate, Sampler, Settings},
+    },
     wire,
 };
 use traffic::Traffic;
@@ -181,4 +184,29 @@ fn a_request_that_is_kept_allocates_only_what_grows() {
     assert_eq!((account.get(Counter::Calls), account.get(Counter::RecordsMalformed)), (1, 0));
     let body = &counts[10..200];
     assert!(body.iter().sum::<u64>() <= 10, "{counts:?}");
+}
+
+/// What sampling leaves out costs the decision and nothing else.
+#[test]
+fn a_call_that_is_not_sampled_allocates_nothing() {
+    let settings = Settings { rate: Rate::Part(0.0), ..Settings::default() };
+    let mut sampler = Sampler::new(settings, Arc::new(Account::default()));
+    let mut call = Call::default();
+    call.request.model = Some("gpt-4o-mini".to_owned());
+    let kinds = Kinds { template: Some("t"), revision: Some("r"), tool_set: Some("s"), tenant: Some("o") };
+    // The first of everything, and that of the minute.
+    while sampler.decide(&call, [1; 16], &kinds).kept() {}
+    for traced in [false, true] {
+        call.trace = traced.then(|| genai::TraceContext {
+            trace_id: [2; 16],
+            parent_id: [1; 8],
+            flags: 3,
+            state: Some("a=1,ot=th:8;rv:00000000000001".to_owned()),
+        });
+        let before = ALLOCATIONS.get();
+        for _ in 0..10_000 {
+            assert_eq!(sampler.decide(&call, [2; 16], &kinds), Decision::Dropped);
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "in a trace: {traced}");
+    }
 }

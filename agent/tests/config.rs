@@ -38,13 +38,16 @@ fn flags_before_environment_before_file_before_defaults() {
     type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
     let (_directory, path) =
         file("cache: /from/file\nlog: info\nring-size: 4096\nlimits:\n  text-bytes: 100\n");
-    let environment = [("CACHE_DIRECTORY", "/from/environment"), ("PLAINSPAN_LOG", "debug")];
-    let rows: [Row; 6] = [
+    let environment =
+        [("CACHE_DIRECTORY", "/from/environment"), ("PLAINSPAN_LOG", "debug"), ("PLAINSPAN_SAMPLE", "50/s")];
+    let rows: [Row; 8] = [
         (&[], &[], "call-cap", "call-cap: 4194304 # default"),
         (&[], &[], "cache", "cache: /from/file # file"),
         (&[], &environment, "cache", "cache: /from/environment # environment: CACHE_DIRECTORY"),
         (&["--cache", "/given"], &environment, "cache", "cache: /given # command line"),
         (&[], &environment, "log", "log: debug # environment: PLAINSPAN_LOG"),
+        (&[], &environment, "sample", "sample: 50/s # environment: PLAINSPAN_SAMPLE"),
+        (&["--sample", "10%"], &environment, "sample", "sample: \"10%\" # command line"),
         (&[], &environment, "text-bytes", "text-bytes: 100 # file"),
     ];
     for (arguments, environment, name, expected) in rows {

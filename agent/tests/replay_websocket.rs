@@ -63,7 +63,7 @@ fn spans(session: &Session, options: &ReplayOptions) -> (Vec<Span>, Arc<Account>
         pipeline.record(record, &mut outcome);
     }
     assert_eq!(pipeline.open_calls(), 0, "every connection was closed");
-    (outcome.calls.drain(..).map(|call| spans.deliver(call).span).collect(), account)
+    (outcome.calls.drain(..).filter_map(|call| Some(spans.deliver(call)?.span)).collect(), account)
 }
 
 /// All of a span that does not follow from when bytes were moved.

@@ -103,6 +103,8 @@ pub enum Rule {
     RenamedTo,
     #[error("annotations.plainspan.until belongs to what is deprecated, and only to that")]
     Until,
+    #[error("older_name belongs to a span with a name_pattern, which replaced it")]
+    OlderName,
     #[error("until {until} must be later than since {since}")]
     UntilTooEarly { until: Version, since: Version },
     #[error("renamed_to {0}, which is not defined")]

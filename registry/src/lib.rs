@@ -24,7 +24,7 @@ mod yaml;
 pub use error::{Error, Rule};
 pub use model::{
     Attribute, Cardinality, Conventions, Deprecated, Entity, Event, Instrument, Kind, Member, Metric,
-    Privacy, Registry, Requirement, Span, SpanKind, Upstream, Use, Values,
+    OlderNames, Privacy, Registry, Requirement, Span, SpanKind, Upstream, Use, Values,
 };
 pub use pattern::{Part, Pattern};
 pub use read::{File, files, newest, releases};

@@ -267,6 +267,8 @@ pub struct Span {
     pub naming: String,
     /// The forms of their names, the usual one first; none if the contract does not bind them.
     pub patterns: Vec<Pattern>,
+    /// How they were named before, and are until a declared version.
+    pub older: Option<OlderNames>,
     /// What it is, in one sentence.
     pub brief: String,
     /// More about it.
@@ -281,6 +283,33 @@ pub struct Span {
     pub upstream: Option<Upstream>,
     /// What it carries.
     pub attributes: Vec<Use>,
+}
+
+impl Span {
+    /// The forms of the name that spans have in this version of the contract, unless somebody chooses another: a span has one name
+    /// only, so that of an overlap is the older one, and the current one stands beside it in an attribute.
+    pub fn shown(&self, version: Version) -> &[Pattern] {
+        match &self.older {
+            Some(older) if version < older.until => &older.patterns,
+            _ => &self.patterns,
+        }
+    }
+
+    /// All forms, current and older.
+    pub fn all_patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.patterns.iter().chain(self.older.iter().flat_map(|older| &older.patterns))
+    }
+}
+
+/// The forms of the names that spans had before they were renamed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OlderNames {
+    /// The forms, the usual one first.
+    pub patterns: Vec<Pattern>,
+    /// Version of the contract that brought the current ones.
+    pub replaced: Version,
+    /// The first version that may leave the older ones out.
+    pub until: Version,
 }
 
 /// OpenTelemetry's span kinds.

@@ -4,7 +4,7 @@ use crate::{Part, Pattern, Span};
 
 /// Can a span of this kind have this name, whatever its attributes are? Yes where the contract does not bind the names.
 pub fn may_have(span: &Span, name: &str) -> bool {
-    span.patterns.is_empty() || span.patterns.iter().any(|pattern| may_match(pattern, name))
+    span.patterns.is_empty() || span.all_patterns().any(|pattern| may_match(pattern, name))
 }
 
 /// Can the pattern give this name? Every value is any text of one character or more; what stands between must be there, in its order.

@@ -204,6 +204,17 @@ pub(crate) struct SpanNotes {
     pub(crate) kinds: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) name_pattern: Option<OneOrMore>,
+    #[serde(default)]
+    pub(crate) older_name: Option<OlderName>,
+}
+
+/// How the spans were named before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OlderName {
+    pub(crate) name_pattern: OneOrMore,
+    pub(crate) replaced: String,
+    pub(crate) until: String,
 }
 
 /// One text, or a list of them.

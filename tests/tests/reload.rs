@@ -43,3 +43,25 @@ fn nothing_is_lost_when_the_settings_change() {
         report.spans.iter().filter(|span| span.attributes.contains_key("gen_ai.output.messages")).count();
     assert!((1..CALLS).contains(&with_content), "{with_content} of {CALLS} have content");
 }
+
+#[test]
+fn sampling_begins_and_ends_when_the_settings_say_so() {
+    let provider = Local::new();
+    let directory = directory();
+    let file = directory.path().join("config.yaml");
+    let write = |text: &str| fs::write(&file, text).expect("there is room");
+    write("sample: all\n");
+    let client =
+        Command::openai(&provider, "test-events-40").args(["--count", &CALLS.to_string(), "--stream"]);
+    let mut agent = AgentCommand::new().args(["--config".as_ref(), file.as_os_str()]).start_with(client);
+    agent.wait_for_spans(3);
+    write("sample: 0%\nsample-keep: none\nsample-floor: 0\n");
+    agent.process().signal(Signal::HUP);
+    agent.process().wait_for_stderr("settings read again: sample, sample-keep, sample-floor changed");
+    let report = agent.wait().exited(0);
+    let spans = report.spans.len();
+    assert!((3..CALLS).contains(&spans), "{spans} of {CALLS}");
+    assert_eq!(report.account.get("genai", "LLM calls"), CALLS as u64);
+    assert_eq!(report.account.get("policy", "calls not sampled"), (CALLS - spans) as u64);
+    assert_eq!(report.account.get("export", "spans"), spans as u64);
+}

@@ -169,6 +169,54 @@ fn loss_is_told_and_makes_nothing_up() {
     assert!(damaged > 0, "something was dropped");
 }
 
+/// Is it odd, going by its span alone?
+fn is_odd(span: &Span) -> bool {
+    let reasons = span.get("gen_ai.response.finish_reasons").as_array().cloned().unwrap_or_default();
+    !span.get("error.type").is_null()
+        || !span.get("plainspan.capture.degraded").is_null()
+        || !span.get("plainspan.stream.stopped_by").is_null()
+        || span.get("plainspan.call.ended") != "complete"
+        || reasons.iter().any(|reason| reason != "stop" && reason != "tool_call" && reason != "unknown")
+}
+
+/// Of the ordinary calls a tenth, of the odd ones all; and what is kept stands for what is not.
+#[test]
+fn sampling_keeps_the_odd_and_tells_how_many_there_were() {
+    let (_, all) = replay(&[]);
+    let (text, kept) = replay(&["--sample", "10%"]);
+    assert_eq!(replay(&["--sample", "10%"]).0, text, "the same every time");
+    assert!(all.len() > 1000 && kept.len() < all.len() * 2 / 3, "{} of {}", kept.len(), all.len());
+    let sources: BTreeSet<_> = kept.iter().map(replayed).collect();
+    let odd: Vec<_> = all.iter().filter(|span| is_odd(span)).collect();
+    assert!(odd.len() > 50, "{}", odd.len());
+    for span in odd {
+        assert!(sources.contains(replayed(span)), "{}", replayed(span));
+    }
+    let mut reasons = BTreeMap::<&str, usize>::new();
+    let (mut count, mut variance) = (0.0, 0.0);
+    for span in &kept {
+        let weight = span.get("plainspan.sampling.adjusted_count").as_f64().expect("every span has one");
+        let reason = span.get("plainspan.sampling.reason").as_str().expect("every span has one");
+        assert_eq!(weight > 1.0, reason == "rate", "{reason}: {weight}");
+        assert!(!is_odd(span) || weight <= 1.0, "{span:#?}");
+        *reasons.entry(reason).or_default() += 1;
+        count += weight;
+        variance += weight * (weight - 1.0);
+    }
+    let truth = all.len() as f64;
+    assert!((count - truth).abs() < 4.0 * f64::sqrt(variance), "{count} for {truth}");
+    for reason in ["error", "finish_reason", "new_model_revision", "floor", "rate"] {
+        assert!(reasons.contains_key(reason), "{reason}: {reasons:?}");
+    }
+    let thresholds: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.split("\"traceState\":\"").nth(1))
+        .filter_map(|state| state.split(['"', ',', ';']).next())
+        .collect();
+    assert_eq!(thresholds, BTreeSet::from(["ot=th:0", "ot=th:e666"]));
+    assert!(all.iter().all(|span| span.get("plainspan.sampling.reason").is_null()), "it is off by default");
+}
+
 /// A gateway at a path of its own: no call, until a rule says of which API it is.
 #[test]
 fn rules_name_calls() {

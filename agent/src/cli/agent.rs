@@ -31,7 +31,7 @@ use super::{
 use crate::{
     account::{Account, Counter},
     capture::{self, CaptureError, Changed, Diagnostics, Events, Kernel, Mappings, Record, Start, Starts},
-    export::Outputs,
+    export::{MetricOutputs, Outputs},
     pipeline::{Finished, Outcome, Pipeline, Spans},
     policy::ignore,
     probe::{Done, Prober},
@@ -71,6 +71,7 @@ pub(super) struct Agent {
     pipeline: Pipeline,
     spans: Spans,
     outputs: Outputs,
+    metrics: Option<MetricOutputs>,
     account: Arc<Account>,
     summary: Summary,
     records: Vec<Record>,
@@ -111,8 +112,14 @@ impl Agent {
             pipeline,
             spans,
             outputs,
+            metrics: None,
             account,
         }
+    }
+
+    /// Where metrics are exported.
+    pub(super) fn show(&mut self, metrics: Option<MetricOutputs>) {
+        self.metrics = metrics;
     }
 
     /// The settings that it runs under, which can change.
@@ -341,7 +348,9 @@ impl Agent {
         let finished: Vec<Finished> = self.outcome.calls.drain(..).collect();
         for call in finished {
             self.summary.add(&call.call);
-            self.outputs.send(self.spans.deliver(call));
+            if let Some(delivery) = self.spans.deliver(call) {
+                self.outputs.send(delivery);
+            }
         }
     }
 
@@ -353,15 +362,12 @@ impl Agent {
     /// Takes the probes away, reports open calls as they stand, and delivers everything. True if nothing
     /// was left undelivered.
     pub(super) async fn end(mut self) -> bool {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(Timestamp(0), |d| Timestamp(d.as_nanos() as u64));
-        self.pipeline.finish(now, &mut self.outcome);
+        self.pipeline.finish(Timestamp::now(), &mut self.outcome);
         self.send();
         self.kernel.settle();
         drop(self.kernel);
         info!("the capture has ended");
-        let complete = close(self.outputs, DELIVERY).await;
+        let complete = close(self.outputs, self.metrics, DELIVERY).await;
         say(&format!("plainspan: {}\n{}", self.summary, summary::table(&self.account)));
         if self.summary.calls() == 0 && self.account.get(Counter::LibraryCalls) == 0 {
             say(

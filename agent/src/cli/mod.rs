@@ -6,12 +6,14 @@ mod child;
 mod config;
 mod content;
 mod contract;
+mod counting;
 mod doctor;
 mod ignore;
 mod keeping;
 mod logging;
 mod moment;
 mod run;
+mod sample;
 mod scans;
 mod signals;
 mod summary;
@@ -24,7 +26,7 @@ use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::export::Outputs;
+use crate::export::{MetricOutputs, Outputs};
 
 use self::config::Refused;
 
@@ -132,7 +134,10 @@ fn answer(text: &str) -> anyhow::Result<()> {
 }
 
 /// Delivers what is left, for so long, and says of which output not all was. Was it all of each?
-async fn close(outputs: Outputs, within: Duration) -> bool {
+async fn close(outputs: Outputs, metrics: Option<MetricOutputs>, within: Duration) -> bool {
+    if let Some(metrics) = metrics {
+        metrics.shutdown(within).await;
+    }
     let mut complete = true;
     for report in outputs.shutdown(within).await {
         complete &= report.complete();

@@ -1,12 +1,12 @@
 //! `plainspan run`: capture what processes do now.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 
 use super::{
-    Usage, agent::Agent, child, config, content::ContentArgs, ignore::IgnoreArgs, keeping::KeepArgs,
-    targets::Targets,
+    Usage, agent::Agent, child, config, content::ContentArgs, counting, ignore::IgnoreArgs,
+    keeping::KeepArgs, sample::SampleArgs, targets::Targets,
 };
 use crate::{
     account::Account,
@@ -98,6 +98,8 @@ pub(super) struct OutputArgs {
     pub(super) output: Vec<Target>,
     #[command(flatten)]
     pub(super) content: ContentArgs,
+    #[command(flatten)]
+    pub(super) sample: SampleArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
@@ -106,6 +108,10 @@ pub(super) struct OutputArgs {
     /// only, or the names that a version had, as 0.1.0 of plainspan's contract or otel-1.41.
     #[arg(long, value_name = "PROFILE", default_value = "overlap", value_parser = Profile::parse)]
     pub(super) contract: &'static Profile,
+    /// Show metrics to Prometheus at http://ADDRESS/metrics, as 127.0.0.1:9464. With -o otlp they are
+    /// pushed to the collector as well, unless OTEL_METRICS_EXPORTER is none.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) prometheus: Option<SocketAddr>,
     /// Show the whole span on the console.
     #[arg(short, long)]
     pub(super) verbose: bool,
@@ -180,14 +186,18 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     )
     .with_rules(args.output.api_rule.clone())
     .with_digests(content.keeps_any());
-    let spans = Spans::new(
+    let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         content,
         args.output.contract,
-        extra,
+        extra.clone(),
         Arc::clone(&account),
-    );
+    )
+    .with_sampling(args.output.sample.settings());
+    let counted = args.settings.limits().metrics;
+    let metrics = counting::start(&args.output, counted, &extra, &mut spans, &account).await?;
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
+    agent.show(metrics);
     agent.follow(args.settings.clone());
     agent.ignore(args.ignore.rules());
     if let Some(seconds) = args.hold_new_programs {

@@ -4,9 +4,10 @@ use super::{
     attributes::Attributes,
     check::Context,
     content,
-    key::{AttributeDef, Text as _},
-    mcp, names,
+    key::Text as _,
+    mcp, names, naming,
     profile::Profile,
+    sampling,
     settle::settle,
     span::{Kind, Relations, Span, SpanIds, Status},
 };
@@ -16,7 +17,11 @@ use crate::{
         Call, CallError, FinishReason, Generation, Missed, OperationName, OutputType, Party, Provider,
         RateLimits, Role,
     },
-    policy::{content::Form, price},
+    policy::{
+        content::Form,
+        price::{self, Cost},
+        sample::Decision,
+    },
     text::floor,
     time::Timestamp,
     wire::{ExchangeEnd, Version},
@@ -29,6 +34,10 @@ pub struct Options {
     pub content: Form,
     /// Findings that were taken out of it.
     pub redacted: u64,
+    /// What the call cost.
+    pub cost: Option<Cost>,
+    /// Why the call was kept.
+    pub sampled: Decision,
     /// The names that spans go by.
     pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.
@@ -48,7 +57,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     } else {
         request(&mut set, call);
         response(&mut set, call);
-        usage(&mut set, call);
+        usage(&mut set, call, options.cost.as_ref());
         (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call, options.profile))
     };
     transport(&mut set, call);
@@ -61,16 +70,18 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
     set.set(names::PLAINSPAN_CONTRACT_VERSION, options.profile.version.to_owned());
+    sampling::set(&mut set, options.sampled);
 
     let trace = call.trace.as_ref();
-    let (trace_state, state_cut) = trace_state(trace.and_then(|t| t.state.as_deref()).unwrap_or_default());
+    let state = trace.and_then(|t| t.state.as_deref()).unwrap_or_default();
+    let (trace_state, state_cut) = trace_state(&sampling::trace_state(state, options.sampled));
     let (status, status_cut) =
         call.error.as_ref().map_or((Status::Unset, false), |error| status(error, call, with_content));
     // What is no attribute goes by the names of the OTLP protocol.
     let cut = [("status.message", status_cut), ("trace_state", state_cut)];
     let cut = cut.into_iter().filter_map(|(field, cut)| cut.then_some(field));
     // Before names are left out, and of the length that it will have on the span.
-    let name = span_name(&set);
+    let name = naming::name(&mut set, shape, options.profile);
     let context = Context { failed: call.error.is_some(), content: with_content, profile: options.profile };
     settle(&mut set, shape, context, cut, account);
     Span {
@@ -78,7 +89,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         span_id: ids.span_id,
         parent_span_id: trace.map(|t| t.parent_id),
         link,
-        flags: trace.map_or(1, |t| t.flags),
+        flags: trace.map_or_else(|| sampling::flags(options.sampled), |t| t.flags),
         trace_state,
         name,
         kind: if call.role == Some(Role::Server) { Kind::Server } else { Kind::Client },
@@ -178,7 +189,7 @@ fn count(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn usage(set: &mut Attributes, call: &Call) {
+fn usage(set: &mut Attributes, call: &Call, cost: Option<&Cost>) {
     let usage = &call.usage;
     set.set_some(names::GEN_AI_USAGE_INPUT_TOKENS, usage.input);
     set.set_some(names::GEN_AI_USAGE_OUTPUT_TOKENS, usage.output);
@@ -187,12 +198,12 @@ fn usage(set: &mut Attributes, call: &Call) {
     set.set_some(names::GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, usage.reasoning);
     set.set_some(names::GEN_AI_USAGE_AUDIO_INPUT_TOKENS, usage.audio_input);
     set.set_some(names::GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS, usage.audio_output);
-    if let Some(cost) = price::estimate(call) {
+    if let Some(cost) = cost {
         set.set(names::PLAINSPAN_COST_USD, cost.total);
         set.set(names::PLAINSPAN_COST_INPUT_USD, cost.input);
         set.set(names::PLAINSPAN_COST_OUTPUT_USD, cost.output);
         set.set(names::PLAINSPAN_COST_ESTIMATED, true);
-        set.set(names::PLAINSPAN_COST_MODEL, cost.model);
+        set.set(names::PLAINSPAN_COST_MODEL, cost.model.clone());
         set.set(names::PLAINSPAN_COST_TABLE_VERSION, price::TABLE.to_owned());
     }
 }
@@ -312,7 +323,7 @@ pub(super) fn finish_reason(generation: &Generation, call: &Call) -> names::GenA
     }
 }
 
-fn operation(operation: OperationName) -> names::GenAiOperationName {
+pub(super) fn operation(operation: OperationName) -> names::GenAiOperationName {
     use names::GenAiOperationName as Name;
     match operation {
         OperationName::Chat => Name::Chat,
@@ -331,7 +342,7 @@ fn operation(operation: OperationName) -> names::GenAiOperationName {
     }
 }
 
-fn provider(provider: Provider) -> names::GenAiProviderName {
+pub(super) fn provider(provider: Provider) -> names::GenAiProviderName {
     use names::GenAiProviderName as Name;
     match provider {
         Provider::OpenAi => Name::Openai,
@@ -433,29 +444,6 @@ fn ended(end: ExchangeEnd, role: Option<Role>) -> names::PlainspanCallEnded {
         ExchangeEnd::CaptureEnd => Ended::CaptureEnd,
         ExchangeEnd::Unreadable => Ended::Unreadable,
     }
-}
-
-/// What is called, and which: the method and the tool or prompt, else the operation and the model, agent or data source. What is cut
-/// is cut in the name too.
-fn span_name(set: &Attributes) -> String {
-    let text = |def: &'static AttributeDef| {
-        let text = set.text(def);
-        &text[..floor(text, def.max_bytes.unwrap_or(usize::MAX))]
-    };
-    let method = text(names::MCP_METHOD_NAME.def());
-    let (what, which) = if method.is_empty() {
-        let operation = text(names::GEN_AI_OPERATION_NAME.def());
-        let which = match operation {
-            "invoke_agent" => names::GEN_AI_AGENT_NAME.def(),
-            "retrieval" => names::GEN_AI_DATA_SOURCE_ID.def(),
-            _ => names::GEN_AI_REQUEST_MODEL.def(),
-        };
-        (operation, text(which))
-    } else {
-        let tool = text(names::GEN_AI_TOOL_NAME.def());
-        (method, if tool.is_empty() { text(names::GEN_AI_PROMPT_NAME.def()) } else { tool })
-    };
-    if which.is_empty() { what.to_owned() } else { format!("{what} {which}") }
 }
 
 /// Longest description of a failed span, in bytes.

@@ -16,8 +16,10 @@ use crate::genai::{
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
 
-const CONTENT: Options =
-    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
+/// With all of the content.
+fn with_content() -> Options {
+    Options { content: Form::Full, ..Options::default() }
+}
 
 fn spanned(call: &Call) -> Span {
     build(call, IDS, Relations::default(), &Options::default(), &Account::default())
@@ -135,6 +137,7 @@ fn full() -> Call {
             chunks: 9,
             mean_gap: Some(Duration::from_millis(125)),
             largest_gap: Some(Duration::from_millis(2500)),
+            gaps: None,
             stalled: Some(true),
             stopped_by: Some(Party::Server),
         },
@@ -175,7 +178,7 @@ fn full() -> Call {
 #[test]
 fn everything_that_a_call_says_is_on_its_span() {
     let account = Account::default();
-    let options = Options { capture_source: Some("x.jsonl:3".into()), ..CONTENT };
+    let options = Options { capture_source: Some("x.jsonl:3".into()), ..with_content() };
     let span = build(&full(), IDS, Relations::default(), &options, &account);
     #[rustfmt::skip]
     let rows = [
@@ -286,7 +289,7 @@ fn everything_that_a_call_says_is_on_its_span() {
 #[test]
 fn what_is_not_on_the_wire_is_absent() {
     let account = Account::default();
-    let span = build(&plain(), IDS, Relations::default(), &CONTENT, &account);
+    let span = build(&plain(), IDS, Relations::default(), &with_content(), &account);
     let mut keys: Vec<_> = span.attributes.iter().map(|a| a.key).collect();
     keys.sort_unstable();
     assert_eq!(
@@ -314,7 +317,8 @@ fn a_price_says_that_it_is_an_estimate_and_by_which_table() {
     call.request.model = Some("gpt-4.1-mini".into());
     call.usage = Usage { input: Some(1_000_000), output: Some(500_000), ..Usage::default() };
     let account = Account::default();
-    let span = build(&call, IDS, Relations::default(), &Options::default(), &account);
+    let options = Options { cost: price::estimate(&call), ..Options::default() };
+    let span = build(&call, IDS, Relations::default(), &options, &account);
     for (key, wanted) in [
         ("plainspan.cost.usd", Some(Value::Double(1.2))),
         ("plainspan.cost.input.usd", Some(Value::Double(0.4))),
@@ -332,6 +336,7 @@ fn a_price_says_that_it_is_an_estimate_and_by_which_table() {
     }
     assert_eq!(account.get(Counter::ContractViolations), 0);
     call.request.model = Some("a-model-of-our-own".into());
+    assert_eq!(price::estimate(&call), None);
     assert!(spanned(&call).attributes.iter().all(|attribute| !attribute.key.starts_with("plainspan.cost.")));
 }
 
@@ -439,7 +444,7 @@ fn errors_are_described_without_quoting() {
         let span = spanned(&call);
         assert_eq!(span.status, Status::Error(wanted.into()));
         assert_eq!(span.get("error.type"), text(error_type).as_ref());
-        let with_content = build(&call, IDS, Relations::default(), &CONTENT, &Account::default());
+        let with_content = build(&call, IDS, Relations::default(), &with_content(), &Account::default());
         assert_eq!(with_content.status, Status::Error("you said: hello".into()));
     }
 }
@@ -488,7 +493,7 @@ fn without_content_no_content_leaves() {
     }
     assert_eq!(span.get("plainspan.content.cut"), None);
 
-    let with_content = build(&call, IDS, Relations::default(), &CONTENT, &Account::default());
+    let with_content = build(&call, IDS, Relations::default(), &with_content(), &Account::default());
     let shown = format!("{with_content:?}").matches(MARK).count();
     assert_eq!(
         shown,
@@ -594,7 +599,7 @@ fn long_values_are_cut_and_counted() {
     call.error =
         Some(CallError { kind: "k".repeat(500), message: Some("é".repeat(1000)), ..CallError::default() });
     call.trace.as_mut().unwrap().state = Some(format!("a=1,b={},c=3", "2".repeat(1020)));
-    let span = build(&call, IDS, Relations::default(), &CONTENT, &account);
+    let span = build(&call, IDS, Relations::default(), &with_content(), &account);
     assert_eq!(span.name, format!("chat {}", "é".repeat(128)));
     assert_eq!(span.get("gen_ai.response.finish_reasons"), Some(&Value::Strings(vec!["x".repeat(64); 128])));
     assert_eq!(span.get("error.type"), text(&"k".repeat(128)).as_ref());
@@ -613,7 +618,7 @@ fn long_values_are_cut_and_counted() {
     );
     assert_eq!(account.get(Counter::ContractViolations), 0);
     assert_eq!(account.get(Counter::ValuesCut), 5);
-    let pinned = Options { profile: Profile::parse("0.1.0").unwrap(), ..CONTENT };
+    let pinned = Options { profile: Profile::parse("0.1.0").unwrap(), ..with_content() };
     let older = build(&call, IDS, Relations::default(), &pinned, &account);
     assert_eq!(older.get("plainspan.contract.cut"), None, "that version did not have it");
     assert_eq!((older.name, account.get(Counter::ValuesCut)), (span.name, 10));
@@ -655,7 +660,7 @@ fn unknown_methods_are_folded() {
 fn spans_fit_the_generated_schema() {
     let object = |span: &Span| Parsed::Object(span.attributes.iter().map(json_of).collect());
     for call in [plain(), full()] {
-        for options in [Options::default(), CONTENT] {
+        for options in [Options::default(), with_content()] {
             let span = build(&call, IDS, Relations::default(), &options, &Account::default());
             let errors: Vec<_> = SCHEMA.iter_errors(&object(&span)).map(|e| e.to_string()).collect();
             assert_eq!(errors, [""; 0]);

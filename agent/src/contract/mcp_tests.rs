@@ -5,13 +5,15 @@ use super::*;
 use crate::{
     account::Account,
     genai::{CallError, Party, Transport},
-    policy::content::Form,
+    policy::{content::Form, sample::Decision},
     wire::{ExchangeEnd, Version},
 };
 
 const IDS: SpanIds = SpanIds { trace_id: [1; 16], span_id: [2; 8] };
-const CONTENT: Options =
-    Options { content: Form::Full, redacted: 0, profile: Profile::DEFAULT, capture_source: None };
+/// With all of the content.
+fn with_content() -> Options {
+    Options { content: Form::Full, ..Options::default() }
+}
 
 fn call(mcp: Mcp) -> Call {
     Call {
@@ -117,7 +119,7 @@ fn attributes() {
     }
     // What the server says may quote content.
     assert_eq!(span.status, Status::Error("-32602".into()));
-    let span = spanned(&full(), &CONTENT);
+    let span = spanned(&full(), &with_content());
     assert_eq!(span.status, Status::Error("no such tool".into()));
     assert_eq!(text(&span, "gen_ai.tool.call.arguments").as_deref(), Some(r#"{"a":1}"#));
     assert_eq!(text(&span, "gen_ai.tool.call.result").as_deref(), Some(r#"{"content":[]}"#));
@@ -131,7 +133,7 @@ fn long_content_is_a_text_of_its_beginning() {
     let long = format!("[{}]", "1,".repeat(limit));
     let mut call = full();
     call.mcp.as_mut().unwrap().arguments = Some(long.as_str().into());
-    let span = spanned(&call, &CONTENT);
+    let span = spanned(&call, &with_content());
     let kept = text(&span, "gen_ai.tool.call.arguments").unwrap();
     let kept: String = serde_json::from_str(&kept).unwrap();
     assert!(long.starts_with(&kept) && kept.len() + 2 == limit);
@@ -149,7 +151,7 @@ fn spans_fit_the_generated_schemas() {
         let schema: Parsed = serde_json::from_str(schema).unwrap();
         let validator = jsonschema::draft202012::new(&schema).unwrap();
         for call in [call(message("ping")), full()] {
-            for options in [Options::default(), CONTENT] {
+            for options in [Options::default(), with_content()] {
                 let span = spanned(&Call { role: Some(role), ..call.clone() }, &options);
                 let pairs = span.attributes.iter().map(|attribute| {
                     let value = match &attribute.value {

@@ -8,11 +8,16 @@ mod content;
 mod inference;
 mod key;
 mod mcp;
+mod measure;
+mod metric;
 #[rustfmt::skip] // Generated.
 pub mod names;
+mod naming;
 pub mod otlp;
+pub mod otlp_metrics;
 mod profile;
 mod resource;
+mod sampling;
 mod settle;
 mod span;
 
@@ -23,6 +28,8 @@ pub use key::{
     AttributeDef, AttributeSet, AttributeValue, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape,
     Text, Use, ValueKind, definition,
 };
+pub use measure::{Origin, measure};
+pub use metric::{Instrument, Measured, Metric, MetricDef, MetricSet, Point, ResourceMetrics};
 pub use names::{SCHEMA_URL, VERSION};
 pub use profile::Profile;
 pub use resource::resource;

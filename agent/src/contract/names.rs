@@ -3,6 +3,8 @@
 
 use super::{
     key::{AttributeDef, AttributeSet, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape, Text, Use, ValueKind},
+    metric::{Instrument, MetricDef, MetricSet},
+    naming::OlderName,
     profile::Profile,
 };
 
@@ -114,284 +116,296 @@ pub const GEN_AI_SYSTEM: Key<String> = Key::new(&ATTRIBUTES[32]);
 /// `gen_ai.system_instructions`: System instructions that stand apart from the messages.
 pub const GEN_AI_SYSTEM_INSTRUCTIONS: Key<Json> = Key::new(&ATTRIBUTES[33]);
 
+/// `gen_ai.token.modality`: What the tokens stand for, where the provider counts them apart.
+pub const GEN_AI_TOKEN_MODALITY: Key<GenAiTokenModality> = Key::new(&ATTRIBUTES[34]);
+
+/// `gen_ai.token.type`: Which tokens are counted.
+pub const GEN_AI_TOKEN_TYPE: Key<GenAiTokenType> = Key::new(&ATTRIBUTES[35]);
+
 /// `gen_ai.tool.call.arguments`: What the tool is called with.
-pub const GEN_AI_TOOL_CALL_ARGUMENTS: Key<Json> = Key::new(&ATTRIBUTES[34]);
+pub const GEN_AI_TOOL_CALL_ARGUMENTS: Key<Json> = Key::new(&ATTRIBUTES[36]);
 
 /// `gen_ai.tool.call.result`: What it answered.
-pub const GEN_AI_TOOL_CALL_RESULT: Key<Json> = Key::new(&ATTRIBUTES[35]);
+pub const GEN_AI_TOOL_CALL_RESULT: Key<Json> = Key::new(&ATTRIBUTES[37]);
 
 /// `gen_ai.tool.definitions`: Tools that the model may call.
-pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[36]);
+pub const GEN_AI_TOOL_DEFINITIONS: Key<Json> = Key::new(&ATTRIBUTES[38]);
 
 /// `gen_ai.tool.name`: Name of the tool.
-pub const GEN_AI_TOOL_NAME: Key<String> = Key::new(&ATTRIBUTES[37]);
+pub const GEN_AI_TOOL_NAME: Key<String> = Key::new(&ATTRIBUTES[39]);
 
 /// `gen_ai.usage.audio.input_tokens`: Input tokens that were audio; part of the input tokens.
-pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[38]);
+pub const GEN_AI_USAGE_AUDIO_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[40]);
 
 /// `gen_ai.usage.audio.output_tokens`: Output tokens that were audio; part of the output tokens.
-pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[39]);
+pub const GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[41]);
 
 /// `gen_ai.usage.cache_creation.input_tokens`: The older name of `gen_ai.usage.cache_write.input_tokens`, with the same value.
-pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[40]);
+pub const GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[42]);
 
 /// `gen_ai.usage.cache_read.input_tokens`: Input tokens that were read from the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[41]);
+pub const GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[43]);
 
 /// `gen_ai.usage.cache_write.input_tokens`: Input tokens that were written to the provider's cache; part of the input tokens.
-pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[42]);
+pub const GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[44]);
 
 /// `gen_ai.usage.input_tokens`: Input tokens as the provider counted them, cached ones included.
-pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[43]);
+pub const GEN_AI_USAGE_INPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[45]);
 
 /// `gen_ai.usage.output_tokens`: Output tokens as the provider counted them, reasoning included.
-pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[44]);
+pub const GEN_AI_USAGE_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[46]);
 
 /// `gen_ai.usage.reasoning.output_tokens`: Output tokens spent on reasoning; part of the output tokens.
-pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[45]);
+pub const GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Key<i64> = Key::new(&ATTRIBUTES[47]);
 
 /// `host.name`: Name of the machine.
-pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[46]);
+pub const HOST_NAME: Key<String> = Key::new(&ATTRIBUTES[48]);
 
 /// `http.request.method`: HTTP method.
-pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[47]);
+pub const HTTP_REQUEST_METHOD: Key<HttpRequestMethod> = Key::new(&ATTRIBUTES[49]);
 
 /// `http.response.status_code`: HTTP status of the answer.
-pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[48]);
+pub const HTTP_RESPONSE_STATUS_CODE: Key<i64> = Key::new(&ATTRIBUTES[50]);
 
 /// `jsonrpc.protocol.version`: Version of JSON-RPC, where it is not 2.0.
-pub const JSONRPC_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[49]);
+pub const JSONRPC_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[51]);
 
 /// `jsonrpc.request.id`: Id of the request within its session; a number is written as text.
-pub const JSONRPC_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[50]);
+pub const JSONRPC_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[52]);
 
 /// `mcp.method.name`: Method of the request or notification.
-pub const MCP_METHOD_NAME: Key<McpMethodName> = Key::new(&ATTRIBUTES[51]);
+pub const MCP_METHOD_NAME: Key<McpMethodName> = Key::new(&ATTRIBUTES[53]);
 
 /// `mcp.protocol.version`: Version of the protocol that the session speaks.
-pub const MCP_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[52]);
+pub const MCP_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[54]);
 
 /// `mcp.resource.uri`: The resource that is read, subscribed to or has changed.
-pub const MCP_RESOURCE_URI: Key<String> = Key::new(&ATTRIBUTES[53]);
+pub const MCP_RESOURCE_URI: Key<String> = Key::new(&ATTRIBUTES[55]);
 
 /// `mcp.session.id`: The session, as the server names it.
-pub const MCP_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[54]);
+pub const MCP_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[56]);
 
 /// `network.protocol.name`: Protocol that carried the session.
-pub const NETWORK_PROTOCOL_NAME: Key<NetworkProtocolName> = Key::new(&ATTRIBUTES[55]);
+pub const NETWORK_PROTOCOL_NAME: Key<NetworkProtocolName> = Key::new(&ATTRIBUTES[57]);
 
 /// `network.protocol.version`: HTTP version that carried the call.
-pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[56]);
+pub const NETWORK_PROTOCOL_VERSION: Key<String> = Key::new(&ATTRIBUTES[58]);
 
 /// `network.transport`: What carried the session.
-pub const NETWORK_TRANSPORT: Key<NetworkTransport> = Key::new(&ATTRIBUTES[57]);
+pub const NETWORK_TRANSPORT: Key<NetworkTransport> = Key::new(&ATTRIBUTES[59]);
 
 /// `openai.api.type`: Which of OpenAI's APIs is spoken.
-pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[58]);
+pub const OPENAI_API_TYPE: Key<OpenaiApiType> = Key::new(&ATTRIBUTES[60]);
 
 /// `openai.request.service_tier`: Service tier that the request asks for, when it is not `auto`.
-pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[59]);
+pub const OPENAI_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[61]);
 
 /// `openai.response.service_tier`: Service tier that served the answer.
-pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[60]);
+pub const OPENAI_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[62]);
 
 /// `openai.response.system_fingerprint`: Fingerprint of the configuration that answered.
-pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[61]);
+pub const OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Key<String> = Key::new(&ATTRIBUTES[63]);
 
 /// `plainspan.api`: API dialect that was understood.
-pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[62]);
+pub const PLAINSPAN_API: Key<String> = Key::new(&ATTRIBUTES[64]);
 
 /// `plainspan.call.ended`: How the call ended.
-pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[63]);
+pub const PLAINSPAN_CALL_ENDED: Key<PlainspanCallEnded> = Key::new(&ATTRIBUTES[65]);
 
 /// `plainspan.capture.degraded`: What of the call was not captured whole; absent when everything was.
-pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[64]);
+pub const PLAINSPAN_CAPTURE_DEGRADED: Key<Vec<PlainspanCaptureDegraded>> = Key::new(&ATTRIBUTES[66]);
 
 /// `plainspan.capture.request.bytes_cut`: Bytes of the request that a limit left out.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[65]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[67]);
 
 /// `plainspan.capture.request.bytes_lost`: Bytes of the request that are known to be lost.
-pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[66]);
+pub const PLAINSPAN_CAPTURE_REQUEST_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[68]);
 
 /// `plainspan.capture.response.bytes_cut`: Bytes of the response that a limit left out.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[67]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_CUT: Key<i64> = Key::new(&ATTRIBUTES[69]);
 
 /// `plainspan.capture.response.bytes_lost`: Bytes of the response that are known to be lost.
-pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[68]);
+pub const PLAINSPAN_CAPTURE_RESPONSE_BYTES_LOST: Key<i64> = Key::new(&ATTRIBUTES[70]);
 
 /// `plainspan.content.cut`: Bytes of content that were left out of the content attributes of this span.
-pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[69]);
+pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[71]);
 
 /// `plainspan.content.form`: Form of the content on this span.
-pub const PLAINSPAN_CONTENT_FORM: Key<PlainspanContentForm> = Key::new(&ATTRIBUTES[70]);
+pub const PLAINSPAN_CONTENT_FORM: Key<PlainspanContentForm> = Key::new(&ATTRIBUTES[72]);
 
 /// `plainspan.content.redacted`: Credentials and personal data that were taken out of the content of this span.
-pub const PLAINSPAN_CONTENT_REDACTED: Key<i64> = Key::new(&ATTRIBUTES[71]);
+pub const PLAINSPAN_CONTENT_REDACTED: Key<i64> = Key::new(&ATTRIBUTES[73]);
 
 /// `plainspan.contract.cut`: What was longer than its limit and was cut, by the names of the attributes.
-pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[72]);
+pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[74]);
 
 /// `plainspan.contract.version`: Version of the contract that the span was built under.
-pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[73]);
+pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[75]);
 
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
-pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[74]);
+pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[76]);
 
 /// `plainspan.cost.estimated`: Whether `plainspan.cost.usd` was computed from a table, and is not what the provider has billed.
-pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[75]);
+pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[77]);
 
 /// `plainspan.cost.input.usd`: The part of `plainspan.cost.usd` that is for input tokens.
-pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[76]);
+pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[78]);
 
 /// `plainspan.cost.model`: Whose price of which model it is, as the table names them.
-pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[77]);
+pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[79]);
 
 /// `plainspan.cost.output.usd`: The part of `plainspan.cost.usd` that is for output tokens.
-pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[78]);
+pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[80]);
 
 /// `plainspan.cost.table_version`: The table of prices and its version.
-pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[79]);
+pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.cost.usd`: What the call's tokens cost in US dollars, by the prices that its provider publishes.
-pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.error.code`: The provider's code of the error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[83]);
 
 /// `plainspan.error.type`: The provider's type of error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[84]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[85]);
+
+/// `plainspan.metrics.folded`: The attribute whose value became `_OTHER`.
+pub const PLAINSPAN_METRICS_FOLDED: Key<PlainspanMetricsFolded> = Key::new(&ATTRIBUTES[86]);
 
 /// `plainspan.rate_limit.input_tokens.limit`: The caller's quota of input tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[87]);
 
 /// `plainspan.rate_limit.input_tokens.remaining`: What is left of the quota of input tokens.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[85]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[88]);
 
 /// `plainspan.rate_limit.input_tokens.reset`: Seconds until the quota of input tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[86]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[89]);
 
 /// `plainspan.rate_limit.output_tokens.limit`: The caller's quota of output tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[87]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[90]);
 
 /// `plainspan.rate_limit.output_tokens.remaining`: What is left of the quota of output tokens.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[88]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[91]);
 
 /// `plainspan.rate_limit.output_tokens.reset`: Seconds until the quota of output tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[89]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[92]);
 
 /// `plainspan.rate_limit.requests.limit`: The caller's quota of requests, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[90]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[93]);
 
 /// `plainspan.rate_limit.requests.remaining`: What is left of the quota of requests.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[91]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[94]);
 
 /// `plainspan.rate_limit.requests.reset`: Seconds until the quota of requests is full again.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[92]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[95]);
 
 /// `plainspan.rate_limit.tokens.limit`: The caller's quota of tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[93]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[96]);
 
 /// `plainspan.rate_limit.tokens.remaining`: What is left of the quota of tokens.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[94]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[97]);
 
 /// `plainspan.rate_limit.tokens.reset`: Seconds until the quota of tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[95]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[98]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[96]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[99]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[97]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[100]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[98]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[101]);
 
 /// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
-pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[99]);
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[102]);
 
 /// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
-pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[100]);
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[103]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[101]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[104]);
 
 /// `plainspan.response.retry_after`: Seconds that the server asks to wait before the next request.
-pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[102]);
+pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[105]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[103]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[106]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[104]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[107]);
 
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[105]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[108]);
+
+/// `plainspan.span.name`: The current name of a span that goes by its older one.
+pub const PLAINSPAN_SPAN_NAME: Key<String> = Key::new(&ATTRIBUTES[109]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[106]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[110]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[107]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[111]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[108]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[112]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[109]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[113]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[110]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[114]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[111]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[115]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[112]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[116]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[113]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[117]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[114]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[118]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[115]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[119]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[116]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[120]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[117]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[121]);
 
 /// `rpc.response.status_code`: Code of the JSON-RPC error.
-pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[118]);
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[122]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[119]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[123]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[120]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[124]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[121]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[125]);
 
 /// `service.namespace`: What the service belongs to, in the words of the process's own environment.
-pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[122]);
+pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[126]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[123]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[127]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[124]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[128]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[125]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[129]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[126]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[130]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -599,6 +613,42 @@ impl Text for GenAiResponseFinishReasons {
             Self::Error => "error".to_owned(),
             Self::Unknown => "unknown".to_owned(),
             Self::Unlisted(value) => value,
+        }
+    }
+}
+
+/// Values of `gen_ai.token.modality`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GenAiTokenModality {
+    /// Sound.
+    Audio,
+    /// Another value, as it came.
+    Unlisted(String),
+}
+
+impl Text for GenAiTokenModality {
+    fn into_text(self) -> String {
+        match self {
+            Self::Audio => "audio".to_owned(),
+            Self::Unlisted(value) => value,
+        }
+    }
+}
+
+/// Values of `gen_ai.token.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenAiTokenType {
+    /// Input tokens.
+    Input,
+    /// Output tokens.
+    Output,
+}
+
+impl Text for GenAiTokenType {
+    fn into_text(self) -> String {
+        match self {
+            Self::Input => "input".to_owned(),
+            Self::Output => "output".to_owned(),
         }
     }
 }
@@ -897,6 +947,36 @@ impl Text for PlainspanLinkReason {
     }
 }
 
+/// Values of `plainspan.metrics.folded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainspanMetricsFolded {
+    /// The model asked for.
+    RequestModel,
+    /// The model that answered.
+    ResponseModel,
+    /// The host.
+    ServerAddress,
+    /// The kind of failure.
+    ErrorType,
+    /// The service.
+    ServiceName,
+    /// All of them, since there were too many combinations.
+    All,
+}
+
+impl Text for PlainspanMetricsFolded {
+    fn into_text(self) -> String {
+        match self {
+            Self::RequestModel => "gen_ai.request.model".to_owned(),
+            Self::ResponseModel => "gen_ai.response.model".to_owned(),
+            Self::ServerAddress => "server.address".to_owned(),
+            Self::ErrorType => "error.type".to_owned(),
+            Self::ServiceName => "service.name".to_owned(),
+            Self::All => "all".to_owned(),
+        }
+    }
+}
+
 /// Values of `plainspan.stream.stopped_by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainspanStreamStoppedBy {
@@ -916,7 +996,7 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 127] = [
+pub static ATTRIBUTES: [AttributeDef; 131] = [
     AttributeDef {
         name: "aws.bedrock.knowledge_base.id",
         index: 0,
@@ -1326,8 +1406,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "gen_ai.tool.call.arguments",
+        name: "gen_ai.token.modality",
         index: 34,
+        kind: ValueKind::String,
+        members: &["audio"],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(32),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "gen_ai.token.type",
+        index: 35,
+        kind: ValueKind::String,
+        members: &["input", "output"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "gen_ai.tool.call.arguments",
+        index: 36,
         kind: ValueKind::Json,
         members: &[],
         closed: false,
@@ -1339,7 +1443,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "gen_ai.tool.call.result",
-        index: 35,
+        index: 37,
         kind: ValueKind::Json,
         members: &[],
         closed: false,
@@ -1351,7 +1455,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "gen_ai.tool.definitions",
-        index: 36,
+        index: 38,
         kind: ValueKind::Json,
         members: &[],
         closed: false,
@@ -1363,7 +1467,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "gen_ai.tool.name",
-        index: 37,
+        index: 39,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1375,30 +1479,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "gen_ai.usage.audio.input_tokens",
-        index: 38,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "gen_ai.usage.audio.output_tokens",
-        index: 39,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "gen_ai.usage.cache_creation.input_tokens",
         index: 40,
         kind: ValueKind::Int,
         members: &[],
@@ -1410,7 +1490,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "gen_ai.usage.cache_read.input_tokens",
+        name: "gen_ai.usage.audio.output_tokens",
         index: 41,
         kind: ValueKind::Int,
         members: &[],
@@ -1422,7 +1502,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "gen_ai.usage.cache_write.input_tokens",
+        name: "gen_ai.usage.cache_creation.input_tokens",
         index: 42,
         kind: ValueKind::Int,
         members: &[],
@@ -1434,7 +1514,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "gen_ai.usage.input_tokens",
+        name: "gen_ai.usage.cache_read.input_tokens",
         index: 43,
         kind: ValueKind::Int,
         members: &[],
@@ -1446,7 +1526,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "gen_ai.usage.output_tokens",
+        name: "gen_ai.usage.cache_write.input_tokens",
         index: 44,
         kind: ValueKind::Int,
         members: &[],
@@ -1458,7 +1538,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "gen_ai.usage.reasoning.output_tokens",
+        name: "gen_ai.usage.input_tokens",
         index: 45,
         kind: ValueKind::Int,
         members: &[],
@@ -1470,8 +1550,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "host.name",
+        name: "gen_ai.usage.output_tokens",
         index: 46,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "gen_ai.usage.reasoning.output_tokens",
+        index: 47,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "host.name",
+        index: 48,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1483,7 +1587,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "http.request.method",
-        index: 47,
+        index: 49,
         kind: ValueKind::String,
         members: &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER"],
         closed: true,
@@ -1495,7 +1599,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "http.response.status_code",
-        index: 48,
+        index: 50,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -1507,7 +1611,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "jsonrpc.protocol.version",
-        index: 49,
+        index: 51,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1519,7 +1623,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "jsonrpc.request.id",
-        index: 50,
+        index: 52,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1531,7 +1635,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "mcp.method.name",
-        index: 51,
+        index: 53,
         kind: ValueKind::String,
         members: &["initialize", "ping", "tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete", "logging/setLevel", "sampling/createMessage", "elicitation/create", "roots/list", "notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/message", "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed", "notifications/resources/updated", "notifications/roots/list_changed"],
         closed: false,
@@ -1543,7 +1647,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "mcp.protocol.version",
-        index: 52,
+        index: 54,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1555,7 +1659,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "mcp.resource.uri",
-        index: 53,
+        index: 55,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1567,7 +1671,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "mcp.session.id",
-        index: 54,
+        index: 56,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1579,7 +1683,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "network.protocol.name",
-        index: 55,
+        index: 57,
         kind: ValueKind::String,
         members: &["http"],
         closed: true,
@@ -1591,7 +1695,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "network.protocol.version",
-        index: 56,
+        index: 58,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1603,7 +1707,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "network.transport",
-        index: 57,
+        index: 59,
         kind: ValueKind::String,
         members: &["tcp"],
         closed: true,
@@ -1615,7 +1719,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "openai.api.type",
-        index: 58,
+        index: 60,
         kind: ValueKind::String,
         members: &["chat_completions", "responses"],
         closed: true,
@@ -1627,7 +1731,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "openai.request.service_tier",
-        index: 59,
+        index: 61,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1639,30 +1743,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "openai.response.service_tier",
-        index: 60,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "openai.response.system_fingerprint",
-        index: 61,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(128),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.api",
         index: 62,
         kind: ValueKind::String,
         members: &[],
@@ -1674,8 +1754,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.call.ended",
+        name: "openai.response.system_fingerprint",
         index: 63,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.api",
+        index: 64,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.call.ended",
+        index: 65,
         kind: ValueKind::String,
         members: &["complete", "client_closed", "server_closed", "connection_closed", "process_exit", "capture_end", "unreadable"],
         closed: true,
@@ -1687,7 +1791,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.capture.degraded",
-        index: 64,
+        index: 66,
         kind: ValueKind::Strings,
         members: &["request_bytes_lost", "request_bytes_cut", "request_bytes_unknown", "request_malformed", "response_bytes_lost", "response_bytes_cut", "response_bytes_unknown", "response_malformed", "usage_partial", "unreadable"],
         closed: true,
@@ -1699,30 +1803,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.capture.request.bytes_cut",
-        index: 65,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.capture.request.bytes_lost",
-        index: 66,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.capture.response.bytes_cut",
         index: 67,
         kind: ValueKind::Int,
         members: &[],
@@ -1734,7 +1814,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.capture.response.bytes_lost",
+        name: "plainspan.capture.request.bytes_lost",
         index: 68,
         kind: ValueKind::Int,
         members: &[],
@@ -1746,7 +1826,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.content.cut",
+        name: "plainspan.capture.response.bytes_cut",
         index: 69,
         kind: ValueKind::Int,
         members: &[],
@@ -1758,8 +1838,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.content.form",
+        name: "plainspan.capture.response.bytes_lost",
         index: 70,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.content.cut",
+        index: 71,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.content.form",
+        index: 72,
         kind: ValueKind::String,
         members: &["hashed", "redacted", "full"],
         closed: true,
@@ -1771,7 +1875,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.content.redacted",
-        index: 71,
+        index: 73,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -1783,7 +1887,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.contract.cut",
-        index: 72,
+        index: 74,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -1795,7 +1899,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.contract.version",
-        index: 73,
+        index: 75,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1807,7 +1911,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.contract.violations",
-        index: 74,
+        index: 76,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -1819,7 +1923,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.estimated",
-        index: 75,
+        index: 77,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -1831,30 +1935,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.cost.input.usd",
-        index: 76,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.2.0",
-    },
-    AttributeDef {
-        name: "plainspan.cost.model",
-        index: 77,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(256),
-        max_items: None,
-        since: "0.2.0",
-    },
-    AttributeDef {
-        name: "plainspan.cost.output.usd",
         index: 78,
         kind: ValueKind::Double,
         members: &[],
@@ -1866,19 +1946,19 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.cost.table_version",
+        name: "plainspan.cost.model",
         index: 79,
         kind: ValueKind::String,
         members: &[],
         closed: false,
         privacy: Privacy::Structural,
         cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
+        max_bytes: Some(256),
         max_items: None,
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.cost.usd",
+        name: "plainspan.cost.output.usd",
         index: 80,
         kind: ValueKind::Double,
         members: &[],
@@ -1890,8 +1970,32 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.error.code",
+        name: "plainspan.cost.table_version",
         index: 81,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.cost.usd",
+        index: 82,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.error.code",
+        index: 83,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1903,7 +2007,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.error.type",
-        index: 82,
+        index: 84,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -1915,7 +2019,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.link.reason",
-        index: 83,
+        index: 85,
         kind: ValueKind::String,
         members: &["trace_context", "same_thread"],
         closed: true,
@@ -1926,43 +2030,19 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.limit",
-        index: 84,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.remaining",
-        index: 85,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.reset",
+        name: "plainspan.metrics.folded",
         index: 86,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
+        kind: ValueKind::String,
+        members: &["gen_ai.request.model", "gen_ai.response.model", "server.address", "error.type", "service.name", "all"],
+        closed: true,
         privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
+        cardinality: Cardinality::Bounded,
         max_bytes: None,
         max_items: None,
-        since: "0.1.0",
+        since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.limit",
+        name: "plainspan.rate_limit.input_tokens.limit",
         index: 87,
         kind: ValueKind::Int,
         members: &[],
@@ -1974,7 +2054,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.remaining",
+        name: "plainspan.rate_limit.input_tokens.remaining",
         index: 88,
         kind: ValueKind::Int,
         members: &[],
@@ -1986,7 +2066,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.reset",
+        name: "plainspan.rate_limit.input_tokens.reset",
         index: 89,
         kind: ValueKind::Double,
         members: &[],
@@ -1998,7 +2078,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.requests.limit",
+        name: "plainspan.rate_limit.output_tokens.limit",
         index: 90,
         kind: ValueKind::Int,
         members: &[],
@@ -2010,7 +2090,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.requests.remaining",
+        name: "plainspan.rate_limit.output_tokens.remaining",
         index: 91,
         kind: ValueKind::Int,
         members: &[],
@@ -2022,7 +2102,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.requests.reset",
+        name: "plainspan.rate_limit.output_tokens.reset",
         index: 92,
         kind: ValueKind::Double,
         members: &[],
@@ -2034,7 +2114,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.limit",
+        name: "plainspan.rate_limit.requests.limit",
         index: 93,
         kind: ValueKind::Int,
         members: &[],
@@ -2046,7 +2126,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.remaining",
+        name: "plainspan.rate_limit.requests.remaining",
         index: 94,
         kind: ValueKind::Int,
         members: &[],
@@ -2058,7 +2138,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.reset",
+        name: "plainspan.rate_limit.requests.reset",
         index: 95,
         kind: ValueKind::Double,
         members: &[],
@@ -2070,8 +2150,44 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.replay.source",
+        name: "plainspan.rate_limit.tokens.limit",
         index: 96,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.tokens.remaining",
+        index: 97,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.tokens.reset",
+        index: 98,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.replay.source",
+        index: 99,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2083,7 +2199,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.request.service_tier",
-        index: 97,
+        index: 100,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2095,7 +2211,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.finish_reasons",
-        index: 98,
+        index: 101,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2107,7 +2223,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.repetition.count",
-        index: 99,
+        index: 102,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2119,7 +2235,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.repetition.period",
-        index: 100,
+        index: 103,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2131,7 +2247,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.request_id",
-        index: 101,
+        index: 104,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2143,7 +2259,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.retry_after",
-        index: 102,
+        index: 105,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2155,7 +2271,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.service_tier",
-        index: 103,
+        index: 106,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2167,42 +2283,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.response.time_to_first_content",
-        index: 104,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.session.id",
-        index: 105,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(16),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.stream.chunks",
-        index: 106,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.stream.gap.max",
         index: 107,
         kind: ValueKind::Double,
         members: &[],
@@ -2214,8 +2294,56 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.gap.mean",
+        name: "plainspan.session.id",
         index: 108,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.span.name",
+        index: 109,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(512),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.chunks",
+        index: 110,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.max",
+        index: 111,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.gap.mean",
+        index: 112,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2227,7 +2355,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.stalled",
-        index: 109,
+        index: 113,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2239,7 +2367,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "plainspan.stream.stopped_by",
-        index: 110,
+        index: 114,
         kind: ValueKind::String,
         members: &["client", "server"],
         closed: true,
@@ -2251,7 +2379,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.command",
-        index: 111,
+        index: 115,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2263,7 +2391,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.command_args",
-        index: 112,
+        index: 116,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2275,7 +2403,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.executable.name",
-        index: 113,
+        index: 117,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2287,7 +2415,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.executable.path",
-        index: 114,
+        index: 118,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2299,7 +2427,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.owner",
-        index: 115,
+        index: 119,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2311,54 +2439,6 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "process.parent_pid",
-        index: 116,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "process.pid",
-        index: 117,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "rpc.response.status_code",
-        index: 118,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(32),
-        max_items: None,
-        since: "0.2.0",
-    },
-    AttributeDef {
-        name: "server.address",
-        index: 119,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(255),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "server.port",
         index: 120,
         kind: ValueKind::Int,
         members: &[],
@@ -2370,8 +2450,56 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "service.name",
+        name: "process.pid",
         index: 121,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "rpc.response.status_code",
+        index: 122,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(32),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "server.address",
+        index: 123,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(255),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "server.port",
+        index: 124,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "service.name",
+        index: 125,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2383,7 +2511,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "service.namespace",
-        index: 122,
+        index: 126,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2395,7 +2523,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "telemetry.distro.name",
-        index: 123,
+        index: 127,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2407,7 +2535,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "telemetry.distro.version",
-        index: 124,
+        index: 128,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2419,7 +2547,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "url.path",
-        index: 125,
+        index: 129,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2431,7 +2559,7 @@ pub static ATTRIBUTES: [AttributeDef; 127] = [
     },
     AttributeDef {
         name: "user_agent.original",
-        index: 126,
+        index: 130,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2546,6 +2674,7 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: PLAINSPAN_SESSION_ID.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_REPLAY_SOURCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VERSION.def(), requirement: Requirement::Required },
+        Use { attribute: PLAINSPAN_SPAN_NAME.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VIOLATIONS.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_CUT.def(), requirement: Requirement::Conditional },
     ],
@@ -2606,6 +2735,7 @@ pub static MCP_CLIENT: Shape = Shape::new(
         Use { attribute: PLAINSPAN_SESSION_ID.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_REPLAY_SOURCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VERSION.def(), requirement: Requirement::Required },
+        Use { attribute: PLAINSPAN_SPAN_NAME.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VIOLATIONS.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_CUT.def(), requirement: Requirement::Conditional },
     ],
@@ -2666,6 +2796,7 @@ pub static MCP_SERVER: Shape = Shape::new(
         Use { attribute: PLAINSPAN_SESSION_ID.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_REPLAY_SOURCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VERSION.def(), requirement: Requirement::Required },
+        Use { attribute: PLAINSPAN_SPAN_NAME.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_VIOLATIONS.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTRACT_CUT.def(), requirement: Requirement::Conditional },
     ],
@@ -2743,10 +2874,526 @@ pub static ENTITY_TELEMETRY_DISTRO: Shape = Shape::new(
     ],
 );
 
+/// Metric `gen_ai.client.inference.duration`: How long calls took, from the first byte of the request to the last of the answer.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_DURATION: &MetricDef = &METRICS[0];
+
+/// Metric `gen_ai.client.operation.duration`: The older name of `gen_ai.client.inference.duration`, with the same values.
+pub static METRIC_GEN_AI_CLIENT_OPERATION_DURATION: &MetricDef = &METRICS[1];
+
+/// Metric `gen_ai.client.inference.time_to_first_chunk`: How long streamed answers were waited for, from the first byte of the request to the first chunk.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK: &MetricDef = &METRICS[2];
+
+/// Metric `gen_ai.client.operation.time_to_first_chunk`: The older name of `gen_ai.client.inference.time_to_first_chunk`, with the same values.
+pub static METRIC_GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK: &MetricDef = &METRICS[3];
+
+/// Metric `gen_ai.client.inference.time_per_output_chunk`: Times between the chunks of streamed answers, from the first content on, one value for each chunk.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK: &MetricDef = &METRICS[4];
+
+/// Metric `gen_ai.client.operation.time_per_output_chunk`: The older name of `gen_ai.client.inference.time_per_output_chunk`, with the same values.
+pub static METRIC_GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK: &MetricDef = &METRICS[5];
+
+/// Metric `gen_ai.client.inference.operation.input_tokens`: Input tokens of a call, as the provider counted them; cached ones included.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS: &MetricDef = &METRICS[6];
+
+/// Metric `gen_ai.client.inference.operation.output_tokens`: Output tokens of a call, as the provider counted them; reasoning included.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS: &MetricDef = &METRICS[7];
+
+/// Metric `gen_ai.client.token.usage`: The older form of `gen_ai.client.inference.operation.input_tokens` and `.output_tokens`, which were one metric with a type.
+pub static METRIC_GEN_AI_CLIENT_TOKEN_USAGE: &MetricDef = &METRICS[8];
+
+/// Metric `gen_ai.client.inference.usage.input_tokens`: Sum of input tokens; cached ones included.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_INPUT_TOKENS: &MetricDef = &METRICS[9];
+
+/// Metric `gen_ai.client.inference.usage.output_tokens`: Sum of output tokens; reasoning included.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_OUTPUT_TOKENS: &MetricDef = &METRICS[10];
+
+/// Metric `gen_ai.client.inference.usage.cache_read.input_tokens`: Sum of input tokens that a cache had; part of the input tokens.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_READ_INPUT_TOKENS: &MetricDef = &METRICS[11];
+
+/// Metric `gen_ai.client.inference.usage.cache_write.input_tokens`: Sum of input tokens that were put into a cache; part of the input tokens.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_WRITE_INPUT_TOKENS: &MetricDef = &METRICS[12];
+
+/// Metric `gen_ai.client.inference.usage.reasoning.output_tokens`: Sum of output tokens spent on reasoning; part of the output tokens.
+pub static METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_REASONING_OUTPUT_TOKENS: &MetricDef = &METRICS[13];
+
+/// Metric `gen_ai.server.request.duration`: How long calls took that the captured process served.
+pub static METRIC_GEN_AI_SERVER_REQUEST_DURATION: &MetricDef = &METRICS[14];
+
+/// Metric `gen_ai.server.time_to_first_token`: How long it took the captured process to send the first content of a streamed answer.
+pub static METRIC_GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: &MetricDef = &METRICS[15];
+
+/// Metric `mcp.client.operation.duration`: How long requests of MCP took that the captured process sent.
+pub static METRIC_MCP_CLIENT_OPERATION_DURATION: &MetricDef = &METRICS[16];
+
+/// Metric `mcp.server.operation.duration`: How long requests of MCP took that the captured process answered.
+pub static METRIC_MCP_SERVER_OPERATION_DURATION: &MetricDef = &METRICS[17];
+
+/// Metric `plainspan.calls.kept`: Calls that became spans.
+pub static METRIC_PLAINSPAN_CALLS_KEPT: &MetricDef = &METRICS[18];
+
+/// Metric `plainspan.calls.dropped`: Calls that sampling left out; they are in all other metrics.
+pub static METRIC_PLAINSPAN_CALLS_DROPPED: &MetricDef = &METRICS[19];
+
+/// Metric `plainspan.cost.usage`: Sum of what calls cost, in US dollars, as estimated by published prices.
+pub static METRIC_PLAINSPAN_COST_USAGE: &MetricDef = &METRICS[20];
+
+/// Metric `plainspan.metrics.folded_calls`: Calls that are counted under `_OTHER`, since the metrics would have too many series otherwise.
+pub static METRIC_PLAINSPAN_METRICS_FOLDED_CALLS: &MetricDef = &METRICS[21];
+
+/// Every metric of the contract.
+pub static METRICS: [MetricDef; 22] = [
+    MetricDef {
+        name: "gen_ai.client.inference.duration",
+        index: 0,
+        brief: "How long calls took, from the first byte of the request to the last of the answer.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.duration",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.operation.duration",
+        index: 1,
+        brief: "The older name of `gen_ai.client.inference.duration`, with the same values.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: Some("gen_ai.client.inference.duration"),
+        shape: Shape::new(
+    "gen_ai.client.operation.duration",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.time_to_first_chunk",
+        index: 2,
+        brief: "How long streamed answers were waited for, from the first byte of the request to the first chunk.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.time_to_first_chunk",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.operation.time_to_first_chunk",
+        index: 3,
+        brief: "The older name of `gen_ai.client.inference.time_to_first_chunk`, with the same values.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: Some("gen_ai.client.inference.time_to_first_chunk"),
+        shape: Shape::new(
+    "gen_ai.client.operation.time_to_first_chunk",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.time_per_output_chunk",
+        index: 4,
+        brief: "Times between the chunks of streamed answers, from the first content on, one value for each chunk.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.time_per_output_chunk",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.operation.time_per_output_chunk",
+        index: 5,
+        brief: "The older name of `gen_ai.client.inference.time_per_output_chunk`, with the same values.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: Some("gen_ai.client.inference.time_per_output_chunk"),
+        shape: Shape::new(
+    "gen_ai.client.operation.time_per_output_chunk",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.operation.input_tokens",
+        index: 6,
+        brief: "Input tokens of a call, as the provider counted them; cached ones included.",
+        unit: "{token}",
+        instrument: Instrument::Histogram,
+        boundaries: &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.operation.input_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.operation.output_tokens",
+        index: 7,
+        brief: "Output tokens of a call, as the provider counted them; reasoning included.",
+        unit: "{token}",
+        instrument: Instrument::Histogram,
+        boundaries: &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.operation.output_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.token.usage",
+        index: 8,
+        brief: "The older form of `gen_ai.client.inference.operation.input_tokens` and `.output_tokens`, which were one metric with a type.",
+        unit: "{token}",
+        instrument: Instrument::Histogram,
+        boundaries: &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.token.usage",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_TOKEN_TYPE.def(), requirement: Requirement::Required },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.usage.input_tokens",
+        index: 9,
+        brief: "Sum of input tokens; cached ones included.",
+        unit: "{token}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.usage.input_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_TOKEN_MODALITY.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.usage.output_tokens",
+        index: 10,
+        brief: "Sum of output tokens; reasoning included.",
+        unit: "{token}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.usage.output_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_TOKEN_MODALITY.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.usage.cache_read.input_tokens",
+        index: 11,
+        brief: "Sum of input tokens that a cache had; part of the input tokens.",
+        unit: "{token}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.usage.cache_read.input_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.usage.cache_write.input_tokens",
+        index: 12,
+        brief: "Sum of input tokens that were put into a cache; part of the input tokens.",
+        unit: "{token}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.usage.cache_write.input_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.client.inference.usage.reasoning.output_tokens",
+        index: 13,
+        brief: "Sum of output tokens spent on reasoning; part of the output tokens.",
+        unit: "{token}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.client.inference.usage.reasoning.output_tokens",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.server.request.duration",
+        index: 14,
+        brief: "How long calls took that the captured process served.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.server.request.duration",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "gen_ai.server.time_to_first_token",
+        index: 15,
+        brief: "How long it took the captured process to send the first content of a streamed answer.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "gen_ai.server.time_to_first_token",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "mcp.client.operation.duration",
+        index: 16,
+        brief: "How long requests of MCP took that the captured process sent.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "mcp.client.operation.duration",
+    &[
+        Use { attribute: MCP_METHOD_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "mcp.server.operation.duration",
+        index: 17,
+        brief: "How long requests of MCP took that the captured process answered.",
+        unit: "s",
+        instrument: Instrument::Histogram,
+        boundaries: &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+        current: None,
+        shape: Shape::new(
+    "mcp.server.operation.duration",
+    &[
+        Use { attribute: MCP_METHOD_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: ERROR_TYPE.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "plainspan.calls.kept",
+        index: 18,
+        brief: "Calls that became spans.",
+        unit: "{call}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "plainspan.calls.kept",
+    &[
+    ],
+),
+    },
+    MetricDef {
+        name: "plainspan.calls.dropped",
+        index: 19,
+        brief: "Calls that sampling left out; they are in all other metrics.",
+        unit: "{call}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "plainspan.calls.dropped",
+    &[
+    ],
+),
+    },
+    MetricDef {
+        name: "plainspan.cost.usage",
+        index: 20,
+        brief: "Sum of what calls cost, in US dollars, as estimated by published prices.",
+        unit: "{USD}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "plainspan.cost.usage",
+    &[
+        Use { attribute: GEN_AI_OPERATION_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_PROVIDER_NAME.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_SYSTEM.def(), requirement: Requirement::Required },
+        Use { attribute: GEN_AI_REQUEST_MODEL.def(), requirement: Requirement::Conditional },
+        Use { attribute: GEN_AI_RESPONSE_MODEL.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_ADDRESS.def(), requirement: Requirement::Recommended },
+        Use { attribute: SERVER_PORT.def(), requirement: Requirement::Conditional },
+    ],
+),
+    },
+    MetricDef {
+        name: "plainspan.metrics.folded_calls",
+        index: 21,
+        brief: "Calls that are counted under `_OTHER`, since the metrics would have too many series otherwise.",
+        unit: "{call}",
+        instrument: Instrument::Counter,
+        boundaries: &[],
+        current: None,
+        shape: Shape::new(
+    "plainspan.metrics.folded_calls",
+    &[
+        Use { attribute: PLAINSPAN_METRICS_FOLDED.def(), requirement: Requirement::Required },
+    ],
+),
+    },
+];
+
 /// Older names beside the current ones.
 pub static OVERLAPS: &[Overlap] = &[
     Overlap { current: GEN_AI_PROVIDER_NAME.def(), older: GEN_AI_SYSTEM.def(), until: "1.0.0" },
     Overlap { current: GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS.def(), older: GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS.def(), until: "1.0.0" },
+];
+
+/// Names that spans had before they were renamed.
+pub static OLDER_NAMES: &[OlderName] = &[
 ];
 
 /// The names that spans can go by; the first is the default.
@@ -2758,6 +3405,8 @@ pub static PROFILES: &[Profile] = &[
         schema_url: "https://plainspan.dev/schemas/0.2.0",
         left_out: AttributeSet::of(&[]),
         doubles: AttributeSet::of(&[]),
+        left_out_metrics: MetricSet::of(&[]),
+        older_span_names: &[],
         older_fields: true,
     },
     Profile {
@@ -2767,6 +3416,8 @@ pub static PROFILES: &[Profile] = &[
         schema_url: "https://plainspan.dev/schemas/0.2.0",
         left_out: AttributeSet::of(&[GEN_AI_SYSTEM.def(), GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS.def()]),
         doubles: AttributeSet::of(&[]),
+        left_out_metrics: MetricSet::of(&[METRIC_GEN_AI_CLIENT_OPERATION_DURATION, METRIC_GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK, METRIC_GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK, METRIC_GEN_AI_CLIENT_TOKEN_USAGE]),
+        older_span_names: &[],
         older_fields: false,
     },
     Profile {
@@ -2774,8 +3425,10 @@ pub static PROFILES: &[Profile] = &[
         brief: "The contract as its version 0.1.0 had it.",
         version: "0.1.0",
         schema_url: "https://plainspan.dev/schemas/0.1.0",
-        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
+        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOKEN_MODALITY.def(), GEN_AI_TOKEN_TYPE.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), PLAINSPAN_METRICS_FOLDED.def(), PLAINSPAN_SPAN_NAME.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
         doubles: AttributeSet::of(&[]),
+        left_out_metrics: MetricSet::of(&[METRIC_GEN_AI_CLIENT_INFERENCE_DURATION, METRIC_GEN_AI_CLIENT_OPERATION_DURATION, METRIC_GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK, METRIC_GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK, METRIC_GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK, METRIC_GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK, METRIC_GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS, METRIC_GEN_AI_CLIENT_TOKEN_USAGE, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_OUTPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_READ_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_WRITE_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_REASONING_OUTPUT_TOKENS, METRIC_GEN_AI_SERVER_REQUEST_DURATION, METRIC_GEN_AI_SERVER_TIME_TO_FIRST_TOKEN, METRIC_MCP_CLIENT_OPERATION_DURATION, METRIC_MCP_SERVER_OPERATION_DURATION, METRIC_PLAINSPAN_CALLS_KEPT, METRIC_PLAINSPAN_CALLS_DROPPED, METRIC_PLAINSPAN_COST_USAGE, METRIC_PLAINSPAN_METRICS_FOLDED_CALLS]),
+        older_span_names: &[],
         older_fields: true,
     },
     Profile {
@@ -2785,6 +3438,8 @@ pub static PROFILES: &[Profile] = &[
         schema_url: "https://plainspan.dev/schemas/0.2.0",
         left_out: AttributeSet::of(&[]),
         doubles: AttributeSet::of(&[]),
+        left_out_metrics: MetricSet::of(&[]),
+        older_span_names: &[],
         older_fields: true,
     },
     Profile {
@@ -2794,6 +3449,8 @@ pub static PROFILES: &[Profile] = &[
         schema_url: "https://opentelemetry.io/schemas/1.41.0",
         left_out: AttributeSet::of(&[GEN_AI_PROVIDER_NAME.def(), GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS.def()]),
         doubles: AttributeSet::of(&[GEN_AI_REQUEST_TOP_K.def()]),
+        left_out_metrics: MetricSet::of(&[METRIC_GEN_AI_CLIENT_INFERENCE_DURATION, METRIC_GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK, METRIC_GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK]),
+        older_span_names: &[],
         older_fields: true,
     },
 ];

@@ -59,10 +59,7 @@ pub fn traces_data(delivery: &Delivery, schema_url: &str) -> TracesData {
 /// Spans of one resource.
 pub fn resource_spans(resource: &Resource, spans: Vec<ProtoSpan>, schema_url: &str) -> ResourceSpans {
     ResourceSpans {
-        resource: Some(ProtoResource {
-            attributes: resource_attributes(resource),
-            ..ProtoResource::default()
-        }),
+        resource: Some(self::resource(resource)),
         scope_spans: vec![ScopeSpans { scope: Some(scope()), spans, schema_url: schema_url.to_owned() }],
         schema_url: schema_url.to_owned(),
     }
@@ -108,18 +105,18 @@ pub fn span(span: &Span) -> ProtoSpan {
     }
 }
 
-/// What the user added comes last and replaces nothing.
-fn resource_attributes(resource: &Resource) -> Vec<KeyValue> {
+/// A resource as the protocol has it: what the user added comes last and replaces nothing.
+pub(super) fn resource(resource: &Resource) -> ProtoResource {
     let own = resource.attributes.iter().map(key_value);
     let extra = resource
         .extra
         .iter()
         .filter(|(key, _)| !resource.attributes.iter().any(|attribute| attribute.key == key))
         .map(|(key, text)| pair(key, Any::StringValue(text.clone())));
-    own.chain(extra).collect()
+    ProtoResource { attributes: own.chain(extra).collect(), ..ProtoResource::default() }
 }
 
-fn key_value(attribute: &Attribute) -> KeyValue {
+pub(super) fn key_value(attribute: &Attribute) -> KeyValue {
     let value = match &attribute.value {
         Value::String(text) => Any::StringValue(text.clone()),
         Value::Int(number) => Any::IntValue(*number),

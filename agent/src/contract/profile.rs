@@ -2,6 +2,7 @@
 
 use super::{
     key::AttributeSet,
+    metric::MetricSet,
     names::{self, PROFILES},
 };
 
@@ -20,6 +21,10 @@ pub struct Profile {
     pub left_out: AttributeSet,
     /// Integers that were doubles then.
     pub doubles: AttributeSet,
+    /// Metrics that it does not have.
+    pub left_out_metrics: MetricSet,
+    /// Kinds of spans that go by the names that they had before.
+    pub older_span_names: &'static [&'static str],
     /// Are older names inside the JSON of content written too?
     pub older_fields: bool,
 }

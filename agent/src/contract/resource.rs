@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Options,
+    Options, Origin,
     attributes::Attributes,
     check,
     key::{Shape, definition},
@@ -54,24 +54,48 @@ pub fn resource(
     attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
     attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
 
+    let mut is_cut = false;
+    let kept = extras(&attributes, extra, &mut is_cut);
+    let cut = is_cut.then_some("OTEL_RESOURCE_ATTRIBUTES");
+
+    let context = check::Context { failed: false, content: shown, profile: options.profile };
+    settle(&mut attributes, &names::RESOURCE, context, cut.into_iter(), account);
+    Resource { attributes: attributes.finish(), extra: kept }
+}
+
+/// The resource of the metrics of a service on this machine: those of its processes stand for all of them.
+pub(super) fn service_resource(name: Option<&str>, namespace: Option<&str>, origin: &Origin) -> Resource {
+    let mut attributes = Attributes::default();
+    let given =
+        |key: &str| origin.extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let name = name.map(str::to_owned).or_else(|| given(names::SERVICE_NAME.name()));
+    attributes.set(names::SERVICE_NAME, name.unwrap_or_else(|| "unknown_service".to_owned()));
+    let namespace = namespace.map(str::to_owned).or_else(|| given(names::SERVICE_NAMESPACE.name()));
+    attributes.set_some(names::SERVICE_NAMESPACE, namespace);
+    let host = origin.host_name.clone().or_else(|| given(names::HOST_NAME.name()));
+    attributes.set_some(names::HOST_NAME, host);
+    attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
+    attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
+    attributes.rename(origin.profile);
+    let extra = extras(&attributes, &origin.extra, &mut false);
+    Resource { attributes: attributes.finish(), extra }
+}
+
+/// Attributes that the user gave and that override nothing; tells whether one was cut.
+fn extras(attributes: &Attributes, extra: &[(String, String)], cut: &mut bool) -> Vec<(String, String)> {
     let mut kept: Vec<(String, String)> = Vec::new();
-    let (mut held, mut cut) = (HashSet::new(), None);
+    let mut held = HashSet::new();
     for (name, value) in extra.iter().rev() {
         let own = definition(name);
         let fixed = own.is_some_and(|def| attributes.has(def) || FIXED.iter().any(|shape| shape.has(def)));
         if !fixed && !name.is_empty() && held.insert(name) {
             let end = floor(value, MAX_EXTRA);
-            if end < value.len() {
-                cut = Some("OTEL_RESOURCE_ATTRIBUTES");
-            }
+            *cut |= end < value.len();
             kept.push((name.clone(), value[..end].to_owned()));
         }
     }
     kept.reverse();
-
-    let context = check::Context { failed: false, content: shown, profile: options.profile };
-    settle(&mut attributes, &names::RESOURCE, context, cut.into_iter(), account);
-    Resource { attributes: attributes.finish(), extra: kept }
+    kept
 }
 
 /// The fallback that the OpenTelemetry resource conventions ask for.

@@ -1,10 +1,12 @@
 //! The last step before a span or resource goes out: it is put under its names and checked, and what is wrong with it is said and counted.
 
+use std::iter;
+
 use tracing::warn;
 
 use super::{
     attributes::Attributes,
-    check::{self, Context},
+    check::{self, Context, Findings},
     key::{AttributeValue as _, Shape},
     names,
 };
@@ -22,6 +24,33 @@ pub(super) fn settle(
     cut: impl Iterator<Item = &'static str>,
     account: &Account,
 ) {
+    let findings = fit(set, shape, context, cut, account);
+    let mut say = |def, said: Vec<String>| {
+        if !said.is_empty() {
+            set.put(def, said.into_value());
+        }
+    };
+    let cut = findings.cut.iter().take(MAX_SAID).map(|field| (*field).to_owned());
+    let violations = findings.violations.iter().take(MAX_SAID).map(ToString::to_string);
+    if !context.profile.left_out.has(names::PLAINSPAN_CONTRACT_CUT.def()) {
+        say(names::PLAINSPAN_CONTRACT_CUT.def(), cut.collect());
+    }
+    say(names::PLAINSPAN_CONTRACT_VIOLATIONS.def(), violations.collect());
+}
+
+/// The same for a point of a metric, on which nothing can be said: that would be another series.
+pub(super) fn settle_point(set: &mut Attributes, shape: &Shape, context: Context, account: &Account) {
+    fit(set, shape, context, iter::empty(), account);
+}
+
+/// Puts the attributes under their names and makes them fit; what did not is counted.
+fn fit(
+    set: &mut Attributes,
+    shape: &Shape,
+    context: Context,
+    cut: impl Iterator<Item = &'static str>,
+    account: &Account,
+) -> Findings {
     set.rename(context.profile);
     let mut findings = check::fit(set, shape, context);
     findings.cut.extend(cut);
@@ -41,17 +70,7 @@ pub(super) fn settle(
             );
         }
     }
-    let mut say = |def, said: Vec<String>| {
-        if !said.is_empty() {
-            set.put(def, said.into_value());
-        }
-    };
-    let cut = findings.cut.iter().take(MAX_SAID).map(|field| (*field).to_owned());
-    let violations = findings.violations.iter().take(MAX_SAID).map(ToString::to_string);
-    if !context.profile.left_out.has(names::PLAINSPAN_CONTRACT_CUT.def()) {
-        say(names::PLAINSPAN_CONTRACT_CUT.def(), cut.collect());
-    }
-    say(names::PLAINSPAN_CONTRACT_VIOLATIONS.def(), violations.collect());
+    findings
 }
 
 #[cfg(test)]

@@ -10,18 +10,20 @@ mod convert;
 mod file;
 mod journaled;
 mod ledger;
+mod metrics;
 mod otlp;
 mod outputs;
 mod target;
 mod worker;
 
-use std::{future::Future, io, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
 pub use console::{Console, visible};
 pub use file::File;
-pub use otlp::{Compression, Otlp, OtlpConfig, Protocol, Tls, shown_url};
+pub use metrics::{MetricOutputs, MetricSettings, Push};
+pub use otlp::{Compression, Otlp, OtlpConfig, Protocol, Signal, Tls, shown_url};
 pub use outputs::{Limits, OutputReport, Outputs};
 pub use target::{Target, TargetError};
 
@@ -137,6 +139,14 @@ pub enum OpenError {
     /// The OTLP exporter could not be built.
     #[error("cannot set up the OTLP exporter: {0}")]
     Otlp(String),
+    /// Nobody can be served at an address.
+    #[error("cannot listen at {address} for Prometheus: {reason}; is another agent there?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why; part of the message, and so no source of its own.
+        reason: io::Error,
+    },
     /// There is no journal to be had where the user wants it.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -179,7 +189,7 @@ pub fn open(targets: &[Target], settings: Settings, account: Arc<Account>) -> Re
             Target::Console => Box::new(Console::stdout(settings.verbose)),
             Target::File(path) => Box::new(File::open(path, settings.schema_url)?),
             Target::Otlp => {
-                let config = OtlpConfig::from_env(&|name| std::env::var(name).ok())?;
+                let config = OtlpConfig::from_env(Signal::Traces, &|name| std::env::var(name).ok())?;
                 Box::new(Otlp::connect(&config, settings.schema_url)?)
             }
         });

@@ -446,12 +446,27 @@ pub struct Streaming {
     pub chunks: u64,
     /// Mean time between two of them, from the first with content on. This and what follows is only known of a stream of which nothing is missing.
     pub mean_gap: Option<Duration>,
+    /// All times between two of them.
+    pub gaps: Option<Gaps>,
     /// Largest time between two of them, or from the last to the moment at which the stream broke off.
     pub largest_gap: Option<Duration>,
     /// That was out of proportion to the others.
     pub stalled: Option<bool>,
     /// Who stopped the stream before it said that it was over.
     pub stopped_by: Option<Party>,
+}
+
+/// Times between the chunks of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// How many there are up to 10 ms, up to 20 ms, and so on to 81.92 s in buckets that double; the last is for longer ones.
+    pub buckets: [u32; 15],
+    /// Their sum.
+    pub sum: Duration,
+    /// The least.
+    pub least: Duration,
+    /// The largest.
+    pub largest: Duration,
 }
 
 /// A side of a call.

@@ -35,11 +35,12 @@ mod transport;
 pub use budget::Limits;
 pub use builder::CallBuilder;
 pub use call::{
-    Call, CallError, Content, Damage, Digest, FinishReason, Generation, Message, Missed, OperationName,
+    Call, CallError, Content, Damage, Digest, FinishReason, Gaps, Generation, Message, Missed, OperationName,
     OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
     ToolDefinition, TraceContext, Transport, Usage,
 };
 pub use mcp::{Mcp, McpAnswer, McpRequest};
+pub use provider::is_known_host;
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};
 pub use told::Told;

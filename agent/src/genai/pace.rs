@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::call::{Party, Streaming};
+use super::call::{Gaps, Party, Streaming};
 use crate::{
     time::Timestamp,
     wire::{ExchangeEnd, Role},
@@ -28,6 +28,7 @@ pub(super) struct Pace {
     span: Option<(Timestamp, Timestamp)>,
     /// Gaps between chunks.
     gaps: u32,
+    by_length: Gaps,
     largest: Duration,
     /// Gaps that were no arrival at once, and their sum.
     pauses: u32,
@@ -41,6 +42,7 @@ impl Pace {
             Some((_, last)) => {
                 let gap = time.since(*last);
                 *last = (*last).max(time);
+                self.by_length.add(gap, self.gaps == 0);
                 self.gaps = self.gaps.saturating_add(1);
                 self.gap(gap);
             }
@@ -67,6 +69,7 @@ impl Pace {
     pub(super) fn tell(mut self, broke_off: Option<Timestamp>, streaming: &mut Streaming) {
         let Some((first, last)) = self.span else { return };
         streaming.mean_gap = last.since(first).checked_div(self.gaps);
+        streaming.gaps = Some(self.by_length).filter(|_| self.gaps > 0);
         // The silence in which somebody gave up is a gap too, though no chunk ended it.
         if let Some(end) = broke_off {
             self.gap(end.since(last));
@@ -75,6 +78,21 @@ impl Pace {
             streaming.largest_gap = Some(self.largest);
             streaming.stalled = Some(self.stalled());
         }
+    }
+}
+
+impl Gaps {
+    /// Upper bound of the first bucket.
+    const FIRST: Duration = Duration::from_millis(10);
+
+    fn add(&mut self, gap: Duration, is_first: bool) {
+        let last = self.buckets.len() as u32 - 1;
+        let bucket = (0..last).find(|bucket| gap <= Self::FIRST * (1 << bucket)).unwrap_or(last);
+        let held = &mut self.buckets[bucket as usize];
+        *held = held.saturating_add(1);
+        self.least = if is_first { gap } else { self.least.min(gap) };
+        self.largest = self.largest.max(gap);
+        self.sum = self.sum.saturating_add(gap);
     }
 }
 
@@ -159,6 +177,17 @@ mod tests {
         pace.tell(None, &mut streaming);
         assert_eq!(streaming.largest_gap, Some(Duration::from_millis(10)));
         assert_eq!(streaming.stalled, Some(false));
+    }
+
+    #[test]
+    fn gaps_are_counted_by_their_length() {
+        let gaps = told(&[0, 10, 21, 21, 90_000], Some(95_000)).gaps.unwrap();
+        let mut expected = [0; 15];
+        (expected[0], expected[1], expected[14]) = (2, 1, 1);
+        assert_eq!(gaps.buckets, expected, "the silence at the end is none of a chunk");
+        let ms = Duration::from_millis;
+        assert_eq!((gaps.sum, gaps.least, gaps.largest), (ms(90_000), ms(0), ms(89_979)));
+        assert!(told(&[5], Some(50)).gaps.is_none());
     }
 
     #[test]

@@ -49,6 +49,11 @@ pub(super) fn of_authority(authority: Option<&str>) -> Option<Provider> {
     HOSTS.iter().find(|(pattern, _)| matches(pattern, &host)).map(|(_, provider)| *provider)
 }
 
+/// Is it the host of a provider that has only one of this name? One of a customer's own could have any.
+pub fn is_known_host(host: &str) -> bool {
+    HOSTS.iter().any(|(name, _)| *name == host)
+}
+
 /// Does the request name the host of a provider?
 pub(super) fn is_named(head: &RequestHead) -> bool {
     of_authority(head.authority.as_deref()).is_some()

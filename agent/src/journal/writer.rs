@@ -260,6 +260,8 @@ impl Writer {
                 self.start_anew(&reason);
             }
             self.write(&batch);
+            // Who is answered finds the room that its spans took.
+            drop(batch.places);
             for answer in batch.answers {
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(());

@@ -9,9 +9,15 @@ use crate::{
     account::Account,
     capture::Record,
     contract::{self, Delivery, Profile, Relations, Resource, SpanIds},
-    policy::content::{self, Subject},
+    metrics::Metrics,
+    policy::{
+        content::{self, Subject},
+        price,
+        sample::{self, Sampler},
+    },
     resource::{ProcessInfo, Processes},
     text::percent_decoded,
+    time::Timestamp,
 };
 
 /// Where the ids of new spans come from.
@@ -33,10 +39,20 @@ impl Ids {
             },
             Self::Counted(n) => {
                 *n += 1;
-                SpanIds { trace_id: u128::from(*n).to_be_bytes(), span_id: n.to_be_bytes() }
+                // Sampling goes by the last bytes of a trace's id, which have to look random.
+                let trace_id = u128::from(*n) << 64 | u128::from(scrambled(*n));
+                SpanIds { trace_id: trace_id.to_be_bytes(), span_id: n.to_be_bytes() }
             }
         }
     }
+}
+
+/// As SplitMix64 does (Steele, Lea and Flood, OOPSLA 2014): no two numbers become the same.
+fn scrambled(n: u64) -> u64 {
+    let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
 }
 
 /// `resource/` and `contract/`: calls become spans under the resource of their process.
@@ -46,12 +62,16 @@ pub struct Spans {
     nobody: Arc<Resource>,
     /// The last process of which nothing could be learnt, so that it is not looked up with every record.
     absent: Option<u32>,
+    /// Which calls are kept.
+    sampler: Sampler,
     /// What is kept of content.
     content: content::Policy,
     /// The names that spans go by, and what they say of their source.
     options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
     extra: Vec<(String, String)>,
+    /// Where calls are counted.
+    metrics: Option<Arc<Metrics>>,
     account: Arc<Account>,
 }
 
@@ -67,7 +87,35 @@ impl Spans {
         let options = contract::Options { profile, ..contract::Options::default() };
         let nobody =
             Arc::new(contract::resource(&ProcessInfo::default(), &extra, Vec::new(), &options, &account));
-        Self { processes, resources: HashMap::new(), nobody, absent: None, content, options, extra, account }
+        let sampler = Sampler::new(sample::Settings::default(), Arc::clone(&account));
+        Self {
+            processes,
+            resources: HashMap::new(),
+            nobody,
+            absent: None,
+            sampler,
+            content,
+            options,
+            extra,
+            metrics: None,
+            account,
+        }
+    }
+
+    /// From now on calls are counted there.
+    pub fn count_in(&mut self, metrics: Arc<Metrics>) {
+        self.metrics = Some(metrics);
+    }
+
+    /// The same of those calls alone that sampling keeps.
+    pub fn with_sampling(mut self, settings: sample::Settings) -> Self {
+        self.set_sampling(settings);
+        self
+    }
+
+    /// From now on these calls are kept.
+    pub fn set_sampling(&mut self, settings: sample::Settings) {
+        self.sampler.set(settings);
     }
 
     /// Learns of a process while it lives. Called for every record before the pipeline sees it; cheap for a
@@ -106,10 +154,23 @@ impl Spans {
         self.options.capture_source = source;
     }
 
-    /// The span of a call, under its resource.
-    pub fn deliver(&mut self, finished: Finished) -> Delivery {
+    /// The span of a call, under its resource; `None` if sampling leaves it out.
+    pub fn deliver(&mut self, finished: Finished) -> Option<Delivery> {
         let Finished { mut call, ids, cause, session, process } = finished;
         let info = self.processes.get(process.pid);
+        let trace_id = call.trace.as_ref().map_or(ids.trace_id, |trace| trace.trace_id);
+        let kinds = sample::Kinds { revision: call.response.model.as_deref(), ..sample::Kinds::default() };
+        let sampled = self.sampler.decide(&call, trace_id, &kinds);
+        let kept = sampled.kept().then_some((trace_id, ids.span_id));
+        let counts = kept.is_some() || self.metrics.is_some();
+        let cost = counts.then(|| price::estimate(&call)).flatten();
+        if let Some(metrics) = &self.metrics {
+            let name = info.as_ref().and_then(|info| info.service_name.as_deref());
+            let namespace = info.as_ref().and_then(|info| info.service_namespace.as_deref());
+            let paid = cost.as_ref().map(|cost| cost.total);
+            metrics.add(&call, paid, (name, namespace), kept, Timestamp::now());
+        }
+        kept?;
         let provider = contract::provider_name(call.provider);
         let subject = Subject {
             service: info.as_ref().and_then(|info| info.service_name.as_deref()),
@@ -120,9 +181,9 @@ impl Spans {
         };
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options = contract::Options { content: form, redacted, ..self.options.clone() };
+        let options = contract::Options { content: form, redacted, cost, sampled, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
-        Delivery { span, resource: self.resource(process.pid, info) }
+        Some(Delivery { span, resource: self.resource(process.pid, info) })
     }
 
     fn resource(&mut self, pid: u32, info: Option<Arc<ProcessInfo>>) -> Arc<Resource> {
@@ -195,5 +256,7 @@ mod tests {
         let mut ids = Ids::Counted(0);
         let (a, b) = (ids.fresh(), ids.fresh());
         assert!(a != b && a.span_id != [0; 8] && a.trace_id != [0; 16]);
+        let halves = (0..1000).filter(|_| ids.fresh().trace_id[9] < 128).count();
+        assert!((450..550).contains(&halves), "they look random where sampling looks: {halves}");
     }
 }

@@ -6,3 +6,4 @@ pub mod content;
 pub mod ignore;
 pub mod price;
 pub mod redact;
+pub mod sample;

@@ -3,7 +3,11 @@
 //! It is an estimate: discounts and contracts are not on the wire, nor is everything that is paid for besides tokens.
 //! Where the table says nothing of a model at its host, nothing is said of its price.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    sync::LazyLock,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use genai_prices::{Calculator, PriceCalculation, PriceRequest, Usage as Amounts, UsageKey};
 
@@ -31,6 +35,14 @@ pub struct Cost {
 /// Reads the table now, which takes a while, and not when the first call is over.
 pub fn load() {
     let _ = Calculator::bundled();
+}
+
+/// Does the table have a model of exactly this name?
+pub fn is_known(model: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        Calculator::bundled().providers().flat_map(|p| p.models().map(|m| m.id())).collect()
+    });
+    NAMES.contains(model)
 }
 
 /// The price of a call's tokens; `None` where they are not all known, are not what is paid for, or have no price in the table.

@@ -19,6 +19,7 @@ pub(crate) use arguments::KEY_PREFIXES;
 pub use candidate::Candidate;
 pub use cgroups::Cgroups;
 pub use processes::{Limits, Processes};
+pub use procfs::host_name;
 
 /// Who a process is, as far as `/proc` tells. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

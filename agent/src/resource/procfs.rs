@@ -99,7 +99,7 @@ impl ProcessInfo {
 const INITIAL_UTS_NAMESPACE: u64 = 0xEFFF_FFFE;
 
 /// The machine's name; absent where the agent sees only that of its own container.
-fn host_name(proc_root: &Path) -> Option<String> {
+pub fn host_name(proc_root: &Path) -> Option<String> {
     let namespace = std::fs::metadata(proc_root.join("self/ns/uts")).ok()?;
     if namespace.ino() != INITIAL_UTS_NAMESPACE {
         return None;

@@ -250,7 +250,7 @@ fn cut(name: &str) -> String {
 /// The form that the span's name should have; `None` if it has it. It is the first whose attributes the span carries. That one of
 /// them is missing is said elsewhere: then the name is right if it is of the form.
 fn wrong_name(definition: &Span, span: &telemetry::Span) -> Option<String> {
-    for pattern in &definition.patterns {
+    for pattern in definition.all_patterns() {
         match naming::filled(pattern, |key| get(&span.attributes, key)?.plain()) {
             Some(name) if name == span.name => return None,
             Some(_) => return Some(pattern.to_string()),

@@ -16,6 +16,7 @@ struct Signal<'a> {
     uses: BTreeMap<&'a str, &'a Use>,
     kinds: &'a [SpanKind],
     patterns: &'a [Pattern],
+    older_until: Option<Version>,
     metric: Option<(Instrument, &'a str, &'a [f64])>,
 }
 
@@ -23,7 +24,8 @@ fn by_key<'a>(uses: impl Iterator<Item = &'a Use>) -> BTreeMap<&'a str, &'a Use>
     uses.map(|used| (used.key.as_str(), used)).collect()
 }
 
-fn signals(registry: &Registry) -> Vec<Signal<'_>> {
+/// As they are promised to be at a version.
+fn signals(registry: &Registry, at: Version) -> Vec<Signal<'_>> {
     let mut all = Vec::new();
     for span in &registry.spans {
         all.push(Signal {
@@ -31,7 +33,8 @@ fn signals(registry: &Registry) -> Vec<Signal<'_>> {
             deprecated: span.deprecated.as_ref(),
             uses: by_key(span.attributes.iter()),
             kinds: &span.kinds,
-            patterns: &span.patterns,
+            patterns: span.shown(at),
+            older_until: span.older.as_ref().map(|older| older.until),
             metric: None,
         });
     }
@@ -42,6 +45,7 @@ fn signals(registry: &Registry) -> Vec<Signal<'_>> {
             uses: by_key(metric.attributes.iter()),
             kinds: &[],
             patterns: &[],
+            older_until: None,
             metric: Some((metric.instrument, &metric.unit, &metric.boundaries)),
         });
     }
@@ -52,6 +56,7 @@ fn signals(registry: &Registry) -> Vec<Signal<'_>> {
             uses: by_key(event.attributes.iter()),
             kinds: &[],
             patterns: &[],
+            older_until: None,
             metric: None,
         });
     }
@@ -61,6 +66,7 @@ fn signals(registry: &Registry) -> Vec<Signal<'_>> {
         uses: by_key(registry.entities.iter().flat_map(|e| &e.attributes)),
         kinds: &[],
         patterns: &[],
+        older_until: None,
         metric: None,
     });
     all
@@ -173,8 +179,8 @@ pub(super) fn broken(old: &Registry, new: &Registry) -> Vec<String> {
     let lapsed = |d: Option<&Deprecated>| d.is_some_and(|d| d.until <= new.version);
     let words = Words { old, new };
     let mut broken = Vec::new();
-    let now = signals(new);
-    for was in signals(old).iter().filter(|was| !lapsed(was.deprecated)) {
+    let now = signals(new, new.version);
+    for was in signals(old, new.version).iter().filter(|was| !lapsed(was.deprecated)) {
         let mut fail = |what: String| broken.push(format!("{}: {what}", was.id));
         let Some(is) = now.iter().find(|is| is.id == was.id) else {
             fail("is gone".into());
@@ -182,6 +188,12 @@ pub(super) fn broken(old: &Registry, new: &Registry) -> Vec<String> {
         };
         if ends_earlier(was.deprecated, is.deprecated, new.version) {
             fail("ends earlier".into());
+        }
+        let older = (was.older_until.filter(|until| *until > new.version), is.older_until);
+        if let (Some(before), Some(now)) = older
+            && now < before
+        {
+            fail("has its older name for a shorter time".into());
         }
         let told = was.uses.values().chain(is.uses.values()).filter(|used| in_words(used));
         let conditions: BTreeSet<&str> = told.map(|used| words.of(&used.key)).collect();
@@ -303,8 +315,8 @@ fn name(words: Words<'_>, signal: &Signal<'_>, shape: &Shape<'_>) -> Option<Stri
 
 /// Is there something under the new contract that never was under the old one?
 pub(super) fn adds(old: &Registry, new: &Registry) -> bool {
-    let before = signals(old);
-    let fresh_signal = signals(new).iter().any(|is| {
+    let before = signals(old, new.version);
+    let fresh_signal = signals(new, new.version).iter().any(|is| {
         let Some(was) = before.iter().find(|was| was.id == is.id) else { return true };
         is.uses.keys().any(|key| !was.uses.contains_key(key))
             || is.kinds.iter().any(|kind| !was.kinds.contains(kind))

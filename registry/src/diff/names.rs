@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::presence::Presence;
 use crate::{
-    model::{Registry, Span},
+    model::Registry,
     pattern::{Part, Pattern},
 };
 
@@ -52,13 +52,13 @@ impl<'a> Aliases<'a> {
 /// A span has the first form whose attributes it carries. Whenever two forms meet on some span, they meet on the one that carries
 /// the least, so that only that one is looked at.
 pub(super) fn clash(
-    old: &Span,
-    new: &Span,
+    old: &[Pattern],
+    new: &[Pattern],
     presence: &Presence<'_>,
     aliases: &Aliases<'_>,
 ) -> Option<(String, Option<String>)> {
-    let was: Vec<Pattern> = old.patterns.iter().map(|pattern| aliases.plain(pattern)).collect();
-    let is: Vec<Pattern> = new.patterns.iter().map(|pattern| aliases.plain(pattern)).collect();
+    let was: Vec<Pattern> = old.iter().map(|pattern| aliases.plain(pattern)).collect();
+    let is: Vec<Pattern> = new.iter().map(|pattern| aliases.plain(pattern)).collect();
     let on_span: Vec<(&str, &str)> = presence.uses().keys().map(|key| (*key, aliases.name(key))).collect();
     let fits = |pattern: &Pattern, there: &BTreeSet<&str>| pattern.keys().all(|key| there.contains(key));
     for (index, form) in was.iter().enumerate() {

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{ChangeKind, Class, Diff, consumer};
 use crate::{
     model::{
-        Attribute, Cardinality, Deprecated, Entity, Event, Instrument, Kind, Member, Metric, Privacy,
-        Registry, Requirement, Span, SpanKind, Use, Values,
+        Attribute, Cardinality, Deprecated, Entity, Event, Instrument, Kind, Member, Metric, OlderNames,
+        Privacy, Registry, Requirement, Span, SpanKind, Use, Values,
     },
     pattern::Pattern,
     version::Version,
@@ -130,6 +130,7 @@ fn span(name: &str, dice: &mut Dice<'_>) -> Span {
         kinds: [SpanKind::Client, SpanKind::Server][..=dice.below(2)].to_vec(),
         naming: String::new(),
         patterns: patterns(dice),
+        older: None,
         brief: String::new(),
         note: None,
         stability: String::new(),
@@ -254,6 +255,11 @@ fn repair_once(registry: &mut Registry) {
     for span in &mut registry.spans {
         let keys: Vec<&str> = span.attributes.iter().map(|used| used.key.as_str()).collect();
         span.patterns.retain(|pattern| pattern.keys().all(|key| keys.contains(&key)));
+        if let Some(older) = &mut span.older {
+            older.patterns.retain(|pattern| pattern.keys().all(|key| keys.contains(&key)));
+        }
+        span.older =
+            span.older.take().filter(|older| !older.patterns.is_empty() && !span.patterns.is_empty());
         let mut seen = Vec::new();
         span.patterns.retain(|pattern| {
             !seen.contains(pattern) && {
@@ -332,7 +338,16 @@ fn edit(registry: &mut Registry, dice: &mut Dice<'_>) {
             match dice.below(6) {
                 0 => drop(registry.spans.remove(at)),
                 1 => registry.spans[at].kinds = vec![dice.one(&[SpanKind::Client, SpanKind::Server])],
-                2 => registry.spans[at].patterns = patterns(dice),
+                2 => {
+                    let was = std::mem::replace(&mut registry.spans[at].patterns, patterns(dice));
+                    if dice.yes() {
+                        let until = version(2 + dice.below(4) as u32);
+                        registry.spans[at].older =
+                            Some(OlderNames { patterns: was, replaced: version(1), until });
+                    } else if dice.yes() {
+                        registry.spans[at].older = None;
+                    }
+                }
                 3 => registry.spans[at].patterns.reverse(),
                 4 => registry.spans[at].deprecated = deprecated(dice, &["s", "t"]),
                 _ => registry.spans[at].name = "u".into(),

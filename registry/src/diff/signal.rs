@@ -8,6 +8,7 @@ use super::{
     presence::Presence,
 };
 use crate::model::{Deprecated, Event, Metric, Registry, Requirement, Span, Use};
+use crate::{pattern::Pattern, version::Version};
 
 /// Finds what changed in them.
 pub(super) fn compare(old: &Registry, new: &Registry, found: &mut Found<'_>) {
@@ -209,17 +210,18 @@ fn names(
     promised: bool,
     found: &mut Found<'_>,
 ) {
-    if was.patterns == is.patterns {
+    older_names(new.version, was, is, element, promised, found);
+    // A promise of an older name ends with its time, and then the current one counts.
+    let (old, now) = (was.shown(new.version), is.shown(new.version));
+    if old == now {
         return;
     }
     let presence = Presence::of(new, aliases, is.attributes.iter());
-    let (class, was_name, is_name) = match clash(was, is, &presence, aliases) {
+    let (class, was_name, is_name) = match clash(old, now, &presence, aliases) {
         Some((old, new)) => (Class::Breaking, Some(old), new),
-        None => (
-            Class::Compatible,
-            was.patterns.first().map(ToString::to_string),
-            is.patterns.first().map(ToString::to_string),
-        ),
+        None => {
+            (Class::Compatible, old.first().map(ToString::to_string), now.first().map(ToString::to_string))
+        }
     };
     let name = |pattern: Option<&String>| pattern.map_or_else(|| "not bound".into(), |p| format!("`{p}`"));
     let message = match class {
@@ -231,6 +233,34 @@ fn names(
     let mut change = Change::new(class, ChangeKind::NamePattern, element.clone(), message);
     (change.old, change.new) = (was_name, is_name);
     found.push(promised, change.breaking_producers(class == Class::Breaking));
+}
+
+/// What is promised of the names that spans had before.
+fn older_names(
+    version: Version,
+    was: &Span,
+    is: &Span,
+    element: &Element,
+    promised: bool,
+    found: &mut Found<'_>,
+) {
+    let (Some(new), old) = (&is.older, &was.older) else { return };
+    let (class, kind, message) = match old {
+        Some(old) if old == new => return,
+        Some(old) if new.until < old.until && version < old.until => (
+            Class::Breaking,
+            ChangeKind::UntilLowered,
+            format!("has its older name until {} only, and had it until {}", new.until, old.until),
+        ),
+        _ => {
+            let message = format!("is renamed, and has its older name until {}", new.until);
+            (Class::Compatible, ChangeKind::Deprecated, message)
+        }
+    };
+    let change = Change::new(class, kind, element.clone(), message);
+    let first = |patterns: &[Pattern]| patterns.first().map_or_else(String::new, ToString::to_string);
+    let change = change.from(first(&new.patterns)).to(first(&is.patterns));
+    found.push(promised, change);
 }
 
 fn metric(was: &Metric, is: &Metric, element: &Element, promised: bool, found: &mut Found<'_>) {

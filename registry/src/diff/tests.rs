@@ -246,6 +246,60 @@ fn a_rename_with_an_overlap_breaks_nobody_even_in_the_span_name() {
 }
 
 #[test]
+fn a_span_is_renamed_with_its_older_name_until_a_version() {
+    const NAMED: &str = "name_pattern: ['{op} {model}', '{op}']";
+    let renamed = |until: &str| {
+        format!(
+            "name_pattern: ['llm {{op}}'], older_name: {{name_pattern: ['{{op}} {{model}}', '{{op}}'], replaced: 1.5.0, until: {until}}}"
+        )
+    };
+    let old = registry(MANIFEST, OLD);
+    // (the contract before, the one after, its version, what is said)
+    let kept = renamed("2.0.0");
+    let rows = [
+        (
+            NAMED,
+            &*kept,
+            "1.5.0",
+            Some("compatible deprecated: span call is renamed, and has its older name until 2.0.0"),
+        ),
+        (
+            NAMED,
+            "name_pattern: ['llm {op}']",
+            "1.5.0",
+            Some("breaking name_pattern: span call is named `llm {op}`, and was `{op} {model}`"),
+        ),
+        (
+            &kept,
+            "name_pattern: ['llm {op}']",
+            "1.6.0",
+            Some("breaking name_pattern: span call is named `llm {op}`, and was `{op} {model}`"),
+        ),
+        (
+            &kept,
+            &renamed("1.9.0"),
+            "1.6.0",
+            Some(
+                "breaking until_lowered: span call has its older name until 1.9.0 only, and had it until 2.0.0",
+            ),
+        ),
+        (&kept, "name_pattern: ['llm {op}']", "2.0.0", None),
+        (
+            &kept,
+            "name_pattern: ['{op}']",
+            "2.0.0",
+            Some("breaking name_pattern: span call is named `{op}`, and was `llm {op}`"),
+        ),
+    ];
+    for (before, after, version, wanted) in rows {
+        let before = if before == NAMED { old.clone() } else { edited("1.5.0", &[(NAMED, before)]) };
+        let diff = Diff::between(&before, &edited(version, &[(NAMED, after)]));
+        let found: Vec<_> = said(&diff).into_iter().filter(|said| said.contains("span call")).collect();
+        assert_eq!(found.first().map(String::as_str), wanted, "{after} at {version}: {found:?}");
+    }
+}
+
+#[test]
 fn producers_and_consumers_are_hit_by_different_changes() {
     let old = registry(MANIFEST, OLD);
     let tightened = Diff::between(

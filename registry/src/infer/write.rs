@@ -249,7 +249,7 @@ fn entities(seen: &Inference, attributes: &Merged<'_>, out: &mut String) {
     let mut entities: BTreeMap<&str, Vec<(&str, &Observed)>> = BTreeMap::new();
     for (key, observed) in &seen.resource.attributes {
         if attributes.0.contains_key(key.as_str()) {
-            let first = key.split('.').next().unwrap_or(key);
+            let first = key.split('.').find(|word| !word.is_empty()).unwrap_or("resource");
             entities.entry(first).or_default().push((key, observed));
         }
     }

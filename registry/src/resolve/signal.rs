@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Attributes, Groups, Scope, check_name, deprecated, one_line, twice};
 use crate::{
     error::{Error, Fault, Rule, Within, ensure},
-    model::{Deprecated, Entity, Event, Instrument, Metric, Privacy, Requirement, Span, SpanKind, Use},
+    model::{
+        Deprecated, Entity, Event, Instrument, Metric, OlderNames, Privacy, Requirement, Span, SpanKind, Use,
+    },
     pattern::Pattern,
     source::{
         self, Definitions, EventNotes, Level, MetricNotes, Occasion, Reference, ReferenceNotes, SpanNotes,
     },
+    version::Version,
 };
 
 /// What was found so far.
@@ -128,20 +131,18 @@ impl<'a> Signals<'a> {
             .collect();
         let attributes = self.uses(&raw.attributes)?;
         self.check_content(&attributes)?;
-        let mut patterns = Vec::new();
-        for text in notes.name_pattern.iter().flat_map(source::OneOrMore::texts) {
-            let pattern = Pattern::parse(text)?;
-            for key in pattern.keys() {
-                ensure(attributes.iter().any(|u| u.key == key), || Rule::NamePatternKey(key.to_owned()))?;
-            }
-            ensure(!patterns.contains(&pattern), || Rule::NamePatternTwice(text.clone()))?;
-            patterns.push(pattern);
-        }
+        let patterns = match &notes.name_pattern {
+            Some(texts) => patterns(texts, &attributes)?,
+            None => Vec::new(),
+        };
+        let older = notes.older_name.as_ref().map(|older| self.older(older, &attributes)).transpose()?;
+        ensure(older.is_none() || !patterns.is_empty(), || Rule::OlderName)?;
         Ok(Span {
             name: raw.r#type.clone(),
             kinds: kinds?,
             naming: one_line(&raw.name.note),
             patterns,
+            older,
             brief: one_line(&raw.brief),
             note: raw.note.as_deref().map(one_line),
             stability: raw.stability.clone(),
@@ -150,6 +151,13 @@ impl<'a> Signals<'a> {
             upstream: self.scope.upstream(&raw.r#type, notes.upstream.as_ref())?,
             attributes,
         })
+    }
+
+    fn older(&self, raw: &source::OlderName, attributes: &[Use]) -> Result<OlderNames, Fault> {
+        let replaced = self.scope.since(&raw.replaced)?;
+        let until: Version = raw.until.parse().map_err(Rule::from)?;
+        ensure(until > replaced, || Rule::UntilTooEarly { until, since: replaced })?;
+        Ok(OlderNames { patterns: patterns(&raw.name_pattern, attributes)?, replaced, until })
     }
 
     fn metric(&self, raw: &source::Metric) -> Result<Metric, Fault> {
@@ -279,4 +287,18 @@ impl<'a> Signals<'a> {
         ensure(!condition || level == Requirement::Conditional, || Rule::ConditionLevel(key.clone()))?;
         Ok(Use { key, level, when, required_with: notes.required_with, required_on_error })
     }
+}
+
+/// The forms of a span's name, of attributes that it has.
+fn patterns(texts: &source::OneOrMore, attributes: &[Use]) -> Result<Vec<Pattern>, Fault> {
+    let mut patterns = Vec::new();
+    for text in texts.texts() {
+        let pattern = Pattern::parse(text)?;
+        for key in pattern.keys() {
+            ensure(attributes.iter().any(|u| u.key == key), || Rule::NamePatternKey(key.to_owned()))?;
+        }
+        ensure(!patterns.contains(&pattern), || Rule::NamePatternTwice(text.clone()))?;
+        patterns.push(pattern);
+    }
+    Ok(patterns)
 }

@@ -190,6 +190,16 @@ fn errors_are_readable() {
         ("      - {ref: a.text, requirement_level: opt_in}\n", "", &["0.yaml", "attribute a.text", "no signal has it"]),
         ("kind: client", "kind: sideways", &["span s", "kinds do not contain the kind sideways"]),
         ("kinds: [client, server]", "kinds: [client, sideways]", &["span s", "kind sideways is not supported"]),
+        (
+            "name_pattern: ['{a.name} done', '{a.name}']",
+            "older_name: {name_pattern: '{a.name}', replaced: 0.1.0, until: 1.0.0}",
+            &["span s", "older_name belongs to a span with a name_pattern"],
+        ),
+        (
+            "name_pattern: ['{a.name} done', '{a.name}']",
+            "name_pattern: '{a.name}', older_name: {name_pattern: 'old', replaced: 0.1.0, until: 0.1.0}",
+            &["span s", "until 0.1.0 must be later"],
+        ),
         ("'{a.name} done'", "'{a.name done'", &["span s", "name_pattern \"{a.name done\""]),
         ("'{a.name} done'", "'{a.code} done'", &["span s", "name_pattern has a.code, which is not on the span"]),
         ("'{a.name} done'", "'{a.name}'", &["span s", "is there twice"]),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, ensure};
-use plainspan_registry::{Kind, Registry, Version};
+use plainspan_registry::{Kind, Metric, Registry, Version};
 use serde::Deserialize;
 
 const FILE: &str = "contract/profiles.yaml";
@@ -20,6 +20,10 @@ pub struct Profile {
     pub left_out: Vec<String>,
     /// Integers that are doubles in it.
     pub doubles: Vec<String>,
+    /// Metrics that it does not have.
+    pub left_out_metrics: Vec<String>,
+    /// Spans that go by the names that they had before.
+    pub older_span_names: Vec<String>,
     /// Whether older names inside the JSON of content are written.
     pub older_fields: bool,
 }
@@ -71,12 +75,29 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
         schema_url: registry.schema_url.clone(),
         left_out: Vec::new(),
         doubles: Vec::new(),
+        left_out_metrics: Vec::new(),
+        older_span_names: Vec::new(),
         older_fields: true,
     };
+    let renamed_metric = |m: &Metric| m.deprecated.as_ref().and_then(|d| d.renamed_to.clone());
+    let named = |m: &Metric| m.name.clone();
+    let older_names = |replaced_after: Option<Version>| {
+        let spans = registry.spans.iter().filter(|span| {
+            span.older.as_ref().is_some_and(|older| match replaced_after {
+                Some(version) => older.replaced > version,
+                None => registry.version < older.until,
+            })
+        });
+        spans.map(|span| span.name.clone()).collect()
+    };
     let mut all = vec![
-        of_now("overlap", "Both names of all that was renamed, until the older one goes.".to_owned()),
+        Profile {
+            older_span_names: older_names(None),
+            ..of_now("overlap", "Both names of all that was renamed, until the older one goes.".to_owned())
+        },
         Profile {
             left_out: older().map(|a| a.key.clone()).collect(),
+            left_out_metrics: registry.metrics.iter().filter(|m| m.deprecated.is_some()).map(named).collect(),
             older_fields: false,
             ..of_now("current", "Current names only.".to_owned())
         },
@@ -87,6 +108,8 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
         all.push(Profile {
             schema_url: format!("{base}/{version}"),
             left_out: later.map(|a| a.key.clone()).collect(),
+            left_out_metrics: registry.metrics.iter().filter(|m| m.since > version).map(named).collect(),
+            older_span_names: older_names(Some(version)),
             version: version.to_string(),
             ..of_now(&version.to_string(), format!("The contract as its version {version} had it."))
         });
@@ -96,6 +119,7 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
         all.push(Profile {
             schema_url: published.schema_url.clone(),
             left_out: renamed,
+            left_out_metrics: registry.metrics.iter().filter_map(renamed_metric).collect(),
             doubles: published.doubles.clone(),
             ..of_now(&published.name, published.brief.trim().to_owned())
         });
@@ -123,7 +147,8 @@ fn check(source: &Source, registry: &Registry) -> anyhow::Result<()> {
 
 /// Versions that brought something, and the current one.
 fn versions(registry: &Registry) -> BTreeSet<Version> {
-    registry.attributes.iter().map(|a| a.since).chain([registry.version]).collect()
+    let metrics = registry.metrics.iter().map(|m| m.since);
+    registry.attributes.iter().map(|a| a.since).chain(metrics).chain([registry.version]).collect()
 }
 
 #[cfg(test)]

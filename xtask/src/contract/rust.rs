@@ -7,7 +7,9 @@ use std::{
 
 use super::profiles::Profile;
 use anyhow::{bail, ensure};
-use plainspan_registry::{Attribute, Cardinality, Kind, Privacy, Registry, Requirement, Use, Values};
+use plainspan_registry::{
+    Attribute, Cardinality, Instrument, Kind, Metric, Part, Privacy, Registry, Requirement, Use, Values,
+};
 
 /// The file's text.
 pub fn generate(registry: &Registry, profiles: &[Profile]) -> anyhow::Result<String> {
@@ -17,6 +19,8 @@ pub fn generate(registry: &Registry, profiles: &[Profile]) -> anyhow::Result<Str
          //! The names of the contract, typed: keys, the values of enums, and what each span and resource must carry.\n\n\
          use super::{\n    \
              key::{AttributeDef, AttributeSet, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape, Text, Use, ValueKind},\n    \
+             metric::{Instrument, MetricDef, MetricSet},\n    \
+             naming::OlderName,\n    \
              profile::Profile,\n\
          };\n",
     );
@@ -32,7 +36,9 @@ pub fn generate(registry: &Registry, profiles: &[Profile]) -> anyhow::Result<Str
     }
     table(&mut out, registry)?;
     shapes(&mut out, registry)?;
+    metrics(&mut out, registry)?;
     overlaps(&mut out, registry)?;
+    older_names(&mut out, registry)?;
     self::profiles(&mut out, profiles)?;
     Ok(out)
 }
@@ -182,7 +188,10 @@ fn table(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
 /// Digits grouped as clippy wants them.
 fn limit(value: Option<u32>) -> String {
     let Some(value) = value else { return "None".into() };
-    let digits = value.to_string();
+    format!("Some({})", digits(&value.to_string()))
+}
+
+fn digits(digits: &str) -> String {
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
@@ -190,7 +199,7 @@ fn limit(value: Option<u32>) -> String {
         }
         grouped.push(digit);
     }
-    format!("Some({grouped})")
+    grouped
 }
 
 fn shapes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
@@ -208,13 +217,65 @@ fn shapes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn metrics(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
+    for (index, metric) in registry.metrics.iter().enumerate() {
+        let Metric { name, brief, .. } = metric;
+        writeln!(out, "\n/// Metric `{name}`: {brief}")?;
+        writeln!(out, "pub static {}: &MetricDef = &METRICS[{index}];", metric_constant(name))?;
+    }
+    writeln!(out, "\n/// Every metric of the contract.")?;
+    writeln!(out, "pub static METRICS: [MetricDef; {}] = [", registry.metrics.len())?;
+    for (index, metric) in registry.metrics.iter().enumerate() {
+        let instrument = match metric.instrument {
+            Instrument::Counter => "Counter",
+            Instrument::Histogram => "Histogram",
+            Instrument::UpDownCounter | Instrument::Gauge => {
+                bail!("{}: the agent has no such instrument", metric.name)
+            }
+        };
+        let renamed = metric.deprecated.as_ref().and_then(|d| d.renamed_to.as_deref());
+        let current = renamed.map_or("None".to_owned(), |name| format!("Some({name:?})"));
+        writeln!(out, "    MetricDef {{")?;
+        writeln!(out, "        name: {:?},", metric.name)?;
+        writeln!(out, "        index: {index},")?;
+        writeln!(out, "        brief: {:?},", metric.brief)?;
+        writeln!(out, "        unit: {:?},", metric.unit)?;
+        writeln!(out, "        instrument: Instrument::{instrument},")?;
+        let boundaries: Vec<_> = metric.boundaries.iter().map(|bound| grouped(*bound)).collect();
+        writeln!(out, "        boundaries: &[{}],", boundaries.join(", "))?;
+        writeln!(out, "        current: {current},")?;
+        write!(out, "        shape: ")?;
+        shape_value(out, &metric.name, metric.attributes.iter())?;
+        writeln!(out, ",\n    }},")?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}
+
+/// `gen_ai.client.token.usage` as `METRIC_GEN_AI_CLIENT_TOKEN_USAGE`.
+fn metric_constant(name: &str) -> String {
+    format!("METRIC_{}", constant_case(name))
+}
+
+/// A number as clippy wants it.
+fn grouped(bound: f64) -> String {
+    if bound.fract() == 0.0 { format!("{}.0", digits(&format!("{bound:.0}"))) } else { bound.to_string() }
+}
+
 fn shape<'a>(
     out: &mut String,
     constant: &str,
     name: &str,
     uses: impl Iterator<Item = &'a Use>,
 ) -> anyhow::Result<()> {
-    writeln!(out, "pub static {constant}: Shape = Shape::new(\n    {name:?},\n    &[")?;
+    write!(out, "pub static {constant}: Shape = ")?;
+    shape_value(out, name, uses)?;
+    writeln!(out, ";")?;
+    Ok(())
+}
+
+fn shape_value<'a>(out: &mut String, name: &str, uses: impl Iterator<Item = &'a Use>) -> anyhow::Result<()> {
+    writeln!(out, "Shape::new(\n    {name:?},\n    &[")?;
     for used in uses {
         let requirement = match (used.level, &used.required_with) {
             (Requirement::Required, _) => "Required".to_owned(),
@@ -230,7 +291,7 @@ fn shape<'a>(
             def(&used.key)
         )?;
     }
-    writeln!(out, "    ],\n);")?;
+    write!(out, "    ],\n)")?;
     Ok(())
 }
 
@@ -252,6 +313,25 @@ fn overlaps(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn older_names(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
+    writeln!(out, "\n/// Names that spans had before they were renamed.")?;
+    writeln!(out, "pub static OLDER_NAMES: &[OlderName] = &[")?;
+    for span in &registry.spans {
+        let Some(older) = &span.older else { continue };
+        write!(out, "    OlderName {{ span: {:?}, patterns: &[", span.name)?;
+        for pattern in &older.patterns {
+            let parts = pattern.parts.iter().map(|part| match part {
+                Part::Text(text) => format!("super::naming::NamePart::Text({text:?})"),
+                Part::Value(key) => format!("super::naming::NamePart::Value({})", def(key)),
+            });
+            write!(out, "&[{}], ", parts.collect::<Vec<_>>().join(", "))?;
+        }
+        writeln!(out, "] }},")?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}
+
 fn profiles(out: &mut String, profiles: &[Profile]) -> anyhow::Result<()> {
     writeln!(out, "\n/// The names that spans can go by; the first is the default.")?;
     writeln!(out, "pub static PROFILES: &[Profile] = &[")?;
@@ -267,6 +347,9 @@ fn profiles(out: &mut String, profiles: &[Profile]) -> anyhow::Result<()> {
         writeln!(out, "        schema_url: {:?},", profile.schema_url)?;
         writeln!(out, "        left_out: {},", set(&profile.left_out))?;
         writeln!(out, "        doubles: {},", set(&profile.doubles))?;
+        let metrics: Vec<_> = profile.left_out_metrics.iter().map(|name| metric_constant(name)).collect();
+        writeln!(out, "        left_out_metrics: MetricSet::of(&[{}]),", metrics.join(", "))?;
+        writeln!(out, "        older_span_names: &{:?},", profile.older_span_names)?;
         writeln!(out, "        older_fields: {},", profile.older_fields)?;
         writeln!(out, "    }},")?;
     }

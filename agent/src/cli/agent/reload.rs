@@ -21,7 +21,7 @@ impl Agent {
         let at_once = |name: &str| match name {
             "api-rule" | "content" | "content-rule" | "redact" | "secret" | "ignore" => true,
             "exe" => by_executable,
-            _ => false,
+            _ => name == "sample" || name.starts_with("sample-"),
         };
         let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| at_once(name));
         let executables = now.iter().any(|name| name == "exe");
@@ -33,6 +33,7 @@ impl Agent {
         self.pipeline.set_rules(args.output.api_rule.clone());
         self.pipeline.set_digests(content.keeps_any());
         self.spans.set_content(content);
+        self.spans.set_sampling(args.output.sample.settings());
         if executables {
             self.leave_unchosen();
             self.sweep();

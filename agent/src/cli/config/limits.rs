@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{export, pipeline};
+use crate::{export, metrics, pipeline};
 
 /// All limits that can be set.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub(in crate::cli) struct Limits {
     pub(in crate::cli) rooms: pipeline::Limits,
     /// Of each output's queue.
     pub(in crate::cli) outputs: export::Limits,
+    /// Of metrics.
+    pub(in crate::cli) metrics: metrics::Limits,
 }
 
 /// One of them.
@@ -39,7 +41,7 @@ macro_rules! limit {
 }
 
 /// All of them, in the order of the rooms.
-pub(super) const LIMITS: [Limit; 22] = [
+pub(super) const LIMITS: [Limit; 26] = [
     limit!("connections", rooms.stream.connections),
     limit!("connection-idle-seconds", seconds rooms.stream.idle),
     limit!("head-bytes", rooms.wire.head_bytes),
@@ -59,6 +61,10 @@ pub(super) const LIMITS: [Limit; 22] = [
     limit!("calls-bytes", rooms.genai.in_flight),
     limit!("processes", rooms.resource.processes),
     limit!("ended-process-seconds", seconds rooms.resource.after_exit),
+    limit!("metric-series", metrics.series),
+    limit!("metric-names", metrics.names),
+    limit!("metric-errors", metrics.errors),
+    limit!("metric-services", metrics.services),
     limit!("output-spans", outputs.spans),
     limit!("output-bytes", outputs.bytes),
     limit!("output-retry-seconds", seconds outputs.hold),

@@ -14,10 +14,11 @@ macro_rules! embedded {
 }
 
 /// The files of `contract/registry/`.
-const FILES: [(&str, &str); 7] = embedded![
+const FILES: &[(&str, &str)] = &embedded![
     "gen_ai.yaml",
     "manifest.yaml",
     "mcp.yaml",
+    "metrics.yaml",
     "plainspan.yaml",
     "resource.yaml",
     "spans.yaml",
@@ -29,8 +30,8 @@ pub fn contract(dir: Option<&Path>) -> anyhow::Result<Registry> {
     if let Some(dir) = dir {
         return Ok(Registry::read(dir).map_err(|error| Usage(error.to_string()))?);
     }
-    let files = FILES.map(|(name, text)| File { name: name.to_owned(), text: text.to_owned() });
-    Registry::load(&files).context("plainspan's own contract is wrong")
+    let files = FILES.iter().map(|(name, text)| File { name: (*name).to_owned(), text: (*text).to_owned() });
+    Registry::load(&files.collect::<Vec<_>>()).context("plainspan's own contract is wrong")
 }
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod tests {
             .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"))
             .collect();
         names.sort();
-        assert_eq!(names, FILES.map(|(name, _)| name));
+        assert_eq!(names, FILES.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         assert_eq!(contract(None).unwrap().version.to_string(), crate::contract::VERSION);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{
     super::{
-        close,
+        close, counting,
         run::{OutputArgs, extra_attributes},
         say,
     },
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     account::Account,
     capture::ConnectionId,
-    export,
+    export, metrics,
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
     resource::Processes,
 };
@@ -73,6 +73,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
     let limits = Limits::default();
     let content = args.output.content.policy(&account)?;
+    let extra = extra_attributes()?;
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
         .with_rules(args.output.api_rule.clone())
         .with_digests(content.keeps_any());
@@ -80,9 +81,12 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         Processes::new("/proc", limits.resource),
         content,
         args.output.contract,
-        extra_attributes()?,
+        extra.clone(),
         Arc::clone(&account),
-    );
+    )
+    .with_sampling(args.output.sample.settings());
+    let counted = metrics::Limits::default();
+    let metrics = counting::start(&args.output, counted, &extra, &mut spans, &account).await?;
     let options = ReplayOptions {
         framing: args.framing,
         encoding: args.encoding,
@@ -120,10 +124,12 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         }
         outcome.verdicts.clear();
         for call in outcome.calls.drain(..) {
-            outputs.send_waiting(spans.deliver(call)).await;
+            if let Some(delivery) = spans.deliver(call) {
+                outputs.send_waiting(delivery).await;
+            }
         }
     }
-    let complete = close(outputs, DELIVERY).await;
+    let complete = close(outputs, metrics, DELIVERY).await;
     if sessions > 0 {
         say(&format!(
             "plainspan: {sessions} WebSocket sessions were left out: neither a request nor a message says of which API they are\n"

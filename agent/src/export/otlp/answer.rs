@@ -4,10 +4,14 @@ use std::{error::Error, time::Duration};
 
 use http::{Response, Uri};
 use jiff::Timestamp;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::{
+    metrics::v1::ExportMetricsServiceResponse, trace::v1::ExportTraceServiceResponse,
+};
 use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+use super::signal::Export;
 
 /// Longest time that a collector is left alone because it says so.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -23,19 +27,29 @@ pub(super) enum Answer {
     Later { reason: String, after: Option<Duration> },
     /// It will never be.
     Never(String),
+    /// Nothing of the kind will: the collector has no such service.
+    Unserved(String),
 }
 
 /// Spans that a collector rejected out of a request that it otherwise took ("Partial Success"); they are not sent again.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Rejected {
-    pub spans: usize,
+pub(in crate::export) struct Rejected {
+    pub items: usize,
     pub message: String,
 }
 
 impl From<ExportTraceServiceResponse> for Rejected {
     fn from(response: ExportTraceServiceResponse) -> Self {
         let partial = response.partial_success.unwrap_or_default();
-        Self { spans: usize::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message }
+        Self { items: usize::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message }
+    }
+}
+
+impl From<ExportMetricsServiceResponse> for Rejected {
+    fn from(response: ExportMetricsServiceResponse) -> Self {
+        let partial = response.partial_success.unwrap_or_default();
+        let items = usize::try_from(partial.rejected_data_points).unwrap_or(0);
+        Self { items, message: partial.error_message }
     }
 }
 
@@ -65,16 +79,17 @@ pub(super) fn of_status(status: &Status) -> Answer {
             reason,
             after: info.filter(|delay| !delay.is_zero()).map(|delay| delay.min(LONGEST_WAIT)),
         },
+        Code::Unimplemented => Answer::Unserved(reason),
         _ => Answer::Never(reason),
     }
 }
 
 /// The meaning of an HTTP response.
-pub(super) fn of_response(response: &Response<impl AsRef<[u8]>>, now: Timestamp) -> Answer {
+pub(super) fn of_response<R: Export>(response: &Response<impl AsRef<[u8]>>, now: Timestamp) -> Answer {
     let status = response.status();
     if status.is_success() {
         // An answer that is none of OTLP's rejects nothing.
-        let response = ExportTraceServiceResponse::decode(response.body().as_ref()).unwrap_or_default();
+        let response = R::Response::decode(response.body().as_ref()).unwrap_or_default();
         return Answer::Taken(response.into());
     }
     let reason = format!("HTTP status {}", status.as_u16());
@@ -83,6 +98,7 @@ pub(super) fn of_response(response: &Response<impl AsRef<[u8]>>, now: Timestamp)
             let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
             Answer::Later { reason, after: after.and_then(|text| retry_after(text, now)) }
         }
+        404 | 405 => Answer::Unserved(reason),
         _ => Answer::Never(reason),
     }
 }
@@ -121,6 +137,7 @@ pub(super) fn uri(url: &str) -> Result<Uri, super::OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use tonic_types::ErrorDetails;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -163,20 +180,23 @@ mod tests {
             (413, None, None),
             (500, None, None),
             (501, None, None),
+            (404, None, None),
             (302, None, None),
         ] {
             let mut response = Response::builder().status(status);
             if let Some(value) = header {
                 response = response.header("Retry-After", value);
             }
-            let answer = of_response(&response.body(b"secret".to_vec()).unwrap(), now);
+            let answer =
+                of_response::<ExportTraceServiceRequest>(&response.body(b"secret".to_vec()).unwrap(), now);
             let reason = format!("HTTP status {status}");
             match expected {
                 Some(after) => assert_eq!(answer, Answer::Later { reason, after }, "{status} {header:?}"),
+                None if status == 404 => assert_eq!(answer, Answer::Unserved(reason)),
                 None => assert_eq!(answer, Answer::Never(reason)),
             }
         }
-        let taken = of_response(&Response::new(b"no protobuf".to_vec()), now);
+        let taken = of_response::<ExportTraceServiceRequest>(&Response::new(b"no protobuf".to_vec()), now);
         assert_eq!(taken, Answer::Taken(Rejected::default()));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use opentelemetry_http::Request;
 
-use super::OpenError;
+use super::{OpenError, Signal};
 use crate::text;
 
 /// How OTLP is spoken.
@@ -72,31 +72,47 @@ impl std::fmt::Debug for OtlpConfig {
     }
 }
 
-/// A setting: its name for traces, and the one for all signals.
-type Names = [&'static str; 2];
-const ENDPOINT: Names = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-const PROTOCOL: Names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-const TIMEOUT: Names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-const COMPRESSION: Names = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
-const HEADERS: Names = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
-const INSECURE: Names = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
-const CERTIFICATE: Names = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
-const CLIENT_CERTIFICATE: Names =
-    ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
-const CLIENT_KEY: Names = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
+/// A setting: its names for traces and metrics, and the one for all signals.
+type Names = [&'static str; 3];
 
-/// Path of traces below a collector's URL.
-const TRACES_PATH: &str = "v1/traces";
+macro_rules! names {
+    ($setting:literal) => {
+        [
+            concat!("OTEL_EXPORTER_OTLP_TRACES_", $setting),
+            concat!("OTEL_EXPORTER_OTLP_METRICS_", $setting),
+            concat!("OTEL_EXPORTER_OTLP_", $setting),
+        ]
+    };
+}
+
+const ENDPOINT: Names = names!("ENDPOINT");
+const PROTOCOL: Names = names!("PROTOCOL");
+const TIMEOUT: Names = names!("TIMEOUT");
+const COMPRESSION: Names = names!("COMPRESSION");
+const HEADERS: Names = names!("HEADERS");
+const INSECURE: Names = names!("INSECURE");
+const CERTIFICATE: Names = names!("CERTIFICATE");
+const CLIENT_CERTIFICATE: Names = names!("CLIENT_CERTIFICATE");
+const CLIENT_KEY: Names = names!("CLIENT_KEY");
+
+/// The name for one signal, which counts before the one for all.
+fn own(names: Names, signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => names[0],
+        Signal::Metrics => names[1],
+    }
+}
+
 /// Time for one request, unless told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Port at which collectors speak HTTP.
 const HTTP_PORT: &str = ":4318";
 
 impl OtlpConfig {
-    /// What the environment says, which `variable` looks up; empty is unset.
-    pub fn from_env(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
+    /// What the environment says of a signal, which `variable` looks up; empty is unset.
+    pub fn from_env(signal: Signal, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
         let get = |names: Names| {
-            names.into_iter().find_map(|name| {
+            [own(names, signal), names[2]].into_iter().find_map(|name| {
                 Some((name, variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())?))
             })
         };
@@ -119,15 +135,17 @@ impl OtlpConfig {
         let insecure = get(INSECURE).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
         let endpoint = match (protocol, endpoint) {
             (Protocol::Grpc, None) => "http://localhost:4317".to_owned(),
-            (Protocol::HttpProtobuf, None) => format!("http://localhost:4318/{TRACES_PATH}"),
+            (Protocol::HttpProtobuf, None) => format!("http://localhost:4318/{}", signal.path()),
             (Protocol::Grpc, Some((name, url))) if !url.contains("://") => {
                 valid_url(name, format!("{}://{url}", if insecure { "http" } else { "https" }))?
             }
             (Protocol::Grpc, Some((name, url))) => valid_url(name, url)?,
-            (Protocol::HttpProtobuf, Some((name, url))) if name == ENDPOINT[0] => valid_url(name, url)?,
+            (Protocol::HttpProtobuf, Some((name, url))) if name == own(ENDPOINT, signal) => {
+                valid_url(name, url)?
+            }
             (Protocol::HttpProtobuf, Some((name, url))) => {
                 let slash = if url.ends_with('/') { "" } else { "/" };
-                valid_url(name, format!("{url}{slash}{TRACES_PATH}"))?
+                valid_url(name, format!("{url}{slash}{}", signal.path()))?
             }
         };
         let timeout = match get(TIMEOUT) {
@@ -153,10 +171,10 @@ impl OtlpConfig {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(wrong(CLIENT_KEY[1], "is needed with a client certificate".into()));
+                return Err(wrong(CLIENT_KEY[2], "is needed with a client certificate".into()));
             }
             (None, Some(_)) => {
-                return Err(wrong(CLIENT_CERTIFICATE[1], "is needed with a client key".into()));
+                return Err(wrong(CLIENT_CERTIFICATE[2], "is needed with a client key".into()));
             }
         };
         let tls = Tls { certificate: read(get(CERTIFICATE))?, client };
@@ -240,7 +258,7 @@ mod tests {
     fn config(variables: &[(&str, &str)]) -> Result<OtlpConfig, String> {
         let lookup =
             |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        OtlpConfig::from_env(&lookup).map_err(|error| error.to_string())
+        OtlpConfig::from_env(Signal::Traces, &lookup).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! The client of OTLP/gRPC: the generated one, over tonic.
 
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
-};
+use ::http::uri::PathAndQuery;
 use tonic::{
     Request,
+    client::Grpc,
     codec::CompressionEncoding,
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
+use tonic_prost::ProstCodec;
 
-use super::{Compression, OpenError, OtlpConfig, answer, answer::Answer, build_error, http};
+use super::{Compression, OpenError, OtlpConfig, answer, answer::Answer, build_error, http, signal::Export};
 
 #[derive(Debug)]
 pub(super) struct Client {
-    client: TraceServiceClient<Channel>,
+    client: Grpc<Channel>,
     /// `OTEL_EXPORTER_OTLP_HEADERS`; marked sensitive, so that they are never shown.
     headers: MetadataMap,
 }
@@ -29,7 +29,7 @@ impl Client {
             endpoint =
                 endpoint.tls_config(tls(config)?).map_err(|error| build_error(answer::chain(&error)))?;
         }
-        let mut client = TraceServiceClient::new(endpoint.connect_lazy());
+        let mut client = Grpc::new(endpoint.connect_lazy());
         if config.compression == Some(Compression::Gzip) {
             client = client
                 .send_compressed(CompressionEncoding::Gzip)
@@ -45,10 +45,14 @@ impl Client {
         Ok(Self { client, headers })
     }
 
-    pub async fn send(&mut self, request: ExportTraceServiceRequest) -> Answer {
+    pub async fn send<R: Export>(&mut self, request: R) -> Answer {
         let mut request = Request::new(request);
         *request.metadata_mut() = self.headers.clone();
-        match self.client.export(request).await {
+        if let Err(error) = self.client.ready().await {
+            return Answer::Later { reason: answer::chain(&error), after: None };
+        }
+        let codec = ProstCodec::<R, R::Response>::default();
+        match self.client.unary(request, PathAndQuery::from_static(R::METHOD), codec).await {
             Ok(response) => Answer::Taken(response.into_inner().into()),
             Err(status) => answer::of_status(&status),
         }

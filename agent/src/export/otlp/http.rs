@@ -6,8 +6,6 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use flate2::write::GzEncoder;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
 use opentelemetry_http::{Bytes, HttpClient, Request, hyper::HyperClient};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message as _;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -17,6 +15,7 @@ use super::{
     Compression, OpenError, OtlpConfig, answer,
     answer::{Answer, chain},
     build_error,
+    signal::Export,
 };
 
 /// How the agent calls itself.
@@ -62,7 +61,7 @@ impl Client {
         Ok(Self { inner, uri: answer::uri(&config.endpoint)?, headers, gzip })
     }
 
-    pub async fn send(&mut self, request: &ExportTraceServiceRequest) -> Answer {
+    pub async fn send<R: Export>(&mut self, request: &R) -> Answer {
         let mut body = request.encode_to_vec();
         if self.gzip {
             let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -76,7 +75,7 @@ impl Client {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         match self.inner.send_bytes(request).await {
-            Ok(response) => answer::of_response(&response, jiff::Timestamp::now()),
+            Ok(response) => answer::of_response::<R>(&response, jiff::Timestamp::now()),
             Err(error) => Answer::Later { reason: chain(&*error), after: None },
         }
     }

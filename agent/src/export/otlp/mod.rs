@@ -11,91 +11,33 @@ mod answer;
 mod config;
 mod grpc;
 mod http;
+mod sender;
+mod signal;
 
 use std::{sync::Arc, time::Duration};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use tokio::time::{Instant, sleep, timeout_at};
 
 pub use config::{Compression, OtlpConfig, Protocol, Tls, shown_url};
+pub use signal::Signal;
 
 use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, backoff, convert};
 use crate::contract::{Delivery, otlp};
-use answer::{Answer, Rejected};
-
-/// Tries of one request within its time.
-const TRIES: usize = 5;
-/// First pause between two tries; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub(super) use answer::Rejected;
+pub(super) use sender::{Denied, Sender};
 
 /// Sends spans to a collector.
 #[derive(Debug)]
 pub struct Otlp {
-    client: Client,
+    sender: Sender,
     schema_url: &'static str,
-    /// Where to, without credentials.
-    endpoint: String,
-    timeout: Duration,
-}
-
-#[derive(Debug)]
-enum Client {
-    Grpc(grpc::Client),
-    Http(http::Client),
 }
 
 impl Otlp {
     /// Sets up an exporter; it connects with the first span. Needs a tokio runtime.
     pub fn connect(config: &OtlpConfig, schema_url: &'static str) -> Result<Self, OpenError> {
-        let client = match config.protocol {
-            Protocol::Grpc => Client::Grpc(grpc::Client::new(config)?),
-            Protocol::HttpProtobuf => Client::Http(http::Client::new(config)?),
-        };
-        Ok(Self { client, schema_url, endpoint: config.shown_endpoint(), timeout: config.timeout })
+        Ok(Self { sender: Sender::new(config)?, schema_url })
     }
-
-    /// One request, with as many tries as its time allows.
-    async fn request(&mut self, request: ExportTraceServiceRequest) -> Result<Rejected, Denied> {
-        let until = Instant::now() + self.timeout;
-        let mut pause = FIRST_PAUSE;
-        for tries in 1.. {
-            let sent = async {
-                match &mut self.client {
-                    Client::Grpc(client) => client.send(request.clone()).await,
-                    Client::Http(client) => client.send(&request).await,
-                }
-            };
-            let answer = timeout_at(until, sent).await.unwrap_or_else(|_| Answer::Later {
-                reason: format!("no answer within {:?}", self.timeout),
-                after: None,
-            });
-            let endpoint = self.endpoint.clone();
-            match answer {
-                Answer::Taken(rejected) => return Ok(rejected),
-                Answer::Never(reason) => {
-                    return Err(Denied { error: ExportError::Refused { endpoint, reason }, after: None });
-                }
-                Answer::Later { reason, after } => {
-                    let wait = after.unwrap_or_else(|| backoff::jittered(pause));
-                    if tries >= TRIES || Instant::now() + wait >= until {
-                        return Err(Denied { error: ExportError::Unavailable { endpoint, reason }, after });
-                    }
-                    sleep(wait).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
-        Ok(Rejected::default())
-    }
-}
-
-/// Why a request was not taken, and how long the collector wants to be left alone.
-#[derive(Debug)]
-struct Denied {
-    error: ExportError,
-    after: Option<Duration>,
 }
 
 impl Exporter for Otlp {
@@ -125,16 +67,16 @@ impl Exporter for Otlp {
                 }
                 let spans = members.iter().map(|at| otlp::span(&batch[*at].span)).collect();
                 let resource_spans = vec![otlp::resource_spans(resource, spans, self.schema_url)];
-                match self.request(ExportTraceServiceRequest { resource_spans }).await {
-                    Ok(Rejected { spans: 0, .. }) => {}
-                    Ok(Rejected { spans, message }) => {
-                        lost += spans.min(members.len());
+                match self.sender.request(ExportTraceServiceRequest { resource_spans }).await {
+                    Ok(Rejected { items: 0, .. }) => {}
+                    Ok(Rejected { items, message }) => {
+                        lost += items.min(members.len());
                         error = Some(ExportError::Refused {
-                            endpoint: self.endpoint.clone(),
+                            endpoint: self.sender.endpoint().to_owned(),
                             reason: answer::shown(&message),
                         });
                     }
-                    Err(Denied { error: denied @ ExportError::Unavailable { .. }, after: wait }) => {
+                    Err(Denied { error: denied @ ExportError::Unavailable { .. }, after: wait, .. }) => {
                         unavailable = true;
                         retry.extend(members);
                         (error, after) = (Some(denied), wait);

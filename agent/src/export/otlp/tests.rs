@@ -31,7 +31,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, pem::PemObject},
 };
 
-use super::{super::convert::tests::delivery, *};
+use super::{super::convert::tests::delivery, sender::TRIES, *};
 
 /// How a receiver answers a request.
 #[derive(Clone, Copy, Debug)]
