@@ -30,10 +30,11 @@ impl<'a> Candidate<'a> {
         procfs::cgroups(self.proc_root, self.pid).is_none()
     }
 
-    /// Path of the executable.
+    /// Path of the executable; empty for one that has none, as a thread of the kernel.
     pub fn executable(&self) -> Option<String> {
         procfs::executable(&self.proc_root.join(self.pid.to_string()))
             .or_else(|| self.program.map(|program| program.path.clone()))
+            .or_else(|| (!self.is_gone()).then(String::new))
     }
 
     /// The user's id.

@@ -51,7 +51,7 @@ impl LeftOut {
     pub(super) fn again(&mut self) -> Vec<(u32, bool)> {
         let known: Vec<(u32, Known)> = self.known.iter().map(|(pid, known)| (*pid, known.clone())).collect();
         let changed = known.into_iter().filter_map(|(pid, before)| {
-            let now = self.ask(pid, None, before.asks, true).is_some();
+            let now = self.ask(pid, None, before.asks, true);
             (now != before.reason.is_some()).then_some((pid, now))
         });
         changed.collect()
@@ -60,7 +60,7 @@ impl LeftOut {
     /// A process has begun a program, of which the kernel says whether it asks to be left out. Tells whether it is, and whether it was.
     pub(super) fn exec(&mut self, pid: u32, program: &Program, asks: bool) -> (bool, bool) {
         let was = self.is(pid);
-        (self.ask(pid, Some(program), asks, self.rules.is_empty()).is_some(), was)
+        (self.ask(pid, Some(program), asks, self.rules.is_empty()), was)
     }
 
     /// A process was forked: it is what its parent is. Tells whether it is left out.
@@ -104,25 +104,23 @@ impl LeftOut {
     pub(super) fn moved(&mut self, pid: u32) -> bool {
         match self.known.get(&pid) {
             Some(known) if known.settled || known.reason.is_some() => known.reason.is_some(),
-            // Nothing more will be learnt of one that is gone.
-            Some(_) if Candidate::new(&self.proc_root, pid).is_gone() => false,
             Some(known) => {
                 let asks = known.asks;
-                self.ask(pid, None, asks, true).is_some()
+                let reason = ignore::reason(&self.rules, &Candidate::new(&self.proc_root, pid), asks);
+                // Nothing more will be learnt of one that is gone by now.
+                let reason = reason.filter(|reason| !matches!(reason, Reason::Unknown { .. }));
+                self.learn(pid, Known { asks, reason, settled: true })
             }
-            None => {
-                self.ask_first(pid);
-                self.is(pid)
-            }
+            None => self.ask_first(pid),
         }
     }
 
-    fn ask_first(&mut self, pid: u32) {
+    fn ask_first(&mut self, pid: u32) -> bool {
         let asks = Candidate::new(&self.proc_root, pid).asks_to_be_left_out();
-        self.ask(pid, None, asks, self.rules.is_empty());
+        self.ask(pid, None, asks, self.rules.is_empty())
     }
 
-    fn ask(&mut self, pid: u32, program: Option<&Program>, asks: bool, settled: bool) -> Option<Reason> {
+    fn ask(&mut self, pid: u32, program: Option<&Program>, asks: bool, settled: bool) -> bool {
         let mut process = Candidate::new(&self.proc_root, pid);
         if let Some(program) = program {
             // It may be gone at any moment.
@@ -131,12 +129,17 @@ impl LeftOut {
             process = process.seen(program, cgroup);
         }
         let reason = ignore::reason(&self.rules, &process, asks);
-        let known = Known { asks, reason: reason.clone(), settled };
-        if !self.is(pid) {
+        self.learn(pid, Known { asks, reason, settled })
+    }
+
+    /// Keeps what is known by now. Is the process left out?
+    fn learn(&mut self, pid: u32, known: Known) -> bool {
+        let left_out = known.reason.is_some();
+        if left_out && !self.is(pid) {
             self.count(pid, &known);
         }
         self.known.insert(pid, known);
-        reason
+        left_out
     }
 
     /// Each process is counted once.
