@@ -135,6 +135,8 @@ counters! {
     RedactedIps = "policy", "IP addresses redacted";
     /// What the user's own rules took out of content.
     RedactedCustom = "policy", "findings of own rules redacted";
+    /// Prompt templates that were forgotten because too many were known.
+    TemplatesForgotten = "policy", "prompt templates forgotten";
     /// Calls kept by sampling, by the reason.
     CallsSampled = "policy", "calls sampled";
     /// Calls that sampling left out: they make no span.

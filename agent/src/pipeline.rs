@@ -216,6 +216,17 @@ impl Pipeline {
         self.shared.recognizer.set_digests(wanted);
     }
 
+    /// The same, which looks there for what requests say of whom and what they are for.
+    pub fn with_sources(mut self, sources: genai::Sources) -> Self {
+        self.set_sources(sources);
+        self
+    }
+
+    /// From now on it is looked there.
+    pub fn set_sources(&mut self, sources: genai::Sources) {
+        self.shared.recognizer.set_sources(sources);
+    }
+
     /// Takes the next record.
     pub fn record(&mut self, record: Record, outcome: &mut Outcome) {
         let mut events = std::mem::take(&mut self.stream_events);

@@ -19,8 +19,12 @@ use plainspan::{
         Encoding, Entry, Exchange, Exchanges, Framing, ReplayOptions, Split, records, records_of_all,
     },
     contract::{Profile, Span, Value, names},
+    genai::{Fact, Sources},
     pipeline::{Ids, Limits, Outcome, Pipeline, Spans},
-    policy::content::{Form, Policy},
+    policy::{
+        content::{Form, Key, Policy},
+        fingerprint::Fingerprinter,
+    },
     resource::Processes,
     time::Timestamp,
 };
@@ -80,10 +84,14 @@ fn each<T: Send>(exchanges: &[Exchange], f: impl Fn(usize, &Exchange) -> T + Syn
 fn spans(records: impl IntoIterator<Item = Record>) -> Vec<Span> {
     let account = Arc::new(Account::default());
     let limits = Limits::default();
-    let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account));
+    let mut pipeline =
+        Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account)).with_sources(Sources::with(&[]));
     let content = Policy::of(Form::Full, Arc::clone(&account));
     let processes = Processes::new("/nowhere", limits.resource);
-    let mut spans = Spans::new(processes, content, Profile::DEFAULT, Vec::new(), account);
+    let fingerprinter =
+        Fingerprinter::new(Some(Key::new(&[7; 32])), Fact::ALL.to_vec(), Arc::clone(&account));
+    let mut spans = Spans::new(processes, content, Profile::DEFAULT, Vec::new(), account)
+        .with_fingerprints(fingerprinter);
     let mut outcome = Outcome::default();
     for record in records {
         pipeline.record(record, &mut outcome);

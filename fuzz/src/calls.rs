@@ -6,8 +6,11 @@ use bytes::Bytes;
 use plainspan::{
     account::Account,
     contract::{self, Options, SpanIds, Value, names},
-    genai::{Call, Limits, Recognition, Recognizer, Told},
-    policy::content::Form,
+    genai::{Call, Fact, Limits, Recognition, Recognizer, Sources, Told},
+    policy::{
+        content::{Form, Key},
+        fingerprint::Fingerprinter,
+    },
     time::Timestamp,
     wire::{
         Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, RequestHead, ResponseHead, Role,
@@ -118,8 +121,9 @@ fn head(host: &str, path: &str) -> RequestHead {
 
 fn run(head: RequestHead, request: Vec<Body>, media_type: &str, status: u16, response: Vec<Body>) {
     let account = Arc::new(Account::default());
-    let Recognition::Call(mut builder) = Recognizer::new(LIMITS, Arc::clone(&account)).recognize(&head)
-    else {
+    let mut recognizer = Recognizer::new(LIMITS, Arc::clone(&account));
+    recognizer.set_sources(Sources::with(&[]));
+    let Recognition::Call(mut builder) = recognizer.recognize(&head) else {
         panic!("{head:?} is no call");
     };
     let kind = Header { name: "content-type".into(), value: media_type.into() };
@@ -143,12 +147,16 @@ fn run(head: RequestHead, request: Vec<Body>, media_type: &str, status: u16, res
 /// The spans of a call fit the contract, but for values that it limits.
 pub fn spans(call: &Call, account: &Account) {
     let ids = SpanIds { trace_id: [1; 16], span_id: [1; 8] };
-    for content in [Form::None, Form::Full] {
+    let key = Key::new(&[7; 32]);
+    let mut fingerprinter = Fingerprinter::new(Some(key), Fact::ALL.to_vec(), Arc::default());
+    // The second time it is known.
+    let prints = [fingerprinter.prints(call), fingerprinter.prints(call)];
+    for (content, prints) in [Form::None, Form::Full].into_iter().zip(prints) {
         let span = contract::build(
             call,
             ids,
             contract::Relations::default(),
-            &Options { content, ..Options::default() },
+            &Options { content, prints, ..Options::default() },
             account,
         );
         let said = span.get(names::PLAINSPAN_CONTRACT_VIOLATIONS.name());

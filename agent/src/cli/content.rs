@@ -9,7 +9,7 @@ use super::Usage;
 use crate::{
     account::Account,
     policy::{
-        content::{Form, FormRule, Key, Policy, When},
+        content::{Form, FormRule, Key, KeyError, Policy, When},
         redact::{Kind, Redactor, Rule},
     },
 };
@@ -61,6 +61,11 @@ impl From<FormArg> for Form {
 }
 
 impl ContentArgs {
+    /// The key of all hashes.
+    pub(super) fn key(&self) -> Result<Key, KeyError> {
+        Key::of_file(&self.secret)
+    }
+
     /// What is to be done with content.
     pub(super) fn policy(&self, account: &Arc<Account>) -> anyhow::Result<Policy> {
         let otherwise = match self.content {
@@ -80,7 +85,7 @@ impl ContentArgs {
         } else {
             Redactor::new(Vec::new())
         };
-        let key = used(Form::Hashed).then(|| Key::of_file(&self.secret)).transpose();
+        let key = used(Form::Hashed).then(|| self.key()).transpose();
         let key = key.context("hashes need a secret: give --secret a file that can be made or read")?;
         Ok(Policy::new(rules, otherwise, redactor, key, Arc::clone(account)))
     }

@@ -8,6 +8,7 @@ mod content;
 mod contract;
 mod counting;
 mod doctor;
+mod fingerprints;
 mod ignore;
 mod keeping;
 mod logging;

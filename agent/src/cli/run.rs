@@ -5,8 +5,8 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, sync
 use anyhow::Context;
 
 use super::{
-    Usage, agent::Agent, child, config, content::ContentArgs, counting, ignore::IgnoreArgs,
-    keeping::KeepArgs, sample::SampleArgs, targets::Targets,
+    Usage, agent::Agent, child, config, content::ContentArgs, counting, fingerprints::FingerprintArgs,
+    ignore::IgnoreArgs, keeping::KeepArgs, sample::SampleArgs, targets::Targets,
 };
 use crate::{
     account::Account,
@@ -100,6 +100,8 @@ pub(super) struct OutputArgs {
     pub(super) content: ContentArgs,
     #[command(flatten)]
     pub(super) sample: SampleArgs,
+    #[command(flatten)]
+    pub(super) fingerprints: FingerprintArgs,
     /// Take requests for calls in an API dialect, whatever they look like: 'POST HOST/PATH=DIALECT', as
     /// '/my/gateway/**=openai.chat_completions'; may be given more than once, the first that fits counts.
     #[arg(long, value_name = "RULE")]
@@ -185,7 +187,8 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         Arc::clone(&account),
     )
     .with_rules(args.output.api_rule.clone())
-    .with_digests(content.keeps_any());
+    .with_digests(content.keeps_any())
+    .with_sources(args.output.fingerprints.sources());
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         content,
@@ -193,6 +196,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         extra.clone(),
         Arc::clone(&account),
     )
+    .with_fingerprints(args.output.fingerprints.fingerprinter(&args.output.content, &account)?)
     .with_sampling(args.output.sample.settings());
     let counted = args.settings.limits().metrics;
     let metrics = counting::start(&args.output, counted, &extra, &mut spans, &account).await?;

@@ -3,7 +3,7 @@
 use super::{
     attributes::Attributes,
     check::Context,
-    content,
+    content, fingerprint,
     key::Text as _,
     mcp, names, naming,
     profile::Profile,
@@ -19,6 +19,7 @@ use crate::{
     },
     policy::{
         content::Form,
+        fingerprint::Prints,
         price::{self, Cost},
         sample::Decision,
     },
@@ -38,6 +39,8 @@ pub struct Options {
     pub cost: Option<Cost>,
     /// Why the call was kept.
     pub sampled: Decision,
+    /// What tells the call from others.
+    pub prints: Prints,
     /// The names that spans go by.
     pub profile: &'static Profile,
     /// The recorded exchange that a replayed call came from.
@@ -58,8 +61,10 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         request(&mut set, call);
         response(&mut set, call);
         usage(&mut set, call, options.cost.as_ref());
+        fingerprint::set(&mut set, &options.prints);
         (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call, options.profile))
     };
+    fingerprint::set_identity(&mut set, &options.prints);
     transport(&mut set, call);
     capture(&mut set, call);
     if any_content {

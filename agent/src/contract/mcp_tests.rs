@@ -1,11 +1,11 @@
 use serde_json::{Value as Parsed, json};
 
-use super::super::{Options, Profile, Relations, Span, SpanIds, Status, Value, build};
+use super::super::{Options, Relations, Span, SpanIds, Status, Value, build};
 use super::*;
 use crate::{
     account::Account,
     genai::{CallError, Party, Transport},
-    policy::{content::Form, sample::Decision},
+    policy::content::Form,
     wire::{ExchangeEnd, Version},
 };
 

@@ -5,6 +5,7 @@
 mod attributes;
 mod check;
 mod content;
+mod fingerprint;
 mod inference;
 mod key;
 mod mcp;

@@ -14,6 +14,7 @@ use super::{
     mcp,
     pace::{self, Pace},
     provider, rate_limit, repetition,
+    stated::{Sources, Stated},
     told::Told,
     trace, transport,
 };
@@ -85,6 +86,9 @@ pub struct CallBuilder {
     missed_first_content: bool,
     pace: Pace,
     damage: Damage,
+    /// Where the request says whom and what it is for, and what it says.
+    sources: Arc<Sources>,
+    stated: Stated,
     /// Calls were told before the end.
     has_told: bool,
 }
@@ -119,8 +123,15 @@ impl CallBuilder {
             missed_first_content: false,
             pace: Pace::default(),
             damage: Damage::default(),
+            sources: Arc::default(),
+            stated: Stated::default(),
             has_told: false,
         }
+    }
+
+    /// It is looked there for what the request says of whom and what it is for.
+    pub(super) fn looking_at(self, sources: Arc<Sources>) -> Self {
+        Self { sources, ..self }
     }
 
     /// The path is unknown: the answer has to tell which of the candidates it is, if any.
@@ -175,6 +186,7 @@ impl CallBuilder {
             transport: self.transport.clone(),
             damage: self.damage,
             trace: self.trace.clone(),
+            stated: self.stated.clone(),
             ..call.clone()
         };
         let told = self.tell(settled, &whole, time);
@@ -208,6 +220,7 @@ impl CallBuilder {
         self.start = time;
         self.transport = transport::of_request(head);
         self.trace = trace::context(&head.headers);
+        self.sources.read_head(&head.headers, &mut self.stated);
         self.request.expect(transport::content_length(&head.headers));
         self.damage.request.unknown |= head.partial;
     }
@@ -215,6 +228,7 @@ impl CallBuilder {
     /// A message of a session that the call is asked with.
     fn asked(&mut self, event: &SseEvent) {
         self.request_read = true;
+        self.sources.read_body(&event.data, &mut self.stated);
         for candidate in &mut self.candidates {
             match candidate.fold.asked(event, &mut candidate.call, &mut self.budget) {
                 Ok(fits) => candidate.sure |= fits,
@@ -234,6 +248,7 @@ impl CallBuilder {
             return;
         }
         let Some(body) = self.request.take(&mut self.budget) else { return };
+        self.sources.read_body(&body, &mut self.stated);
         // A GET promises nothing.
         let complete = complete && self.transport.method != "GET";
         let by_answer = self.known == Known::ByAnswer;
@@ -442,6 +457,7 @@ impl CallBuilder {
         self.set_streaming(&mut call, end, ending, time);
         call.transport = std::mem::take(&mut self.transport);
         call.trace = self.trace.take();
+        call.stated = std::mem::take(&mut self.stated);
         call.damage = self.damage;
         call.omitted = self.budget.omitted;
         let settled = fold.settled();

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub use super::blob::Digest;
-use super::mcp::Mcp;
+use super::{mcp::Mcp, stated::Stated};
 pub use crate::wire::Role;
 
 /// `gen_ai.operation.name`: what kind of call it is.
@@ -161,6 +161,8 @@ pub struct Call {
     /// Messages, parts, tools and choices that were left out by a limit on how many are kept, or because they
     /// were too long to be kept whole.
     pub omitted: u64,
+    /// What the request says of whom and what it is for, as far as that is asked for.
+    pub stated: Stated,
     /// W3C trace context that the request carried.
     pub trace: Option<TraceContext>,
     /// What it says, if it is a call of MCP: of one such there is neither provider nor model.

@@ -27,6 +27,7 @@ mod rate_limit;
 mod recognize;
 mod repetition;
 mod rule;
+mod stated;
 mod text;
 mod told;
 mod trace;
@@ -43,6 +44,7 @@ pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use provider::is_known_host;
 pub use recognize::{Recognition, Recognizer};
 pub use rule::{Rule, RuleError};
+pub use stated::{Fact, Source, SourceError, Sources, Stated, UnknownFact};
 pub use told::Told;
 
 #[cfg(test)]

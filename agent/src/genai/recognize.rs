@@ -11,6 +11,7 @@ use super::{
     dialect::{self, Claim, DIALECTS, Dialect},
     provider,
     rule::Rule,
+    stated::Sources,
 };
 use crate::{
     account::{Account, Counter},
@@ -40,6 +41,7 @@ pub struct Recognizer {
     dialects: &'static [&'static dyn Dialect],
     rules: Vec<Rule>,
     hash_blobs: bool,
+    sources: Arc<Sources>,
 }
 
 impl fmt::Debug for Recognizer {
@@ -59,7 +61,15 @@ impl Recognizer {
         account: Arc<Account>,
         dialects: &'static [&'static dyn Dialect],
     ) -> Self {
-        Self { limits, account, pool: Arc::default(), dialects, rules: Vec::new(), hash_blobs: false }
+        Self {
+            limits,
+            account,
+            pool: Arc::default(),
+            dialects,
+            rules: Vec::new(),
+            hash_blobs: false,
+            sources: Arc::default(),
+        }
     }
 
     /// From now on these rules hold, of which the first that is about a request decides; calls that have begun go on as they are.
@@ -70,6 +80,11 @@ impl Recognizer {
     /// From now on calls have digests of the binary content of their messages, or not: they cost a pass over it.
     pub fn set_digests(&mut self, hash_blobs: bool) {
         self.hash_blobs = hash_blobs;
+    }
+
+    /// From now on it is looked there for what requests say of whom and what they are for.
+    pub fn set_sources(&mut self, sources: Sources) {
+        self.sources = Arc::new(sources);
     }
 
     /// What is the exchange that begins with this head? Each exchange is to be shown once: it is counted.
@@ -130,7 +145,7 @@ impl Recognizer {
 
     fn builder(&self, candidates: Vec<Candidate>) -> CallBuilder {
         let budget = Budget::new(self.limits, Arc::clone(&self.pool)).hashing(self.hash_blobs);
-        CallBuilder::new(candidates, budget, Arc::clone(&self.account))
+        CallBuilder::new(candidates, budget, Arc::clone(&self.account)).looking_at(Arc::clone(&self.sources))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     metrics::Metrics,
     policy::{
         content::{self, Subject},
+        fingerprint::Fingerprinter,
         price,
         sample::{self, Sampler},
     },
@@ -66,6 +67,7 @@ pub struct Spans {
     sampler: Sampler,
     /// What is kept of content.
     content: content::Policy,
+    fingerprinter: Fingerprinter,
     /// The names that spans go by, and what they say of their source.
     options: contract::Options,
     /// `OTEL_RESOURCE_ATTRIBUTES`.
@@ -95,11 +97,18 @@ impl Spans {
             absent: None,
             sampler,
             content,
+            fingerprinter: Fingerprinter::new(None, Vec::new(), Arc::clone(&account)),
             options,
             extra,
             metrics: None,
             account,
         }
+    }
+
+    /// The same with fingerprints.
+    pub fn with_fingerprints(mut self, fingerprinter: Fingerprinter) -> Self {
+        self.fingerprinter = fingerprinter;
+        self
     }
 
     /// From now on calls are counted there.
@@ -149,6 +158,11 @@ impl Spans {
         self.resources.clear();
     }
 
+    /// The prints of the calls to come, which can be made otherwise from now on.
+    pub fn fingerprinter(&mut self) -> &mut Fingerprinter {
+        &mut self.fingerprinter
+    }
+
     /// Sets what `plainspan.replay.source` says of the spans to come.
     pub fn set_source(&mut self, source: Option<String>) {
         self.options.capture_source = source;
@@ -159,7 +173,14 @@ impl Spans {
         let Finished { mut call, ids, cause, session, process } = finished;
         let info = self.processes.get(process.pid);
         let trace_id = call.trace.as_ref().map_or(ids.trace_id, |trace| trace.trace_id);
-        let kinds = sample::Kinds { revision: call.response.model.as_deref(), ..sample::Kinds::default() };
+        // Of what was said, before anything is taken out of it.
+        let prints = self.fingerprinter.prints(&call);
+        let kinds = sample::Kinds {
+            template: prints.template.as_deref(),
+            revision: call.response.model.as_deref(),
+            tool_set: prints.tool_set.as_deref(),
+            tenant: prints.tenant.as_deref(),
+        };
         let sampled = self.sampler.decide(&call, trace_id, &kinds);
         let kept = sampled.kept().then_some((trace_id, ids.span_id));
         let counts = kept.is_some() || self.metrics.is_some();
@@ -181,7 +202,8 @@ impl Spans {
         };
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options = contract::Options { content: form, redacted, cost, sampled, ..self.options.clone() };
+        let options =
+            contract::Options { content: form, redacted, cost, sampled, prints, ..self.options.clone() };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Some(Delivery { span, resource: self.resource(process.pid, info) })
     }

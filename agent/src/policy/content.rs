@@ -6,6 +6,7 @@ mod walk;
 
 use std::sync::Arc;
 
+pub(super) use self::hash::Keyed;
 pub use self::{
     hash::{Key, KeyError},
     matching::{GlobError, Subject, When},

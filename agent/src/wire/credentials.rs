@@ -43,6 +43,11 @@ const KEPT_PARAMETERS: &[&str] = &[
     "version",
 ];
 
+/// Is a header of this name a credential, whatever its value? `name` in lower case.
+pub fn is_credential_name(name: &str) -> bool {
+    is_credential_header(name, "")
+}
+
 /// Is a header a credential? `name` in lower case.
 pub(super) fn is_credential_header(name: &str, value: &str) -> bool {
     // Browsers can't set headers on a WebSocket: OpenAI takes the key as one of its subprotocols.

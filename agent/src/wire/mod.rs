@@ -23,6 +23,7 @@ mod start;
 mod websocket;
 
 pub use connection::{Connection, Interest, Limits};
+pub use credentials::is_credential_name;
 pub use event::{
     Body, Event, EventKind, ExchangeEnd, ExchangeId, Header, Headers, Missing, Part, RequestHead,
     ResponseHead, Role, SseEvent, Version,

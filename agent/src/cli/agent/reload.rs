@@ -19,7 +19,8 @@ impl Agent {
         let (args, changed) = self.settings.again().map_err(anyhow::Error::msg)?;
         let by_executable = self.targets.by_executable() && !args.exe.is_empty();
         let at_once = |name: &str| match name {
-            "api-rule" | "content" | "content-rule" | "redact" | "secret" | "ignore" => true,
+            "api-rule" | "content" | "content-rule" | "redact" | "secret" | "fingerprints" | "identity"
+            | "identity-plain" | "ignore" => true,
             "exe" => by_executable,
             _ => name == "sample" || name.starts_with("sample-"),
         };
@@ -27,13 +28,16 @@ impl Agent {
         let executables = now.iter().any(|name| name == "exe");
         let ignored = now.iter().any(|name| name == "ignore");
         let content = args.output.content.policy(&self.account)?;
+        let (key, plain) = args.output.fingerprints.key_and_plain(&args.output.content)?;
         if executables {
             self.targets.set_executables(&args.exe)?;
         }
         self.pipeline.set_rules(args.output.api_rule.clone());
         self.pipeline.set_digests(content.keeps_any());
+        self.pipeline.set_sources(args.output.fingerprints.sources());
         self.spans.set_content(content);
         self.spans.set_sampling(args.output.sample.settings());
+        self.spans.fingerprinter().configure(key, plain);
         if executables {
             self.leave_unchosen();
             self.sweep();

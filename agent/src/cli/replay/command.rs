@@ -76,7 +76,8 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let extra = extra_attributes()?;
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
         .with_rules(args.output.api_rule.clone())
-        .with_digests(content.keeps_any());
+        .with_digests(content.keeps_any())
+        .with_sources(args.output.fingerprints.sources());
     let mut spans = Spans::new(
         Processes::new("/proc", limits.resource),
         content,
@@ -84,6 +85,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         extra.clone(),
         Arc::clone(&account),
     )
+    .with_fingerprints(args.output.fingerprints.fingerprinter(&args.output.content, &account)?)
     .with_sampling(args.output.sample.settings());
     let counted = metrics::Limits::default();
     let metrics = counting::start(&args.output, counted, &extra, &mut spans, &account).await?;

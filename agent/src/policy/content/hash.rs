@@ -21,6 +21,7 @@ const LENGTH: usize = 32;
 /// The secret of an installation.
 ///
 /// Without it, a hash can't be tried out: prompts are guessable, so a bare hash would tell them.
+#[derive(Clone)]
 pub struct Key(hmac::Key);
 
 /// A secret that can't be had.
@@ -57,6 +58,14 @@ impl Key {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
+    /// A new one, which nobody else has.
+    ///
+    /// # Errors
+    /// There is no randomness to be had.
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self::new(&secret()?))
+    }
+
     /// The one that a file holds, which is made when it isn't there yet, readable by its owner only.
     ///
     /// # Errors
@@ -67,8 +76,7 @@ impl Key {
             Err(KeyError::File { why, .. }) if why.kind() == io::ErrorKind::NotFound => {}
             read => return read,
         }
-        let mut secret = [0; LENGTH];
-        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+        let secret = secret()?;
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(wrong)?;
         }
@@ -94,8 +102,39 @@ impl Key {
         Ok(Self::new(&secret))
     }
 
+    /// Begins a hash of several fields for one purpose: hashes for different ones differ, whatever they are of.
+    pub(in crate::policy) fn begin(&self, purpose: &str) -> Keyed {
+        let mut keyed = Keyed(hmac::Context::with_key(&self.0));
+        keyed.field(purpose.as_bytes());
+        keyed
+    }
+
     /// `hmac-sha256:` and 64 hexadecimal digits.
     pub fn hash(&self, bytes: &[u8]) -> String {
         format!("hmac-sha256:{}", hex(hmac::sign(&self.0, bytes).as_ref()))
+    }
+}
+
+fn secret() -> Result<[u8; LENGTH], KeyError> {
+    let mut secret = [0; LENGTH];
+    SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+    Ok(secret)
+}
+
+/// A hash that is being made.
+pub(in crate::policy) struct Keyed(hmac::Context);
+
+impl Keyed {
+    /// Adds a field, which none can be mistaken for that is cut elsewhere.
+    pub(in crate::policy) fn field(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    /// So many hexadecimal digits of the hash.
+    pub(in crate::policy) fn finish(self, digits: usize) -> String {
+        let mut text = hex(self.0.sign().as_ref());
+        text.truncate(digits);
+        text
     }
 }
