@@ -151,3 +151,83 @@ impl LeftOut {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
+    use super::*;
+
+    fn process(root: &Path, pid: u32, uid: u32, environ: &str) {
+        let dir = root.join(pid.to_string());
+        fs::create_dir_all(&dir).unwrap();
+        let _ = symlink("/usr/bin/app", dir.join("exe"));
+        fs::write(dir.join("status"), format!("Name:\tapp\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")).unwrap();
+        fs::write(dir.join("cgroup"), "0::/a.slice\n").unwrap();
+        fs::write(dir.join("environ"), environ).unwrap();
+    }
+
+    fn left_out(root: &Path, rules: &[&str]) -> LeftOut {
+        let mut left_out = LeftOut::new(root.to_owned(), Arc::default());
+        left_out.set_rules(rules.iter().map(|rule| rule.parse().unwrap()).collect());
+        left_out
+    }
+
+    fn counted(left_out: &LeftOut) -> u64 {
+        left_out.account.get(Counter::ProcessesLeftOut)
+    }
+
+    #[test]
+    fn what_is_forked_is_as_its_parent_until_it_begins_a_program() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 5, 0, "PLAINSPAN_IGNORE=1\0");
+        let mut left_out = left_out(root.path(), &[]);
+        assert!(left_out.found(5) && left_out.fork(6, 5) && left_out.fork(7, 6) && !left_out.fork(8, 1));
+        assert_eq!(left_out.exec(6, &Program::default(), false), (false, true));
+        assert_eq!(left_out.exec(7, &Program::default(), true), (true, true));
+        assert!(left_out.moved(7) && !left_out.moved(6) && !left_out.moved(8));
+        assert_eq!(counted(&left_out), 3, "each once");
+        left_out.keep(&[6]);
+        assert!(!left_out.is(5) && !left_out.is(7));
+    }
+
+    #[test]
+    fn a_program_may_change_its_user_before_its_first_bytes() {
+        let root = tempfile::tempdir().unwrap();
+        let mut left_out = left_out(root.path(), &["uid=33"]);
+        for (pid, uid, wanted) in [(5, 33, true), (6, 34, false)] {
+            process(root.path(), pid, 0, "");
+            assert_eq!(left_out.exec(pid, &Program::default(), false), (false, false));
+            process(root.path(), pid, uid, "");
+            assert_eq!(left_out.moved(pid), wanted);
+            process(root.path(), pid, 33, "");
+            assert_eq!(left_out.moved(pid), wanted, "it is asked about once");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_of_one_that_is_gone_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let mut left_out = left_out(root.path(), &["uid=33", "label=app"]);
+        process(root.path(), 5, 0, "");
+        assert_eq!(left_out.exec(5, &Program::default(), false), (false, false));
+        fs::remove_dir_all(root.path().join("5")).unwrap();
+        assert!(!left_out.moved(5));
+        assert_eq!(left_out.exec(6, &Program::default(), false), (true, false), "its labels are not known");
+        assert!(!left_out.found(7), "there is nothing to be looked at");
+    }
+
+    #[test]
+    fn other_rules_change_what_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        let mut left_out = left_out(root.path(), &["uid=33"]);
+        process(root.path(), 5, 33, "");
+        process(root.path(), 6, 34, "");
+        process(root.path(), 7, 33, "PLAINSPAN_IGNORE=1\0");
+        assert_eq!([5, 6, 7].map(|pid| left_out.found(pid)), [true, false, true]);
+        left_out.set_rules(vec!["uid=34".parse().unwrap()]);
+        let mut changed = left_out.again();
+        changed.sort_unstable();
+        assert_eq!(changed, [(5, false), (6, true)]);
+    }
+}
