@@ -7,6 +7,7 @@ pub mod account;
 pub mod capture;
 pub mod cli;
 pub mod contract;
+pub mod explain;
 pub mod export;
 mod gate;
 pub mod genai;

@@ -22,6 +22,33 @@ pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(text).collect()
 }
 
+/// The name that was probably meant: `_` for `-`, or a slip or three.
+pub(crate) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.replace('_', "-").to_ascii_lowercase();
+    let near = known.map(|name| (distance(&word, name), name)).min()?;
+    (near.0 <= 1 + word.len() / 4).then_some(near.1)
+}
+
+/// How many letters must be put in, taken out or changed (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    // Names are short; nobody means one by a page of text.
+    if from.len() > 64 {
+        return usize::MAX;
+    }
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = at + 1;
+        for (column, other) in to.iter().enumerate() {
+            let change = corner + usize::from(letter != *other);
+            corner = row[column + 1];
+            row[column + 1] = change.min(corner + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +76,29 @@ mod tests {
             assert_eq!(percent_decoded(text), wanted.as_bytes(), "{text}");
         }
         assert_eq!(percent_decoded("%ff"), [0xff]);
+    }
+
+    #[test]
+    fn slips_are_forgiven_and_other_words_are_not() {
+        let nearest = |word| nearest(word, &mut ["finish_reason", "ring-size"].into_iter());
+        for (word, meant) in [
+            ("finish_reasn", Some("finish_reason")),
+            ("ring_size", Some("ring-size")),
+            ("Ring-Sise", Some("ring-size")),
+            ("temperature", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word), meant, "{word}");
+        }
+        assert_eq!(nearest(&"x".repeat(1000)), None);
+    }
+
+    #[test]
+    fn distances() {
+        for (from, to, expected) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("ab", "abc", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(from, to), expected, "{from} {to}");
+        }
     }
 }

@@ -177,6 +177,27 @@ fn spans_do_not_depend_on_how_the_bytes_were_moved() {
     assert!(calls.iter().sum::<usize>() > 500, "{} calls", calls.iter().sum::<usize>());
 }
 
+#[test]
+fn calls_say_whose_and_of_what_kind_they_are() {
+    let exchanges = exchanges();
+    let all = each(&exchanges, |at, exchange| {
+        spans(records(exchange, ConnectionId(at as u64), &ReplayOptions::default()))
+    });
+    let with = |key: &str| all.iter().flatten().filter(|span| span.get(key).is_some()).count();
+    for (key, least) in [
+        (names::PLAINSPAN_FINGERPRINT_PROMPT.name(), 500),
+        (names::PLAINSPAN_FINGERPRINT_TEMPLATE.name(), 100),
+        (names::PLAINSPAN_FINGERPRINT_TOOL_SET.name(), 200),
+        (names::PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE.name(), 200),
+        (names::PLAINSPAN_MODEL_ALIASED.name(), 500),
+    ] {
+        assert!(with(key) >= least, "{key}: {}", with(key));
+    }
+    let users: Vec<_> =
+        all.iter().flatten().filter_map(|span| span.get(names::PLAINSPAN_IDENTITY_USER.name())).collect();
+    assert_eq!(users, [&Value::String("user_id".into())], "the one request that names its user");
+}
+
 /// Is `part` what is left of `whole` when some runs are taken out of it? Both are messages in JSON: what a lost event
 /// would have told is unknown, and arguments that lost a fragment are no JSON any more and so become a string.
 fn is_left_of(part: &str, whole: &str) -> bool {

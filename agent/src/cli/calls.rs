@@ -2,21 +2,22 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use clap::ValueEnum;
+use anyhow::Context as _;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Usage, keeping, moment, table};
+use super::{
+    history::{From, Which},
+    moment, table,
+};
 use crate::{
     contract::{Attribute, Delivery, Kind, Status, Value},
     export::Console,
-    journal::{Filter, History, Kept, Location},
+    journal::Kept,
     text::hex,
 };
 
@@ -46,7 +47,7 @@ pub(super) struct Args {
     verbose: bool,
     /// A SELECT over the journal instead, that can do nothing but read.
     #[arg(long, value_name = "SELECT", conflicts_with_all = ["model", "service", "provider", "operation", "status",
-          "trace", "since", "until", "longer"])]
+          "trace", "since", "until", "longer", "conditions"])]
     sql: Option<String>,
     /// How long a SELECT may take.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = moment::duration)]
@@ -62,94 +63,6 @@ enum What {
         #[command(flatten)]
         from: From,
     },
-}
-
-/// Where it is read from, and how it is shown.
-#[derive(Debug, clap::Args)]
-struct From {
-    /// The journal's file [default: of root /var/lib/plainspan/journal.db, of another user
-    /// ~/.local/state/plainspan/journal.db].
-    #[arg(long, value_name = "PATH", env = "PLAINSPAN_JOURNAL", hide_env = true)]
-    journal: Option<Location>,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Which calls.
-#[derive(Debug, clap::Args)]
-struct Which {
-    /// The model asked for or answering; 'gpt-4*' is a pattern.
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// The service that made the call; 'web-*' is a pattern.
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
-    /// The provider, as openai or anthropic.
-    #[arg(long, value_name = "NAME")]
-    provider: Option<String>,
-    /// The operation, as chat or embeddings.
-    #[arg(long, value_name = "NAME")]
-    operation: Option<String>,
-    /// Those that failed, or did not.
-    #[arg(long, value_enum, value_name = "STATUS")]
-    status: Option<Outcome>,
-    /// Those of this trace.
-    #[arg(long, value_name = "TRACE_ID")]
-    trace: Option<String>,
-    /// Those that began then or later: 15m or 2d ago, or a time as 2026-11-26T14:30.
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Those that began before then.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Those that took at least so long, as 2s or 500ms.
-    #[arg(long, value_name = "TIME", value_parser = moment::duration)]
-    longer: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Outcome {
-    /// It went well.
-    Ok,
-    /// It failed.
-    Error,
-}
-
-impl From {
-    fn open(&self) -> anyhow::Result<History> {
-        let path: PathBuf = match &self.journal {
-            Some(Location::File(path)) => path.clone(),
-            Some(Location::None) => {
-                bail!(Usage("no journal is kept (--journal none): name one with --journal PATH".into()))
-            }
-            None => keeping::default_path()
-                .context("there is no home directory to look in: name the journal with --journal PATH")?,
-        };
-        Ok(History::open(&path)?)
-    }
-}
-
-impl Which {
-    fn filter(&self) -> anyhow::Result<Filter> {
-        let (now, zone) = (Timestamp::now(), TimeZone::system());
-        let nanoseconds = |text: &Option<String>| -> anyhow::Result<Option<i64>> {
-            let Some(text) = text else { return Ok(None) };
-            let moment = moment::moment(text, now, &zone).map_err(Usage)?;
-            Ok(Some(i64::try_from(moment.as_nanosecond()).unwrap_or(if moment < now { 0 } else { i64::MAX })))
-        };
-        Ok(Filter {
-            model: self.model.clone(),
-            service: self.service.clone(),
-            provider: self.provider.clone(),
-            operation: self.operation.clone(),
-            failed: self.status.map(|status| matches!(status, Outcome::Error)),
-            trace: self.trace.clone(),
-            since: nanoseconds(&self.since)?,
-            until: nanoseconds(&self.until)?,
-            longer: self.longer.map(|longer| i64::try_from(longer.as_nanos()).unwrap_or(i64::MAX)),
-        })
-    }
 }
 
 /// Runs the verb.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use super::Usage;
+use super::{Usage, keeping::default_path};
 use crate::{
     account::Account,
     policy::{
@@ -34,9 +34,10 @@ pub(super) struct ContentArgs {
     /// given more than once.
     #[arg(long, value_name = "RULE", value_parser = redaction)]
     redact: Vec<(String, String)>,
-    /// File of the secret that hashes are keyed with; it is made if it isn't there.
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/plainspan/secret")]
-    secret: PathBuf,
+    /// File of the secret that hashes are keyed with; it is made if it isn't there [default: secret, beside
+    /// where the journal is by default].
+    #[arg(long, value_name = "FILE")]
+    secret: Option<PathBuf>,
 }
 
 /// A form, as the command line names it.
@@ -63,7 +64,9 @@ impl From<FormArg> for Form {
 impl ContentArgs {
     /// The key of all hashes.
     pub(super) fn key(&self) -> Result<Key, KeyError> {
-        Key::of_file(&self.secret)
+        let place = self.secret.clone().or_else(|| Some(default_path()?.with_file_name("secret")));
+        // Of a user without a home there is none, as where none can be made.
+        Key::of_file(&place.unwrap_or_default())
     }
 
     /// What is to be done with content.

@@ -8,14 +8,18 @@ mod content;
 mod contract;
 mod counting;
 mod doctor;
+mod explain;
 mod fingerprints;
+mod history;
 mod ignore;
 mod keeping;
+mod lines;
 mod logging;
 mod moment;
 mod run;
 mod sample;
 mod scans;
+mod shell;
 mod signals;
 mod summary;
 mod table;
@@ -49,6 +53,8 @@ enum Verb {
     Run(Box<run::Args>),
     /// Lists the calls that were kept, and shows what is known of them.
     Calls(calls::Args),
+    /// Tells what sets bad calls apart from the others that were kept.
+    Explain(explain::Args),
     /// Tells what TLS code processes and programs hold, and whether their calls can be seen.
     Doctor(doctor::Args),
     /// Makes spans of recorded exchanges, without a kernel or privileges.
@@ -87,6 +93,7 @@ pub fn main() -> ExitCode {
     let outcome = logging::start(&cli.log).and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Calls(args) => calls::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Replay(args) => replay::run(args),
         Verb::Contract(args) => contract::run(&args),

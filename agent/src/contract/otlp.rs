@@ -151,14 +151,32 @@ pub fn decode(bytes: &[u8]) -> Result<Delivery, DecodeError> {
     let outer = data.resource_spans.into_iter().next().ok_or(missing("a resource"))?;
     let scope = outer.scope_spans.into_iter().next().ok_or(missing("a scope"))?;
     let span = scope.spans.into_iter().next().ok_or(missing("a span"))?;
+    Ok(Delivery { span: of_span(span)?, resource: Arc::new(of_resource(outer.resource)) })
+}
+
+/// The spans of a resource, whoever made them, in their order.
+///
+/// # Errors
+/// Of each span that is none.
+pub fn deliveries(spans: ResourceSpans) -> impl Iterator<Item = Result<Delivery, DecodeError>> {
+    let resource = Arc::new(of_resource(spans.resource));
+    let spans = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
+    spans.map(move |span| Ok(Delivery { span: of_span(span)?, resource: Arc::clone(&resource) }))
+}
+
+fn of_resource(found: Option<ProtoResource>) -> Resource {
     let mut resource = Resource::default();
-    for KeyValue { key, value, .. } in outer.resource.map(|r| r.attributes).unwrap_or_default() {
+    for KeyValue { key, value, .. } in found.map(|r| r.attributes).unwrap_or_default() {
         match (definition(&key), value.and_then(value_of)) {
             (None, Some(Value::String(text))) => resource.extra.push((key, text)),
             (_, Some(value)) => resource.attributes.extend(attribute(&key, value)),
             (_, None) => {}
         }
     }
+    resource
+}
+
+fn of_span(span: ProtoSpan) -> Result<Span, DecodeError> {
     let attributes: Vec<Attribute> = span
         .attributes
         .into_iter()
@@ -172,29 +190,26 @@ pub fn decode(bytes: &[u8]) -> Result<Delivery, DecodeError> {
         })
     });
     let status = span.status.unwrap_or_default();
-    Ok(Delivery {
-        span: Span {
-            trace_id: id(&span.trace_id, "a trace id")?,
-            span_id: id(&span.span_id, "a span id")?,
-            parent_span_id: match &*span.parent_span_id {
-                [] => None,
-                parent => Some(id(parent, "a whole parent's id")?),
-            },
-            link: link.transpose()?,
-            flags: (span.flags & 0xff) as u8,
-            trace_state: span.trace_state,
-            name: span.name,
-            kind: if span.kind == SpanKind::Server as i32 { Kind::Server } else { Kind::Client },
-            start: Timestamp(span.start_time_unix_nano),
-            end: Timestamp(span.end_time_unix_nano),
-            attributes,
-            status: if status.code == StatusCode::Error as i32 {
-                Status::Error(status.message)
-            } else {
-                Status::Unset
-            },
+    Ok(Span {
+        trace_id: id(&span.trace_id, "a trace id")?,
+        span_id: id(&span.span_id, "a span id")?,
+        parent_span_id: match &*span.parent_span_id {
+            [] => None,
+            parent => Some(id(parent, "a whole parent's id")?),
         },
-        resource: Arc::new(resource),
+        link: link.transpose()?,
+        flags: (span.flags & 0xff) as u8,
+        trace_state: span.trace_state,
+        name: span.name,
+        kind: if span.kind == SpanKind::Server as i32 { Kind::Server } else { Kind::Client },
+        start: Timestamp(span.start_time_unix_nano),
+        end: Timestamp(span.end_time_unix_nano),
+        attributes,
+        status: if status.code == StatusCode::Error as i32 {
+            Status::Error(status.message)
+        } else {
+            Status::Unset
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! A span and its resource, ready for any exporter.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 pub use super::names::PlainspanLinkReason as LinkReason;
 use super::{key::Key, names::OVERLAPS};
@@ -138,8 +138,12 @@ impl Span {
 
     /// The value of an attribute, under whichever of its names the span's [profile](super::Profile) has it.
     pub fn read<T>(&self, key: Key<T>) -> Option<&Value> {
-        let older = || OVERLAPS.iter().find(|overlap| overlap.current.index == key.def().index);
-        self.get(key.name()).or_else(|| self.get(older()?.older.name))
+        self.under_any_name(key.name())
+    }
+
+    fn under_any_name(&self, key: &str) -> Option<&Value> {
+        let older = || OVERLAPS.iter().find(|overlap| overlap.current.name == key);
+        self.get(key).or_else(|| self.get(older()?.older.name))
     }
 }
 
@@ -166,6 +170,17 @@ pub struct Delivery {
     pub span: Span,
     /// Under which resource it belongs.
     pub resource: Arc<Resource>,
+}
+
+impl Delivery {
+    /// The value of an attribute of the span, under whichever name its profile has it, else of its resource.
+    pub fn get(&self, key: &str) -> Option<Cow<'_, Value>> {
+        let own = self.span.under_any_name(key).or_else(|| self.resource.get(key));
+        own.map(Cow::Borrowed).or_else(|| {
+            let extra = self.resource.extra.iter().find(|(name, _)| name == key);
+            extra.map(|(_, text)| Cow::Owned(Value::String(text.clone())))
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a request says of whom and what it is for, wherever it says it: tenant, user, session and the like.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, collections::HashMap, fmt, str::FromStr};
 
 use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -203,17 +203,16 @@ impl Sources {
 
     /// What its body says, which is looked through once if it has a member of that name at all.
     pub(crate) fn read_body(&self, body: &[u8], stated: &mut Stated) {
-        let wanted: Vec<Wanted<'_>> = self
-            .0
-            .iter()
-            .enumerate()
-            .filter_map(|(rank, source)| match &source.place {
-                Place::Body(path) if path.iter().all(|step| step == "*" || has_member(body, step)) => {
-                    Some(Wanted { rank, fact: source.fact, path })
-                }
-                _ => None,
-            })
-            .collect();
+        // Each name is looked for once.
+        let mut names: HashMap<&str, bool> = HashMap::new();
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        for (rank, source) in self.0.iter().enumerate() {
+            let Place::Body(path) = &source.place else { continue };
+            let mut has = |name| *names.entry(name).or_insert_with(|| has_member(body, name));
+            if path.iter().all(|step| step == "*" || has(step.as_str())) {
+                wanted.push(Wanted { rank, fact: source.fact, path });
+            }
+        }
         if !wanted.is_empty() {
             // What is no JSON says nothing.
             let _: Result<(), _> =
@@ -346,7 +345,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let wanted = self.below(&name);
             if wanted.is_empty() {
                 map.next_value::<IgnoredAny>()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::{JournalError, place, schema, store};
+use super::{Condition, JournalError, place, schema, store};
 use crate::contract::{Delivery, otlp};
 
 /// Which calls are wanted: those for which all that is given holds.
@@ -28,6 +28,8 @@ pub struct Filter {
     pub until: Option<i64>,
     /// It took at least so many nanoseconds.
     pub longer: Option<i64>,
+    /// What else holds for it.
+    pub conditions: Vec<Condition>,
 }
 
 /// A call that was kept.
@@ -77,14 +79,19 @@ impl History {
 
     /// The last calls that are wanted, at most so many, in the order in which they ended.
     pub fn last(&self, filter: &Filter, most: usize) -> Result<Vec<Kept>, JournalError> {
-        let mut kept = self.select(filter, "ORDER BY calls.id DESC LIMIT ?11", i64::MIN, most)?;
+        let mut kept = self.select(filter, "DESC", i64::MIN, most)?;
         kept.reverse();
         Ok(kept)
     }
 
     /// The calls that are wanted after the one with this id, at most so many.
     pub fn after(&self, id: i64, filter: &Filter, most: usize) -> Result<Vec<Kept>, JournalError> {
-        self.select(filter, "ORDER BY calls.id LIMIT ?11", id, most)
+        self.select(filter, "ASC", id, most)
+    }
+
+    /// Hands over the calls that are wanted, from the last one back, until no more are.
+    pub fn each(&self, filter: &Filter, take: &mut dyn FnMut(Kept) -> bool) -> Result<(), JournalError> {
+        self.walk(filter, "DESC", i64::MIN, take)
     }
 
     /// One call.
@@ -105,9 +112,27 @@ impl History {
         after: i64,
         most: usize,
     ) -> Result<Vec<Kept>, JournalError> {
-        let read = || {
+        let mut kept = Vec::new();
+        if most > 0 {
+            self.walk(filter, order, after, &mut |call| {
+                kept.push(call);
+                kept.len() < most
+            })?;
+        }
+        Ok(kept)
+    }
+
+    fn walk(
+        &self,
+        filter: &Filter,
+        order: &str,
+        after: i64,
+        take: &mut dyn FnMut(Kept) -> bool,
+    ) -> Result<(), JournalError> {
+        let mut read = || {
             let mut statement = self.db.prepare_cached(&format!(
-                "SELECT calls.id, otlp FROM calls JOIN spans ON spans.id = calls.id WHERE {WANTED} AND calls.id > ?10 {order}"
+                "SELECT calls.id, otlp FROM calls JOIN spans ON spans.id = calls.id WHERE {WANTED} AND calls.id > ?10
+                 ORDER BY calls.id {order}"
             ))?;
             let status = filter.failed.map(|failed| if failed { "error" } else { "ok" });
             let mut rows = statement.query(params![
@@ -121,16 +146,16 @@ impl History {
                 filter.until,
                 filter.longer,
                 after,
-                i64::try_from(most).unwrap_or(i64::MAX),
             ])?;
-            let mut kept = Vec::new();
             while let Some(row) = rows.next()? {
                 // One that can't be read any more is left out: the exporters count it.
-                if let Ok(delivery) = otlp::decode(row.get_ref(1)?.as_blob()?) {
-                    kept.push(Kept { id: row.get(0)?, delivery });
+                let Ok(delivery) = otlp::decode(row.get_ref(1)?.as_blob()?) else { continue };
+                let wanted = filter.conditions.iter().all(|condition| condition.holds(&delivery));
+                if wanted && !take(Kept { id: row.get(0)?, delivery }) {
+                    break;
                 }
             }
-            Ok(kept)
+            Ok(())
         };
         read().map_err(|reason| JournalError::Database { path: self.path.clone(), reason })
     }

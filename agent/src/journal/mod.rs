@@ -5,6 +5,7 @@
 //! marked so, each exporter by itself. So whatever ends the agent, what it held is there at the next start.
 
 mod backlog;
+mod condition;
 mod error;
 mod history;
 mod place;
@@ -17,6 +18,7 @@ mod writer;
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 pub use backlog::{Backlog, Entry};
+pub use condition::{Condition, ConditionError};
 pub use error::JournalError;
 pub use history::{Filter, History, Kept};
 pub use place::default_path;

@@ -126,11 +126,8 @@ impl History {
 fn attribute(bytes: &[u8], key: &str) -> rusqlite::types::Value {
     use rusqlite::types::Value as Sql;
     let Ok(delivery) = otlp::decode(bytes) else { return Sql::Null };
-    match delivery.span.get(key).or_else(|| delivery.resource.get(key)) {
-        None => {
-            let extra = delivery.resource.extra.iter().find(|(name, _)| name == key);
-            extra.map_or(Sql::Null, |(_, value)| Sql::Text(value.clone()))
-        }
+    match delivery.get(key).as_deref() {
+        None => Sql::Null,
         Some(Value::String(text)) => Sql::Text(text.clone()),
         Some(Value::Int(number)) => Sql::Integer(*number),
         Some(Value::Double(number)) => Sql::Real(*number),

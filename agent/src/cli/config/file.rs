@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_yaml_ng::Value;
 
 use super::limits::{LIMITS, Limits};
+use crate::text::nearest;
 
 /// What is wrong with a configuration file.
 #[derive(Debug, thiserror::Error)]
@@ -120,33 +121,6 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The name that was probably meant: `_` for `-`, or a slip or three.
-fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.replace('_', "-").to_ascii_lowercase();
-    let near = known.map(|name| (distance(&word, name), name)).min()?;
-    (near.0 <= 1 + word.len() / 4).then_some(near.1)
-}
-
-/// How many letters must be put in, taken out or changed (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    // Names of settings are short; nobody means one by a page of text.
-    if from.len() > 64 {
-        return usize::MAX;
-    }
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (at, letter) in from.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = at + 1;
-        for (column, other) in to.iter().enumerate() {
-            let change = corner + usize::from(letter != *other);
-            corner = row[column + 1];
-            row[column + 1] = change.min(corner + 1).min(row[column] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,15 +183,5 @@ mod tests {
             error.starts_with("/nowhere/c.yaml can't be read (")
                 && error.ends_with("--config names another file")
         );
-    }
-
-    #[test]
-    fn distances() {
-        for (from, to, expected) in
-            [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("ab", "abc", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(distance(from, to), expected, "{from} {to}");
-        }
-        assert_eq!(nearest(&"x".repeat(1000), &mut ["content"].into_iter()), None);
     }
 }

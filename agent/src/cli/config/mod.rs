@@ -163,7 +163,9 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Refused> {
         Verb::Run(args) | Verb::Config(Args { verb: ConfigVerb::Check(args) | ConfigVerb::Show(args) }) => {
             args
         }
-        Verb::Calls(_) | Verb::Doctor(_) | Verb::Replay(_) | Verb::Contract(_) => return Ok(cli),
+        Verb::Calls(_) | Verb::Explain(_) | Verb::Doctor(_) | Verb::Replay(_) | Verb::Contract(_) => {
+            return Ok(cli);
+        }
     };
     let file = file.unwrap_or_default();
     let mut all = of_run(&matches).map(|run| settings(&in_order, run, &from_file)).unwrap_or_default();

@@ -1,11 +1,6 @@
 //! `plainspan contract infer`: a first contract from telemetry that was recorded.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
@@ -16,10 +11,7 @@ use plainspan_registry::{
 };
 
 use super::otlp::{Export, Item};
-use crate::cli::{Usage, say};
-
-/// Longest line that is read: what a collector exports at once is far shorter.
-const LINE: usize = 64 << 20;
+use crate::cli::{Usage, lines, say};
 
 /// The command line.
 #[derive(Debug, ClapArgs)]
@@ -46,13 +38,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(Usage(format!("{} is there already: name another directory", dir.display())).into());
     }
     let mut seen = Inference::new(Limits::default());
-    let mut lines = 0u64;
+    let mut lines_read = 0u64;
     for file in &args.files {
-        lines += read(file, &mut seen)?;
+        lines_read += lines::each(file, &mut |line| {
+            observe(Export::of_json_line(line)?, &mut seen);
+            Ok(())
+        })?;
     }
     let (spans, metrics, events) = seen.signals();
     if spans + metrics + events == 0 {
-        bail!("{lines} lines, and neither a span nor a metric nor an event in them");
+        bail!("{lines_read} lines, and neither a span nor a metric nor an event in them");
     }
     let files = seen.files(&Identity { name: args.name.clone(), schema_url: args.schema_url.clone() });
     // What the loader does not take would be of no use; with a name that it takes, it takes it all.
@@ -77,32 +72,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a file; returns how many lines it has.
-fn read(path: &Path, seen: &mut Inference) -> anyhow::Result<u64> {
-    let file =
-        fs::File::open(path).map_err(|error| Usage(format!("{} can't be read: {error}", path.display())))?;
-    let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
-    let mut count = 0;
-    loop {
-        line.clear();
-        let limit = LINE as u64 + 1;
-        let read = std::io::Read::take(&mut reader, limit).read_until(b'\n', &mut line);
-        let place = || format!("{}, line {}", path.display(), count + 1);
-        if read.with_context(place)? == 0 {
-            return Ok(count);
-        }
-        if line.len() > LINE {
-            bail!("{} is longer than 64 MiB", place());
-        }
-        let text = std::str::from_utf8(&line).with_context(place)?;
-        if !text.trim().is_empty() {
-            observe(Export::of_json_line(text).with_context(place)?, seen);
-        }
-        count += 1;
-    }
 }
 
 fn observe(export: Export, seen: &mut Inference) {

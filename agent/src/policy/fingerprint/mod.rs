@@ -53,27 +53,6 @@ pub struct Prints {
     pub contexts: Vec<String>,
 }
 
-impl Prints {
-    /// None at all.
-    pub const NONE: Self = Self {
-        prompt: None,
-        template: None,
-        tool_set: None,
-        tool_sequence: None,
-        tools_called: Vec::new(),
-        aliased: None,
-        revision_before: None,
-        prompt_name: None,
-        prompt_version: None,
-        tenant: None,
-        user: None,
-        session: None,
-        locale: None,
-        experiment: None,
-        contexts: Vec::new(),
-    };
-}
-
 /// Makes the prints of one call after another: what a template is, and which revision is new, takes knowing what was before.
 #[derive(Debug)]
 pub struct Fingerprinter {
@@ -92,7 +71,7 @@ impl Fingerprinter {
 
     /// The prints of a call.
     pub fn prints(&mut self, call: &Call) -> Prints {
-        let Some(key) = &self.key else { return Prints::NONE };
+        let Some(key) = &self.key else { return Prints::default() };
         let (tool_sequence, tools_called) = tools::sequence(call, key);
         let revision = self.revisions.of(call);
         let mut prints = Prints {
@@ -103,7 +82,7 @@ impl Fingerprinter {
             tools_called,
             aliased: revision.aliased,
             revision_before: revision.before,
-            ..Prints::NONE
+            ..Prints::default()
         };
         identity::set(&mut prints, call, &self.plain, key);
         prints

@@ -12,7 +12,11 @@ mod index;
 mod section;
 mod tokens;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use self::{
     index::{Entry, Index},
@@ -34,13 +38,15 @@ const REPEATED: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Templates {
     systems: Index,
+    /// Entries of system instructions by the hash of their whole text, for most come again as they are.
+    by_text: HashMap<u64, u32>,
     messages: Index,
     account: Arc<Account>,
 }
 
 impl Templates {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        Self { systems: Index::new(MOST), messages: Index::new(MOST), account }
+        Self { systems: Index::new(MOST), by_text: HashMap::new(), messages: Index::new(MOST), account }
     }
 
     /// The fingerprint of the call's template; none if nothing tells yet that there is one.
@@ -57,6 +63,24 @@ impl Templates {
 
     /// The entry of the system instructions; 0 if there are none.
     fn system(&mut self, texts: &[&str], key: &Key) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        texts.hash(&mut hasher);
+        let hash = hasher.finish();
+        if let Some(number) = self.by_text.get(&hash).copied()
+            && self.systems.used(number).is_some()
+        {
+            return number;
+        }
+        let number = self.new_system(texts, key);
+        if self.by_text.len() >= 4 * MOST {
+            self.by_text.clear();
+        }
+        self.by_text.insert(hash, number);
+        number
+    }
+
+    /// The same of a text that was not seen lately.
+    fn new_system(&mut self, texts: &[&str], key: &Key) -> u32 {
         let section = Section::of_system(texts);
         if section.is_empty() {
             return 0;

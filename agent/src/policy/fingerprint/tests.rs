@@ -50,7 +50,7 @@ fn prompts_have_one_hash_if_they_are_the_same() {
     let hash = prints(&one).prompt.unwrap();
     assert!(hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
     assert_eq!(prints(&one).prompt.as_deref(), Some(hash.as_str()));
-    let mut others = vec![
+    let mut others = [
         call("Be kind", vec![user(".Hello")]),
         call("Be kind.", vec![user("hello")]),
         call("Be kind.", vec![user("Hello"), user("")]),
@@ -78,6 +78,7 @@ fn prompts_have_one_hash_if_they_are_the_same() {
 
 #[test]
 fn what_is_not_known_whole_has_no_hash() {
+    type Change = fn(&mut Call);
     let whole = || {
         let mut call = call(
             "Be kind.",
@@ -96,7 +97,7 @@ fn what_is_not_known_whole_has_no_hash() {
         ]
     };
     assert_eq!(have(&whole()), [true; 4]);
-    let rows: [(fn(&mut Call), [bool; 4]); 4] = [
+    let rows: [(Change, [bool; 4]); 4] = [
         (|call| call.omitted = 1, [false; 4]),
         (|call| call.damage.request = Missed { lost: 1, ..Missed::default() }, [false; 4]),
         (
@@ -113,7 +114,7 @@ fn what_is_not_known_whole_has_no_hash() {
         change(&mut call);
         assert_eq!(have(&call), wanted, "{at}");
     }
-    assert_eq!(prints(&Call::default()), Prints::NONE);
+    assert_eq!(prints(&Call::default()), Prints::default());
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn whose_call_it_is_is_hashed_unless_it_may_be_known() {
 fn there_are_none_without_a_key() {
     let call = call("Be kind.", vec![message("user", vec![text("Hello")])]);
     let mut off = Fingerprinter::new(None, Vec::new(), Arc::default());
-    assert_eq!(off.prints(&call), Prints::NONE);
+    assert_eq!(off.prints(&call), Prints::default());
     off.configure(Some(Key::new(&[7; 32])), Vec::new());
     assert!(off.prints(&call).prompt.is_some());
 }

@@ -64,7 +64,7 @@ impl Cohorts {
     /// That of a call, and whether it has one of its own.
     pub(super) fn of(&mut self, call: &Call, minute: u64) -> (&mut Cohort, bool) {
         let model = call.request.model.as_deref().or(call.response.model.as_deref());
-        let tool = call.mcp.as_ref().map(|mcp| &*mcp.method);
+        let tool = call.mcp.as_ref().map(|mcp| (&mcp.method, &mcp.tool));
         let key = (call.provider, call.operation, call.streaming.streamed, model, tool);
         let key = self.hasher.hash_one(key);
         if self.known.len() >= MOST && minute > self.tidied && !self.known.contains_key(&key) {

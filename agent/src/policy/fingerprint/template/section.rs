@@ -37,8 +37,12 @@ pub(super) struct Met {
 
 impl Met {
     fn of(token: Token<'_>) -> Self {
-        let opens = token.kind == Kind::Mark && ":\"`>([{#=“«：「".contains(token.text);
-        let ends = token.kind == Kind::Line || ".!?。！？".contains(token.text) && token.kind == Kind::Mark;
+        let mark = token.text.chars().next().filter(|_| token.kind == Kind::Mark);
+        let opens = matches!(
+            mark,
+            Some(':' | '"' | '`' | '>' | '(' | '[' | '{' | '#' | '=' | '“' | '«' | '：' | '「')
+        );
+        let ends = token.kind == Kind::Line || matches!(mark, Some('.' | '!' | '?' | '。' | '！' | '？'));
         Self { hash: token.hash(), kind: token.kind, opens, ends }
     }
 }
@@ -313,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_what_both_have() {
-        let text = |n: usize| (0..n).map(|n| format!("w{} ", "x".repeat(n % 997))).collect::<String>();
+        let text = |n: usize| (0..n).map(|n| "x".repeat(1 + n % 997)).collect::<Vec<_>>().join(" ");
         let (mut one, other) = (Section::of_system(&[&text(900)]), Section::of_system(&[&text(700)]));
         assert_eq!((one.features().len(), other.features().len()), (SYSTEM_FEATURES, SYSTEM_FEATURES));
         one.narrow(&other);

@@ -47,7 +47,9 @@ impl<'a> Tokens<'a> {
     /// The next token of what stands between spaces.
     fn piece(&mut self) -> Option<Token<'a>> {
         let first = self.run.chars().next()?;
-        let is_word = |c: char| c.is_alphabetic() && !stands_alone(c) || c == '_';
+        let is_word = |c: char| {
+            c.is_ascii_alphabetic() || c == '_' || !c.is_ascii() && c.is_alphabetic() && !stands_alone(c)
+        };
         let (kind, len) = if is_word(first) {
             (Kind::Word, self.run.find(|c| !is_word(c)).unwrap_or(self.run.len()))
         } else if first.is_alphabetic() {
@@ -79,8 +81,12 @@ impl<'a> Iterator for Tokens<'a> {
         let (run, rest) = trimmed.split_at(trimmed.find(char::is_whitespace).unwrap_or(trimmed.len()));
         self.rest = rest;
         // Scripts without spaces have numbers in the midst of sentences.
-        let is_value = run.contains(|c: char| c.is_ascii_digit()) && !run.contains(stands_alone);
-        if is_value || run.contains('@') || run.contains("://") {
+        let has_digit = run.bytes().any(|byte| byte.is_ascii_digit());
+        let is_value = has_digit && !run.contains(stands_alone);
+        if is_value
+            || run.bytes().any(|byte| byte == b'@')
+            || memchr::memmem::find(run.as_bytes(), b"://").is_some()
+        {
             return Some(Token { kind: Kind::Value, text: "" });
         }
         self.run = run;

@@ -312,20 +312,16 @@ pub(super) fn filled(template: &str, dice: &mut Dice) -> String {
             "f" => text.push_str(dice.pick(FIRMS)),
             "d" => {
                 write!(text, "{}-{:02}-{:02}", 2020 + dice.below(6), 1 + dice.below(12), 1 + dice.below(28))
-                    .unwrap()
+                    .unwrap();
             }
-            "q" => text.push_str(&{
-                let words = 3 + dice.below(15);
-                fill(dice, words)
-            }),
-            "t" => text.push_str(&{
-                let words = 15 + dice.below(80);
-                fill(dice, words)
-            }),
-            "l" => text.push_str(&{
-                let words = 100 + dice.below(2500);
-                fill(dice, words)
-            }),
+            "q" | "t" | "l" => {
+                let words = match slot {
+                    "q" => 3 + dice.below(15),
+                    "t" => 15 + dice.below(80),
+                    _ => 100 + dice.below(2500),
+                };
+                text.push_str(&fill(dice, words));
+            }
             _ => unreachable!("{slot}"),
         }
         text.push_str(rest);
