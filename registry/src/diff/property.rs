@@ -340,12 +340,14 @@ fn edit(registry: &mut Registry, dice: &mut Dice<'_>) {
                 1 => registry.spans[at].kinds = vec![dice.one(&[SpanKind::Client, SpanKind::Server])],
                 2 => {
                     let was = std::mem::replace(&mut registry.spans[at].patterns, patterns(dice));
-                    if dice.yes() {
-                        let until = version(2 + dice.below(4) as u32);
-                        registry.spans[at].older =
-                            Some(OlderNames { patterns: was, replaced: version(1), until });
-                    } else if dice.yes() {
-                        registry.spans[at].older = None;
+                    match dice.below(4) {
+                        0 | 1 => {
+                            let until = version(2 + dice.below(4) as u32);
+                            let older = OlderNames { patterns: was, replaced: version(1), until };
+                            registry.spans[at].older = Some(older);
+                        }
+                        2 => registry.spans[at].older = None,
+                        _ => {}
                     }
                 }
                 3 => registry.spans[at].patterns.reverse(),
