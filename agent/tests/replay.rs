@@ -117,11 +117,19 @@ fn is_timing(key: &str) -> bool {
     .contains(&key)
 }
 
+/// What follows from the calls that were seen before, too.
+fn is_learnt(key: &str) -> bool {
+    [names::PLAINSPAN_FINGERPRINT_TEMPLATE.name(), names::PLAINSPAN_MODEL_REVISION_PREVIOUS.name()]
+        .contains(&key)
+}
+
 /// All of a span that does not follow from how and when bytes were moved.
 fn said(span: &Span) -> Span {
     let mut said = Span { start: Timestamp(0), end: Timestamp(0), ..span.clone() };
     said.attributes.retain(|attribute| {
-        !is_timing(attribute.key) && attribute.key != names::NETWORK_PROTOCOL_VERSION.name()
+        !is_timing(attribute.key)
+            && !is_learnt(attribute.key)
+            && attribute.key != names::NETWORK_PROTOCOL_VERSION.name()
     });
     said
 }
@@ -259,7 +267,7 @@ fn made_up(seen: &Span, whole: &Span) -> Vec<String> {
         .filter(|(key, value)| {
             let before = of_whole.get(*key).copied();
             let transport = **key == names::NETWORK_PROTOCOL_VERSION.name();
-            let same = before == Some(**value) || is_timing(key) || transport;
+            let same = before == Some(**value) || is_timing(key) || is_learnt(key) || transport;
             !(same || degraded && is_lesser(&of_seen, key, before))
         })
         .map(|(key, value)| {
