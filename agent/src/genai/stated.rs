@@ -1,6 +1,6 @@
 //! What a request says of whom and what it is for, wherever it says it: tenant, user, session and the like.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use super::{
     document::Document,
