@@ -142,7 +142,7 @@ pub struct ProcessRecord {
     pub prefix: Prefix,
     /// Of a fork or an exec, the parent's process id; else zero.
     pub parent: u32,
-    /// Whether the process is among those that are watched.
+    /// Whether the process is among those that are asked for.
     pub watched: u32,
 }
 
@@ -162,6 +162,12 @@ pub struct ExecRecord {
     pub uid: u32,
     /// Bytes of `arguments` that are set.
     pub arguments_len: u32,
+    /// Whether its environment has [`LEAVE_OUT`].
+    pub left_out: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Id of its cgroup in the version 2 hierarchy: the inode number of its directory.
+    pub cgroup: u64,
     /// Path of the program as it was called, ended by a zero byte.
     pub path: [u8; EXEC_PATH],
     /// Its arguments, each ended by a zero byte.
@@ -350,6 +356,17 @@ pub const SCOPE_TARGETS: u32 = 1;
 /// Watch only the processes under one cgroup.
 pub const SCOPE_CGROUP: u32 = 2;
 
+/// Mark of a process in the target table: it is watched, under [`SCOPE_TARGETS`]. Its children inherit it.
+pub const MARK_WATCHED: u8 = 1;
+/// Mark of a process in the target table: nothing of it is looked at, whatever the scope. Its children inherit it, and lose it
+/// with the next program, unless their own environment has [`LEAVE_OUT`].
+pub const MARK_LEFT_OUT: u8 = 2;
+
+/// What the environment of a program says that is not to be looked at, with the zero byte that ends it.
+pub const LEAVE_OUT: [u8; 19] = *b"PLAINSPAN_IGNORE=1\0";
+/// Most variables of an environment that are searched for it.
+pub const ENVIRONMENT: u32 = 512;
+
 #[cfg(test)]
 mod tests {
     use core::mem::size_of;
@@ -363,7 +380,7 @@ mod tests {
         assert_eq!(size_of::<CloseRecord>(), 72);
         assert_eq!(size_of::<LinkRecord>(), 56);
         assert_eq!(size_of::<ProcessRecord>(), 32);
-        assert_eq!(size_of::<ExecRecord>(), 40 + EXEC_PATH + EXEC_ARGUMENTS);
+        assert_eq!(size_of::<ExecRecord>(), 56 + EXEC_PATH + EXEC_ARGUMENTS);
         assert_eq!(size_of::<Location>(), 8);
         assert_eq!(size_of::<Point>(), 80);
         assert_eq!(size_of::<Verdict>(), 16);

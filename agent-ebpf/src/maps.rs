@@ -36,6 +36,8 @@ pub static MM_ARG_START: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static MM_ARG_END: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static MM_START_STACK: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static BINPRM_INTERP: Global<u32> = Global::new(0);
 
 /// Records for the agent. Sized by the agent at load.
@@ -46,7 +48,7 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 #[map]
 pub static POINTS: Array<Point> = Array::with_max_entries(MAX_POINTS, 0);
 
-/// Watched processes, under `SCOPE_TARGETS`.
+/// `MARK_*` of processes.
 #[map]
 pub static TARGETS: HashMap<u32, u8> = HashMap::with_max_entries(32768, 0);
 

@@ -39,6 +39,8 @@ counters! {
     FilesProbed = "probe", "files probed";
     /// Files that looked like a TLS library but could not be probed.
     FilesRefused = "probe", "files that could not be probed";
+    /// Processes that are left out, since they ask for it or by a rule of the user.
+    ProcessesLeftOut = "probe", "processes left out";
     /// Library calls that moved plaintext, in processes that are watched.
     LibraryCalls = "capture", "library calls";
     /// Plaintext bytes that those calls moved.

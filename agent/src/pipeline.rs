@@ -251,6 +251,18 @@ impl Pipeline {
         self.shared.waiting.finish(time, &mut outcome.calls);
     }
 
+    /// Forgets the connections of a process, with the calls that are in flight on them.
+    pub fn leave_out(&mut self, pid: u32) {
+        for (id, connection) in self.connections.extract_if(|_, connection| connection.process.pid == pid) {
+            self.held -= connection.held;
+            for open in connection.calls {
+                if let Some(server) = open.server {
+                    self.shared.causes.end(server, id, open.exchange);
+                }
+            }
+        }
+    }
+
     /// How many calls are in flight.
     pub fn open_calls(&self) -> usize {
         self.connections.values().map(|c| c.calls.len()).sum()

@@ -112,10 +112,11 @@ const MIB: u64 = 1024 * KIB;
 #[test]
 fn a_request_with_images_is_held_once() {
     for digests in [false, true] {
-        for (at, (api, _, body)) in large::IMAGES.into_iter().enumerate() {
-            let len = large::images(body, 20 << 20).len() as u64;
+        for (api, place, body) in large::IMAGES {
+            let body = large::images(body, 20 << 20);
+            let len = body.len() as u64;
             assert!(len > 20_000_000);
-            let (most, call) = held(&large::image_request(1, at, 20 << 20), &Limits::default(), digests);
+            let (most, call) = held(&large::refused(1, place, &body), &Limits::default(), digests);
             let call = call.unwrap();
             let parts = &call.request.messages[0].parts;
             assert_eq!((call.dialect, parts.len()), (api, 5));

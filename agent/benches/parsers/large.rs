@@ -87,15 +87,45 @@ pub fn images([before, image, behind]: [&str; 3], len: usize) -> Vec<u8> {
     [before, &images, "]}]}"].concat().into_bytes()
 }
 
-/// A call of the `at`th of them, which is refused: all that there is to read is the request.
-pub fn image_request(conn: u64, at: usize, len: usize) -> Traffic {
-    let (_, place, body) = IMAGES[at];
+/// Where coding agents send their requests.
+pub const AGENT: (&str, &str) = ("api.anthropic.com", "/v1/messages");
+
+/// The body of a coding agent's request: tools, and a conversation of so many turns in which it reads files, two kilobytes at a time.
+pub fn agent(turns: usize) -> Vec<u8> {
+    let line = r#"    println!(\"{}\", name);\t// says \u201chello\u201d\n"#;
+    let properties = r#"{"type":"object","properties":{"path":{"type":"string","description":"Where."},"limit":{"type":"integer"}},"required":["path"]}"#;
+    let tools: Vec<_> = (0..20)
+        .map(|n| {
+            format!(
+                r#"{{"name":"tool_{n}","description":"{}","input_schema":{properties}}}"#,
+                line.repeat(16)
+            )
+        })
+        .collect();
+    let messages: Vec<_> = (0..turns)
+        .map(|n| {
+            let result = line.repeat(2048 / line.len());
+            [
+                r#"{"role":"assistant","content":[{"type":"text","text":"Let me look.\n"},"#,
+                &format!(r#"{{"type":"tool_use","id":"toolu_{n}","name":"tool_1","input":{{"path":"src/file_{n}.rs","limit":50}}}}]}},"#),
+                &format!(r#"{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"toolu_{n}","content":[{{"type":"text","text":"{result}"}}]}}]}}"#),
+            ]
+            .concat()
+        })
+        .collect();
+    let head = r#"{"model":"claude-sonnet-4-5","max_tokens":32000,"stream":true,"tools":["#;
+    let asked = r#"],"messages":[{"role":"user","content":"Mend it."},"#;
+    [head, &tools.join(","), asked, &messages.join(","), "]}"].concat().into_bytes()
+}
+
+/// A call with this body, which is refused: all that there is to read is the request.
+pub fn refused(conn: u64, place: (&str, &str), body: &[u8]) -> Traffic {
     let refusal = r#"{"error":{"type":"overloaded_error","message":"later"}}"#;
     let head = format!(
         "HTTP/1.1 529 Overloaded\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         refusal.len()
     );
-    request(conn, place, &images(body, len))
+    request(conn, place, body)
         .call(abi::RECEIVED, head.as_bytes())
         .call(abi::RECEIVED, refusal.as_bytes())
         .close()

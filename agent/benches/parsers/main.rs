@@ -16,11 +16,13 @@ use plainspan::{
     account::Account,
     capture::{CloseReason, Decoder, Direction, Record},
     contract,
+    genai::{self, Recognition, Recognizer},
     pipeline::{self, Ids, Outcome, Pipeline},
     stream::Piece,
     time::Timestamp,
-    wire::{Connection, Limits},
+    wire::{Body, Connection, Event, EventKind, ExchangeId, Headers, Limits, RequestHead, Role, Version},
 };
+use serde::de::IgnoredAny;
 use traffic::Traffic;
 
 /// How much larger than the smallest.
@@ -141,24 +143,60 @@ fn offline(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a request with images costs, of twenty megabytes, beside one pass over its bytes: by a search for a byte that is not there, and by a
-/// JSON reader that keeps nothing.
-fn images(c: &mut Criterion) {
+/// What large requests cost, with images and of coding agents, beside one pass over their bytes by a JSON reader that keeps nothing, and
+/// beside a tree of them.
+fn requests(c: &mut Criterion) {
     const LEN: usize = 20 << 20;
-    let mut group = c.benchmark_group("images");
-    for (at, (api, _, body)) in large::IMAGES.into_iter().enumerate() {
-        let body = large::images(body, LEN);
+    let images =
+        large::IMAGES.map(|(api, place, body)| (format!("images, {api}"), place, large::images(body, LEN)));
+    let agent = ("coding agent".to_owned(), large::AGENT, large::agent(200));
+    let mut group = c.benchmark_group("requests");
+    for (name, place, body) in images.into_iter().chain([agent]) {
         group.throughput(Throughput::Bytes(body.len() as u64));
-        if at == 0 {
-            group.bench_function("one pass, memchr", |b| b.iter(|| memchr::memchr(0, &body)));
-            group.bench_function("one pass, serde_json", |b| {
-                b.iter(|| serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok());
-            });
-        }
-        let records = decoded(&large::image_request(1, at, LEN));
-        group.bench_function(api, |b| b.iter(|| spans(&records)));
+        group.bench_function(BenchmarkId::new(&name, "one pass"), |b| {
+            b.iter(|| serde_json::from_slice::<IgnoredAny>(&body).is_ok());
+        });
+        group.bench_function(BenchmarkId::new(&name, "a tree"), |b| {
+            b.iter(|| serde_json::from_slice::<serde_json::Value>(&body).is_ok());
+        });
+        group.bench_function(BenchmarkId::new(&name, "a copy"), |b| b.iter(|| body.clone()));
+        let (head, body) = (head(place), Bytes::from(body));
+        group.bench_function(BenchmarkId::new(&name, "read"), |b| b.iter(|| read(&head, &body)));
+        let records = decoded(&large::refused(1, place, &body));
+        group.bench_function(BenchmarkId::new(&name, "from records to the span"), |b| {
+            b.iter(|| spans(&records));
+        });
     }
     group.finish();
+}
+
+fn head((host, path): (&str, &str)) -> RequestHead {
+    RequestHead {
+        method: "POST".into(),
+        path: path.into(),
+        query: "".into(),
+        authority: Some(host.into()),
+        version: Version::Http11,
+        partial: false,
+        role: Role::Client,
+        headers: Headers::default(),
+        session: None,
+    }
+}
+
+/// Reads the body of a request into a call, all that comes before having been done.
+fn read(head: &RequestHead, body: &Bytes) -> bool {
+    let recognizer = Recognizer::new(genai::Limits::default(), Arc::new(Account::default()));
+    let Recognition::Call(mut call) = recognizer.recognize(head) else { return false };
+    let kinds = [
+        EventKind::RequestHead(Box::new(head.clone())),
+        EventKind::RequestBody(Body::Bytes(body.clone())),
+        EventKind::RequestEnd,
+    ];
+    for kind in kinds {
+        call.event(Event { exchange: ExchangeId(1), time: Timestamp(0), kind });
+    }
+    !call.gives_up()
 }
 
 /// Records as `capture/` hands them on.
@@ -191,6 +229,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(500));
-    targets = parsers, offline, images
+    targets = parsers, offline, requests
 }
 criterion_main!(benches);

@@ -93,6 +93,7 @@ impl Decoder {
                     Some(record) => out.push(Record::Exec {
                         pid: prefix.tgid,
                         watched: record.process.watched != 0,
+                        left_out: record.left_out != 0,
                         program: Box::new(program(&record)),
                         time,
                     }),
@@ -299,6 +300,7 @@ fn program(record: &abi::ExecRecord) -> Program {
     Program {
         parent: record.process.parent,
         uid: record.uid,
+        cgroup: record.cgroup,
         path: String::from_utf8_lossy(path).into_owned(),
         arguments: record.arguments[..len].to_vec(),
     }

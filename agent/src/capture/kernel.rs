@@ -249,20 +249,39 @@ impl Kernel {
 
     /// Watches a process (under [`Scope::Targets`]); its descendants are then watched too.
     pub fn watch(&mut self, pid: u32) {
-        if let Err(error) = self.targets.insert(pid, 1, 0) {
-            warn!(pid, %error, "the process can't be watched");
-        }
+        self.mark(pid, abi::MARK_WATCHED, true);
     }
 
     /// No longer watches a process; its descendants remain.
     pub fn unwatch(&mut self, pid: u32) {
-        // Absence is what is wanted.
-        let _ = self.targets.remove(&pid);
+        self.mark(pid, abi::MARK_WATCHED, false);
     }
 
-    /// Is the process in the target table?
+    /// Is the process watched (under [`Scope::Targets`])? It may be left out nonetheless.
     pub fn watches(&self, pid: u32) -> bool {
-        self.targets.get(&pid, 0).is_ok()
+        self.marks(pid) & abi::MARK_WATCHED != 0
+    }
+
+    /// Looks at nothing of a process and of those that it forks, whatever the scope; or does again.
+    pub fn leave_out(&mut self, pid: u32, left_out: bool) {
+        self.mark(pid, abi::MARK_LEFT_OUT, left_out);
+    }
+
+    fn marks(&self, pid: u32) -> u8 {
+        self.targets.get(&pid, 0).unwrap_or(0)
+    }
+
+    fn mark(&mut self, pid: u32, mark: u8, set: bool) {
+        let before = self.marks(pid);
+        let after = if set { before | mark } else { before & !mark };
+        if after == 0 {
+            // Absence is what is wanted.
+            let _ = self.targets.remove(&pid);
+        } else if after != before
+            && let Err(error) = self.targets.insert(pid, after, 0)
+        {
+            warn!(pid, %error, "there is no room for the process in the kernel's table");
+        }
     }
 
     /// Takes up to a batch of records from the ring. True if there may be more.

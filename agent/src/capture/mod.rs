@@ -23,5 +23,5 @@ pub use record::{
     Close, CloseReason, ConnectionHasher, ConnectionId, ConnectionMap, Data, Direction, Process, Program,
     Record,
 };
-pub use scope::{CgroupError, Scope};
+pub use scope::{CgroupError, Scope, cgroup_hierarchy};
 pub use starts::{Held, Start, Starts};

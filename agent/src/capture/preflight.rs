@@ -26,6 +26,7 @@ const MEMBERS: &[(&str, &str, &str)] = &[
     ("SIGNAL_LIVE", "signal_struct", "live"),
     ("MM_ARG_START", "mm_struct", "arg_start"),
     ("MM_ARG_END", "mm_struct", "arg_end"),
+    ("MM_START_STACK", "mm_struct", "start_stack"),
     ("BINPRM_INTERP", "linux_binprm", "interp"),
 ];
 

@@ -134,6 +134,8 @@ pub struct Program {
     pub parent: u32,
     /// User id.
     pub uid: u32,
+    /// Id of the cgroup in the version 2 hierarchy.
+    pub cgroup: u64,
     /// Path as it was called, bounded.
     pub path: String,
     /// Arguments, each ended by a zero byte, bounded.
@@ -151,8 +153,10 @@ pub enum Record {
     Exec {
         /// Its process id.
         pid: u32,
-        /// It is among those that are watched.
+        /// It is among those that are asked for.
         watched: bool,
+        /// Its environment says that it is to be left out.
+        left_out: bool,
         /// Which program.
         program: Box<Program>,
         /// When.
@@ -164,7 +168,7 @@ pub enum Record {
         pid: u32,
         /// Its parent's.
         parent: u32,
-        /// It is among those that are watched.
+        /// It is among those that are asked for.
         watched: bool,
         /// When.
         time: Timestamp,

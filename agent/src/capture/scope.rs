@@ -47,8 +47,7 @@ impl Scope {
     /// The scope of a cgroup, given by its path in the hierarchy (`/system.slice/x.service`) or in the file
     /// system (`/sys/fs/cgroup/system.slice/x.service`).
     pub fn cgroup(path: &str) -> Result<Self, CgroupError> {
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let mount = hierarchy(&mounts).ok_or(CgroupError::NoHierarchy)?;
+        let mount = cgroup_hierarchy().ok_or(CgroupError::NoHierarchy)?;
         Self::cgroup_below(&mount, path)
     }
 
@@ -65,7 +64,12 @@ impl Scope {
     }
 }
 
-/// Where the version 2 hierarchy is mounted; it may be beside version 1.
+/// Where the version 2 hierarchy of cgroups is mounted.
+pub fn cgroup_hierarchy() -> Option<PathBuf> {
+    hierarchy(&std::fs::read_to_string("/proc/self/mounts").unwrap_or_default())
+}
+
+/// It may be beside version 1.
 fn hierarchy(mounts: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');

@@ -1,5 +1,7 @@
 //! A capture at work: the rooms, and what drives them.
 
+mod left_out;
+mod processes;
 mod reload;
 
 use std::{
@@ -15,6 +17,7 @@ use anyhow::Context;
 use tokio::{process::Child, task::spawn_blocking, time::sleep_until};
 use tracing::{info, warn};
 
+use self::left_out::LeftOut;
 use super::{
     child::{self, FileLimit},
     close,
@@ -23,13 +26,14 @@ use super::{
     scans::{Look, Scans},
     signals::{Signals, received},
     summary::{self, Summary},
-    targets::{self, Targets},
+    targets::Targets,
 };
 use crate::{
     account::{Account, Counter},
     capture::{self, CaptureError, Changed, Diagnostics, Events, Kernel, Mappings, Record, Start, Starts},
     export::{MetricOutputs, Outputs},
     pipeline::{Finished, Outcome, Pipeline, Spans},
+    policy::ignore,
     probe::{Done, Prober},
     time::Timestamp,
 };
@@ -62,6 +66,7 @@ pub(super) struct Agent {
     starts: Option<Starts>,
     scans: Scans,
     targets: Targets,
+    left_out: LeftOut,
     settings: Settings,
     pipeline: Pipeline,
     spans: Spans,
@@ -102,6 +107,7 @@ impl Agent {
             kernel,
             prober,
             targets,
+            left_out: LeftOut::new("/proc".into(), Arc::clone(&account)),
             settings: Settings::default(),
             pipeline,
             spans,
@@ -119,6 +125,11 @@ impl Agent {
     /// The settings that it runs under, which can change.
     pub(super) fn follow(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    /// Leaves out the processes that fall under these rules, beside those that ask for it.
+    pub(super) fn ignore(&mut self, rules: Vec<ignore::Rule>) {
+        self.left_out.set_rules(rules);
     }
 
     /// The kernel programs' own log.
@@ -146,52 +157,6 @@ impl Agent {
         }
         self.prober.preattach(&mut self.kernel);
         self.sweep();
-    }
-
-    /// Watches those that descend from watched processes already. Whose parent is watched is watched from its fork
-    /// on; so this is done once nobody new is found.
-    fn watch_descendants(&mut self) {
-        loop {
-            let children = targets::children(&self.prober.processes());
-            let mut ancestors = self.targets.pids.clone();
-            let mut known: HashSet<u32> = ancestors.iter().copied().collect();
-            let mut found = false;
-            while let Some(parent) = ancestors.pop() {
-                for child in children.get(&parent).into_iter().flatten() {
-                    if known.insert(*child) {
-                        ancestors.push(*child);
-                        found |= !self.kernel.watches(*child);
-                        self.kernel.watch(*child);
-                    }
-                }
-            }
-            if !found {
-                return;
-            }
-        }
-    }
-
-    /// Looks at every process.
-    fn sweep(&mut self) {
-        let own = std::process::id();
-        let processes = self.prober.processes();
-        self.prober.gone(&processes, &mut self.kernel);
-        self.prober.tidy(Instant::now(), &mut self.kernel);
-        for pid in processes {
-            if pid == own {
-                continue;
-            }
-            if self.targets.by_executable() && self.targets.matches_executable(pid) {
-                self.kernel.watch(pid);
-            }
-            self.look_at(pid);
-        }
-    }
-
-    fn look_at(&mut self, pid: u32) {
-        if self.targets.scope() != capture::Scope::Targets || self.kernel.watches(pid) {
-            self.prober.scan(pid, &mut self.kernel);
-        }
     }
 
     /// Captures until a signal, or until the command or the last of the given processes has ended. The
@@ -344,6 +309,9 @@ impl Agent {
         let more = self.kernel.drain(events, &mut records);
         for record in records.drain(..) {
             self.process(&record, remaining);
+            if self.is_left_out(&record) {
+                continue;
+            }
             self.spans.record(&record);
             let epoch = if let Record::Data(data) = &record { Some(data.epoch) } else { None };
             self.pipeline.record(record, &mut self.outcome);
@@ -357,61 +325,6 @@ impl Agent {
         self.records = records;
         self.send();
         more
-    }
-
-    /// What the beginning and the end of processes mean for the probes.
-    fn process(&mut self, record: &Record, remaining: &mut Vec<u32>) {
-        match *record {
-            Record::Exec { pid, watched, .. } => {
-                let mut watched = watched;
-                if self.targets.by_executable() && !self.targets.pids.contains(&pid) {
-                    watched = self.targets.matches_executable(pid);
-                    if watched {
-                        self.kernel.watch(pid);
-                    } else {
-                        self.kernel.unwatch(pid);
-                    }
-                }
-                if watched {
-                    self.scans.exec(pid, Instant::now());
-                }
-            }
-            Record::Fork { pid, parent, watched, .. } => {
-                if watched {
-                    self.prober.forked(pid, parent);
-                    if self.targets.is_command() {
-                        self.descendants.insert(pid);
-                    }
-                }
-            }
-            Record::Exit { pid, .. } => {
-                self.prober.exited(pid, &mut self.kernel);
-                self.descendants.remove(&pid);
-                remaining.retain(|p| *p != pid);
-            }
-            Record::Data(_) | Record::Close(_) => {}
-        }
-    }
-
-    /// Processes have mapped files for execution.
-    fn mapped(&mut self, changed: Changed) {
-        if changed.lost {
-            self.sweep();
-            return;
-        }
-        let own = std::process::id();
-        for pid in changed.processes.into_iter().filter(|pid| *pid != own) {
-            self.look_at(pid);
-        }
-    }
-
-    /// A program is about to start.
-    fn starting(&mut self, start: Start) {
-        let chosen = self.targets.by_executable() && self.targets.matches_file(&start.file);
-        if chosen || self.targets.scope() != capture::Scope::Targets || self.kernel.watches(start.pid) {
-            let Start { file, held, .. } = start;
-            self.prober.starting(&file, Box::new(held), &mut self.kernel);
-        }
     }
 
     fn examined(&mut self, done: Done) {

@@ -9,10 +9,12 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{Usage, run::CacheArgs};
+use super::{Usage, config, ignore::IgnoreArgs, run::CacheArgs};
 use crate::{
     capture,
+    policy::ignore,
     probe::{Examined, Mechanism, ProbePoint, Survey, Surveyed},
+    resource::Candidate,
 };
 
 /// Options of `doctor`.
@@ -26,6 +28,10 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     cache: CacheArgs,
+    #[command(flatten)]
+    ignore: IgnoreArgs,
+    #[command(flatten)]
+    file: config::FileArgs,
 }
 
 /// What to do about a process in which nothing was found.
@@ -41,17 +47,26 @@ struct Patient {
     pid: Option<u32>,
     name: String,
     files: Vec<Surveyed>,
+    /// Why nothing of it is looked at.
+    left_out: Option<ignore::Reason>,
 }
 
 /// Runs the verb. The status is a failure if this machine can't capture, or nothing was found in what was asked for.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let machine = capture::check_machine();
     let mut survey = Survey::new("/proc", args.cache.open());
-    let patients = match &args.subject {
+    let mut patients = match &args.subject {
         Some(subject) => vec![one(subject, &mut survey)?],
         None => all(&mut survey)?,
     };
     drop(survey);
+    let rules = args.ignore.rules();
+    for patient in &mut patients {
+        patient.left_out = patient.pid.and_then(|pid| {
+            let candidate = Candidate::new("/proc".as_ref(), pid);
+            ignore::reason(&rules, &candidate, candidate.asks_to_be_left_out())
+        });
+    }
     let well = machine.is_ok() && (args.subject.is_none() || patients.iter().any(Patient::is_seen));
     let reason = machine.err().map(|error| error.to_string());
     let text = if args.json {
@@ -77,13 +92,13 @@ fn one(subject: &str, survey: &mut Survey) -> anyhow::Result<Patient> {
             }
             _ => error.into(),
         })?;
-        return Ok(Patient { pid: Some(pid), name: name(pid), files });
+        return Ok(Patient { pid: Some(pid), name: name(pid), files, left_out: None });
     }
     let files = survey.program(Path::new(subject));
     if files.is_empty() {
         return Err(Usage(format!("{subject}: there is no such program; check its name and PATH")).into());
     }
-    Ok(Patient { pid: None, name: subject.to_owned(), files })
+    Ok(Patient { pid: None, name: subject.to_owned(), files, left_out: None })
 }
 
 /// Every process that holds TLS code, but the agent itself.
@@ -96,7 +111,7 @@ fn all(survey: &mut Survey) -> anyhow::Result<Vec<Patient>> {
     let look = |pid: u32| {
         // One that has ended since, or that may not be looked at, is not there to be told of.
         let files = survey.process(pid).ok()?;
-        Some(Patient { pid: Some(pid), name: name(pid), files })
+        Some(Patient { pid: Some(pid), name: name(pid), files, left_out: None })
     };
     let patients = pids.into_iter().filter(|pid| *pid != own).filter_map(look);
     Ok(patients.filter(|patient| patient.told().next().is_some()).collect())
@@ -108,7 +123,7 @@ fn name(pid: u32) -> String {
 
 impl Patient {
     fn is_seen(&self) -> bool {
-        self.examined().any(|(_, examined)| !examined.findings.is_empty())
+        self.left_out.is_none() && self.examined().any(|(_, examined)| !examined.findings.is_empty())
     }
 
     fn examined(&self) -> impl Iterator<Item = (&Path, &Examined)> {
@@ -129,7 +144,7 @@ impl Patient {
 
     /// What to do, where nothing was found.
     fn advice(&self) -> Option<[&'static str; 2]> {
-        let nothing = self.told().next().is_none();
+        let nothing = self.left_out.is_none() && self.told().next().is_none();
         nothing.then_some(if self.pid.is_some() { [NOTHING, NOT_YET] } else { [NOT_ITSELF, LINKED] })
     }
 }
@@ -153,6 +168,9 @@ fn tell(patient: &Patient, text: &mut String) -> fmt::Result {
     match patient.pid {
         Some(pid) => writeln!(text, "\n{} (process {pid})", patient.name)?,
         None => writeln!(text, "\n{}", patient.name)?,
+    }
+    if let Some(reason) = &patient.left_out {
+        return writeln!(text, "  left out: {reason}");
     }
     for (path, examined) in patient.told() {
         writeln!(text, "  {}", path.display())?;
@@ -212,6 +230,7 @@ fn patient_as_json(patient: &Patient) -> Value {
         "pid": patient.pid,
         "name": patient.name,
         "seen": patient.is_seen(),
+        "left_out": patient.left_out.as_ref().map(ToString::to_string),
         "files": files.collect::<Vec<_>>(),
         "unread": unread.collect::<Vec<_>>(),
         "advice": patient.advice(),
@@ -232,7 +251,7 @@ mod tests {
             file("/lib/libc.so", Ok(Arc::default())),
             file("/gone", Err("No such file".to_owned())),
         ];
-        Patient { pid: Some(7), name: "app".into(), files }
+        Patient { pid: Some(7), name: "app".into(), files, left_out: None }
     }
 
     fn found() -> Examined {
@@ -273,6 +292,14 @@ app (process 7)
   what it loads only when it makes a call is not there yet: ask again then
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn one_that_is_left_out_is_named_with_its_reason_only() {
+        let mut left_out = patient(found());
+        left_out.left_out = Some(ignore::Reason::Asked);
+        let wanted = "This machine can capture.\n\napp (process 7)\n  left out: its environment has PLAINSPAN_IGNORE=1\n";
+        assert_eq!(for_a_person(None, &[left_out]), wanted);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod fingerprints;
 mod history;
+mod ignore;
 mod keeping;
 mod lines;
 mod logging;

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{
     Usage, agent::Agent, child, config, content::ContentArgs, counting, fingerprints::FingerprintArgs,
-    keeping::KeepArgs, sample::SampleArgs, targets::Targets,
+    ignore::IgnoreArgs, keeping::KeepArgs, sample::SampleArgs, targets::Targets,
 };
 use crate::{
     account::Account,
@@ -36,6 +36,8 @@ pub(super) struct Args {
     /// Watch the processes under this cgroup (version 2), as '/system.slice/app.service'.
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     cgroup: Option<String>,
+    #[command(flatten)]
+    pub(super) ignore: IgnoreArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
     /// Size of the ring buffer between kernel and agent in bytes; a power of two.
@@ -201,6 +203,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
     let mut agent = Agent::new(kernel, prober, targets, pipeline, spans, outputs, account);
     agent.show(metrics);
     agent.follow(args.settings.clone());
+    agent.ignore(args.ignore.rules());
     if let Some(seconds) = args.hold_new_programs {
         agent.hold_starts(Duration::from_secs(seconds.into()))?;
     }

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{bedrock::path, budget::Budget, field::Field};
+use super::{bedrock::path, budget::Budget, document::Document, field::Field};
 use crate::wire::RequestHead;
 
 const CHAT: &str = "openai.chat_completions";
@@ -60,7 +60,8 @@ pub(super) fn may_tell(head: &RequestHead) -> bool {
 
 /// The dialect of an answer: a whole one, or the data of an event that begins a stream.
 pub(super) fn dialect(answer: &[u8], budget: &mut Budget) -> Option<&'static str> {
-    let answer: Answer<'_> = Field::body(answer, budget)?;
+    let document = Document::read(answer);
+    let answer: Answer<'_> = document.object(budget)?;
     answer.dialect(budget).or_else(|| {
         let kind = answer.kind.text(budget)?;
         let (within, wanted) = match &*kind {

@@ -8,8 +8,8 @@ use super::{
     budget::{Budget, Gather},
     call::{Call, CallError, Damage, Missed, Provider, Streaming, TraceContext, Transport},
     dialect::{Carried, Dialect, Fold},
+    document::Document,
     elements::{self, Elements},
-    field::Field,
     finish::Ending,
     mcp,
     pace::{self, Pace},
@@ -228,9 +228,10 @@ impl CallBuilder {
     /// A message of a session that the call is asked with.
     fn asked(&mut self, event: &SseEvent) {
         self.request_read = true;
-        self.sources.read_body(&event.data, &mut self.stated);
+        let body = Document::read(&event.data);
+        self.sources.read_body(&body, &mut self.stated);
         for candidate in &mut self.candidates {
-            match candidate.fold.asked(event, &mut candidate.call, &mut self.budget) {
+            match candidate.fold.asked(&body, &mut candidate.call, &mut self.budget) {
                 Ok(fits) => candidate.sure |= fits,
                 Err(_) => self.damage.request_malformed = true,
             }
@@ -248,6 +249,7 @@ impl CallBuilder {
             return;
         }
         let Some(body) = self.request.take(&mut self.budget) else { return };
+        let body = Document::read(&body);
         self.sources.read_body(&body, &mut self.stated);
         // A GET promises nothing.
         let complete = complete && self.transport.method != "GET";
@@ -415,13 +417,14 @@ impl CallBuilder {
         let status = self.transport.status;
         let mut read = false;
         if let (Some(body), Some(status)) = (body, status) {
+            let body = Document::read(&body);
             for candidate in &mut self.candidates {
                 let Candidate { fold, call, sure } = candidate;
                 if status < 400 {
                     let fits = fold.response(&body, call, &mut self.budget).is_ok();
                     *sure |= fits;
                     read |= fits;
-                } else if let Some(root) = Field::root(&body) {
+                } else if let Some(root) = body.root() {
                     call.error = fold.error(root, &mut self.budget);
                     read = true;
                 }

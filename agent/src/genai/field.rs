@@ -3,20 +3,27 @@
 //! A wrong type in one field must not lose the others, and a body that quotes whole files must not be copied
 //! to read a model's name: structs borrow each field as raw JSON, and reading one decides about its type.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer as _,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{self, Visitor},
 };
-use serde_json::{Deserializer, value::RawValue};
+use serde_json::Deserializer;
 
 pub(super) use super::escaped::Escaped;
-use super::{budget::Budget, call::Content};
+use super::{budget::Budget, call::Content, document::Extent, walk::Walk};
 
-/// One field of a JSON object, not yet read.
+/// One field of a JSON object, not yet read, in the [`Document`](super::document::Document) that it stands in.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Field<'a>(Option<&'a RawValue>);
+pub(super) struct Field<'a> {
+    /// Its text, which is known to be JSON; empty where there is no such field.
+    json: &'a str,
+    /// Where it begins in its document.
+    start: usize,
+    /// Where the longer values in it stand.
+    extents: &'a [Extent],
+}
 
 /// JSON type of a field; `null` is as good as absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,33 +36,23 @@ pub(super) enum Kind {
     Object,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
-    }
-}
-
 impl<'a> Field<'a> {
-    /// A whole body; `None` if it is not JSON.
-    pub(super) fn root(body: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
+    pub(super) fn new(json: &'a str, start: usize, extents: &'a [Extent]) -> Self {
+        Self { json, start, extents }
     }
 
-    /// A whole body that is an object, which is looked through once. Anything else is `None`, and counted if it is
-    /// JSON.
-    pub(super) fn body<T: Deserialize<'a>>(body: &'a [u8], budget: &mut Budget) -> Option<T> {
-        let text = std::str::from_utf8(body).ok()?;
-        if text.trim_ascii_start().starts_with('{') {
-            let value = serde_json::from_str(text).ok();
-            if value.is_some() {
-                return value;
-            }
-        }
-        Self::root(body)?.object(budget)
+    /// What it is made of, as `new` takes it.
+    pub(super) fn parts(self) -> (&'a str, usize, &'a [Extent]) {
+        (self.json, self.start, self.extents)
+    }
+
+    /// Goes through what an array or object holds.
+    pub(super) fn walk(self) -> Walk<'a> {
+        Walk::new(self.json, self.start, self.extents)
     }
 
     pub(super) fn kind(self) -> Kind {
-        match self.0.and_then(|raw| raw.get().bytes().next()) {
+        match self.json.bytes().next() {
             None | Some(b'n') => Kind::Absent,
             Some(b'"') => Kind::Text,
             Some(b't' | b'f') => Kind::Bool,
@@ -76,12 +73,7 @@ impl<'a> Field<'a> {
 
     /// The JSON text; `null` where there is none.
     pub(super) fn json(self) -> &'a str {
-        self.0.map_or("null", RawValue::get)
-    }
-
-    /// The field as raw JSON.
-    pub(super) fn raw(self) -> Option<&'a RawValue> {
-        self.0.filter(|_| self.is_some())
+        if self.json.is_empty() { "null" } else { self.json }
     }
 
     /// Is it of this kind? Another one that is not absent is counted.
@@ -91,7 +83,7 @@ impl<'a> Field<'a> {
             budget.unknown += u64::from(found != Kind::Absent);
             return None;
         }
-        self.0.map(RawValue::get)
+        Some(self.json)
     }
 
     /// A value that has to be of a given kind and must then parse; else it is counted.
@@ -101,9 +93,12 @@ impl<'a> Field<'a> {
         value
     }
 
-    /// An object. (serde would read an array into a struct by position, so the kind is looked at first.)
+    /// An object.
     pub(super) fn object<T: Deserialize<'a>>(self, budget: &mut Budget) -> Option<T> {
-        self.read(Kind::Object, budget)
+        self.expect(Kind::Object, budget)?;
+        let value = T::deserialize(self).ok();
+        budget.unknown += u64::from(value.is_none());
+        value
     }
 
     pub(super) fn flag(self, budget: &mut Budget) -> Option<bool> {
@@ -141,17 +136,23 @@ impl<'a> Field<'a> {
 
     /// A string, borrowed where it has no escapes.
     pub(super) fn text(self, budget: &mut Budget) -> Option<Cow<'a, str>> {
-        let json = self.expect(Kind::Text, budget)?;
+        self.expect(Kind::Text, budget)?;
+        let text = self.string();
+        budget.unknown += u64::from(text.is_none());
+        text
+    }
+
+    /// The same, and nothing is counted.
+    pub(super) fn string(self) -> Option<Cow<'a, str>> {
+        let json = Some(self.json).filter(|_| self.kind() == Kind::Text)?;
         let inner = json.get(1..json.len() - 1)?;
         if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
             return Some(Cow::Borrowed(inner));
         }
         // A lone surrogate is valid in JSON (RFC 8259 section 8.2) but not in a string: it is replaced.
-        let text = serde_json::from_str(json)
-            .or_else(|_| Deserializer::from_str(json).deserialize_bytes(LossyText))
-            .ok();
-        budget.unknown += u64::from(text.is_none());
-        text.map(Cow::Owned)
+        let text =
+            serde_json::from_str(json).or_else(|_| Deserializer::from_str(json).deserialize_bytes(LossyText));
+        text.ok().map(Cow::Owned)
     }
 
     /// A name or id; an empty one is none.
@@ -172,59 +173,26 @@ impl<'a> Field<'a> {
     }
 
     /// The first name in an object that `wanted` accepts.
-    pub(super) fn key(self, wanted: impl FnMut(&str) -> bool) -> Option<String> {
-        let json = self.0.filter(|_| self.kind() == Kind::Object)?.get();
-        Deserializer::from_str(json).deserialize_map(Keys(wanted)).ok().flatten()
+    pub(super) fn key(self, mut wanted: impl FnMut(&str) -> bool) -> Option<String> {
+        let mut members = (self.kind() == Kind::Object).then(|| self.walk())?;
+        loop {
+            let name = members.name()?.text().ok()?;
+            if wanted(&name) {
+                return Some(name.into_owned());
+            }
+            members.take()?;
+        }
     }
 
     /// Calls `f` with every element of an array.
-    pub(super) fn each(self, budget: &mut Budget, f: impl FnMut(Self, &mut Budget)) {
-        let Some(json) = self.expect(Kind::Array, budget) else { return };
-        // The array is known to be valid JSON, so nothing can be lost by an error half way.
-        let visitor = Elements { f, budget, marker: PhantomData };
-        let _: Result<(), _> = Deserializer::from_str(json).deserialize_seq(visitor);
-    }
-}
-
-struct Elements<'b, 'a, F> {
-    f: F,
-    budget: &'b mut Budget,
-    marker: PhantomData<&'a ()>,
-}
-
-impl<'de: 'a, 'a, F: FnMut(Field<'a>, &mut Budget)> Visitor<'de> for Elements<'_, 'a, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(field) = seq.next_element::<Field<'a>>()? {
-            (self.f)(field, self.budget);
+    pub(super) fn each(self, budget: &mut Budget, mut f: impl FnMut(Self, &mut Budget)) {
+        if self.expect(Kind::Array, budget).is_none() {
+            return;
         }
-        Ok(())
-    }
-}
-
-struct Keys<F>(F);
-
-impl<'de, F: FnMut(&str) -> bool> Visitor<'de> for Keys<F> {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if found.is_none() && (self.0)(&key) {
-                found = Some(key.into_owned());
-            }
-            map.next_value::<IgnoredAny>()?;
+        let mut elements = self.walk();
+        while let Some(element) = elements.element() {
+            f(element, budget);
         }
-        Ok(found)
     }
 }
 

@@ -13,6 +13,7 @@ mod builder;
 mod call;
 mod cohere;
 mod dialect;
+mod document;
 mod elements;
 mod escaped;
 mod field;
@@ -27,11 +28,13 @@ mod rate_limit;
 mod recognize;
 mod repetition;
 mod rule;
+mod scan;
 mod stated;
 mod text;
 mod told;
 mod trace;
 mod transport;
+mod walk;
 
 pub use budget::Limits;
 pub use builder::CallBuilder;
@@ -40,6 +43,7 @@ pub use call::{
     OutputType, Part, Party, Provider, Quota, RateLimits, Repetition, Request, Response, Role, Streaming,
     ToolDefinition, TraceContext, Transport, Usage,
 };
+pub use document::each_value;
 pub use mcp::{Mcp, McpAnswer, McpRequest};
 pub use provider::is_known_host;
 pub use recognize::{Recognition, Recognizer};

@@ -1,10 +1,11 @@
 //! What a request says of whom and what it is for, wherever it says it: tenant, user, session and the like.
 
-use std::{borrow::Cow, collections::HashMap, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use memchr::memmem;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
+use super::{
+    document::Document,
+    field::{Field, Kind},
+};
 use crate::wire::{Headers, is_credential_name};
 
 /// Longest value that is believed, in bytes.
@@ -201,34 +202,17 @@ impl Sources {
         }
     }
 
-    /// What its body says, which is looked through once if it has a member of that name at all.
-    pub(crate) fn read_body(&self, body: &[u8], stated: &mut Stated) {
-        // Each name is looked for once.
-        let mut names: HashMap<&str, bool> = HashMap::new();
-        let mut wanted: Vec<Wanted<'_>> = Vec::new();
-        for (rank, source) in self.0.iter().enumerate() {
-            let Place::Body(path) = &source.place else { continue };
-            let mut has = |name| *names.entry(name).or_insert_with(|| has_member(body, name));
-            if path.iter().all(|step| step == "*" || has(step.as_str())) {
-                wanted.push(Wanted { rank, fact: source.fact, path });
-            }
-        }
-        if !wanted.is_empty() {
-            // What is no JSON says nothing.
-            let _: Result<(), _> =
-                Walk { wanted, stated }.deserialize(&mut serde_json::Deserializer::from_slice(body));
+    /// What its body says. What is no JSON says nothing.
+    pub(super) fn read_body(&self, body: &Document<'_>, stated: &mut Stated) {
+        let places = self.0.iter().enumerate().filter_map(|(rank, source)| match &source.place {
+            Place::Body(path) => Some(Wanted { rank, fact: source.fact, path }),
+            Place::Header(_) => None,
+        });
+        let wanted: Vec<_> = places.collect();
+        if let Some(root) = body.root() {
+            stated.take(root, &wanted);
         }
     }
-}
-
-/// Is there `"name":` anywhere? If not, there is no such member (but for one whose name is written with escapes).
-fn has_member(body: &[u8], name: &str) -> bool {
-    memmem::find_iter(body, name).any(|at| {
-        let before = at.checked_sub(1).and_then(|at| body.get(at));
-        let after = body.get(at + name.len()..).unwrap_or_default();
-        let quoted = before == Some(&b'"') && after.first() == Some(&b'"');
-        quoted && after[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
-    })
 }
 
 /// What a request says.
@@ -245,6 +229,47 @@ impl Stated {
     /// Everything that it says of one fact.
     pub fn all(&self, wanted: Fact) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(_, fact, _)| *fact == wanted).map(|(_, _, value)| value.as_str())
+    }
+
+    /// Takes what is wanted of a value, and of what stands in it.
+    fn take(&mut self, value: Field<'_>, wanted: &[Wanted<'_>]) {
+        match value.kind() {
+            Kind::Object => {
+                let mut members = value.walk();
+                while let Some(name) = members.name()
+                    && let Some(value) = members.take()
+                {
+                    let wanted = name.text().map(|name| below(wanted, &name)).unwrap_or_default();
+                    if !wanted.is_empty() {
+                        self.take(value, &wanted);
+                    }
+                }
+            }
+            Kind::Array => {
+                let each = below(wanted, "*");
+                // A list of values may stand where one is wanted, but no list of lists.
+                let ends = wanted.iter().filter(|wanted| wanted.path.is_empty());
+                let all: Vec<_> = each.iter().chain(ends).copied().collect();
+                let mut elements = value.walk();
+                while !all.is_empty()
+                    && let Some(element) = elements.element()
+                {
+                    self.take(element, if element.kind() == Kind::Array { &each } else { &all });
+                }
+            }
+            // What is longer than that is too long, and be all of it escapes.
+            Kind::Text if value.json().len() <= 6 * VALUE + 2 => {
+                self.found(wanted, &value.string().unwrap_or_default());
+            }
+            Kind::Number | Kind::Bool => self.found(wanted, value.json()),
+            Kind::Text | Kind::Absent => {}
+        }
+    }
+
+    fn found(&mut self, wanted: &[Wanted<'_>], value: &str) {
+        for wanted in wanted.iter().filter(|wanted| wanted.path.is_empty()) {
+            self.add(wanted.rank, wanted.fact, value);
+        }
     }
 
     fn add(&mut self, rank: usize, fact: Fact, value: &str) {
@@ -264,96 +289,22 @@ struct Wanted<'a> {
     path: &'a [String],
 }
 
-/// Goes through a value, as far as it has what is wanted.
-struct Walk<'a, 's> {
-    wanted: Vec<Wanted<'a>>,
-    stated: &'s mut Stated,
+/// What is wanted below this step.
+fn below<'a>(wanted: &[Wanted<'a>], step: &str) -> Vec<Wanted<'a>> {
+    let fits = |wanted: &Wanted<'a>| {
+        let (first, path) = wanted.path.split_first()?;
+        (first == step).then_some(Wanted { path, ..*wanted })
+    };
+    wanted.iter().filter_map(fits).collect()
 }
 
-impl<'a> Walk<'a, '_> {
-    /// What is wanted below this step.
-    fn below(&self, step: &str) -> Vec<Wanted<'a>> {
-        let fits = |wanted: &Wanted<'a>| {
-            let (first, path) = wanted.path.split_first()?;
-            (first == step).then_some(Wanted { path, ..*wanted })
-        };
-        self.wanted.iter().filter_map(fits).collect()
-    }
-
-    /// A value that may be what is wanted.
-    fn found(self, value: &str) {
-        for wanted in self.wanted.iter().filter(|wanted| wanted.path.is_empty()) {
-            self.stated.add(wanted.rank, wanted.fact, value);
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.found(if value { "true" } else { "false" });
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.found(&value.to_string());
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.found(&value.to_string());
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.found(&value.to_string());
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.found(value);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        // A list of values may stand where one is wanted.
-        let ends = self.wanted.iter().copied().filter(|wanted| wanted.path.is_empty());
-        let wanted: Vec<_> = self.below("*").into_iter().chain(ends).collect();
-        if wanted.is_empty() {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        }
-        while seq.next_element_seed(Walk { wanted: wanted.clone(), stated: self.stated })?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let wanted = self.below(&name);
-            if wanted.is_empty() {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(Walk { wanted, stated: self.stated })?;
-            }
-        }
-        Ok(())
+#[cfg(test)]
+impl Stated {
+    /// What a body says in the usual places.
+    pub(crate) fn of_body(body: &str) -> Self {
+        let mut stated = Self::default();
+        Sources::with(&[]).read_body(&Document::read(body.as_bytes()), &mut stated);
+        stated
     }
 }
 
@@ -367,7 +318,7 @@ mod tests {
     fn of_body(own: &[&str], body: &str) -> Stated {
         let own: Vec<Source> = own.iter().map(|source| source.parse().unwrap()).collect();
         let mut stated = Stated::default();
-        Sources::with(&own).read_body(body.as_bytes(), &mut stated);
+        Sources::with(&own).read_body(&Document::read(body.as_bytes()), &mut stated);
         stated
     }
 
@@ -390,7 +341,11 @@ mod tests {
             (r#"{"prompt":{"id":"pmpt_1","version":"2"}}"#, Fact::Prompt, &["pmpt_1"]),
             (r#"{"prompt":{"id":"pmpt_1","version":"2"}}"#, Fact::PromptVersion, &["2"]),
             (r#"{"prompt":"Once upon a time"}"#, Fact::Prompt, &[]),
-            (r#"{"user":"u1""#, Fact::User, &["u1"]),
+            (r#"{"\u0075ser":"u\u0031","user2":1.50}"#, Fact::User, &["u1"]),
+            (r#"{"metadata":{"tenant":1.50,"user":[true,["v"],{}]}}"#, Fact::Tenant, &["1.50"]),
+            (r#"{"metadata":{"tenant":1.50,"user":[true,["v"],{}]}}"#, Fact::User, &["true"]),
+            (r#"{"metadata":{"document_ids":["a",["b"]]}}"#, Fact::Context, &["a"]),
+            (r#"{"user":"u1""#, Fact::User, &[]),
             ("user", Fact::User, &[]),
         ];
         for (body, fact, wanted) in rows {
@@ -460,8 +415,8 @@ mod tests {
         fn any_body_can_be_read(body in proptest::collection::vec(any::<u8>(), 0..300), json in "[\\[\\]{}:,\" a-z0-9*]{0,200}") {
             let mut stated = Stated::default();
             let sources = Sources::with(&[]);
-            sources.read_body(&body, &mut stated);
-            sources.read_body(json.as_bytes(), &mut stated);
+            sources.read_body(&Document::read(&body), &mut stated);
+            sources.read_body(&Document::read(json.as_bytes()), &mut stated);
         }
     }
 }

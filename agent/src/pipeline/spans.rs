@@ -195,7 +195,7 @@ impl Spans {
         let provider = contract::provider_name(call.provider);
         let subject = Subject {
             service: info.as_ref().and_then(|info| info.service_name.as_deref()),
-            namespace: info.as_ref().and_then(|info| info.service_namespace.as_deref()),
+            namespace: info.as_ref().and_then(|info| info.namespace()),
             provider: Some(&provider),
             model: call.request.model.as_deref(),
             path: Some(&call.transport.path),
@@ -226,7 +226,7 @@ impl Spans {
         if self.resources.len() >= 2 * self.processes.len().max(512) {
             self.resources.clear();
         }
-        let form = self.content.common_form(info.service_name.as_deref(), info.service_namespace.as_deref());
+        let form = self.content.common_form(info.service_name.as_deref(), info.namespace());
         let arguments = self.content.arguments(&info.command_args, form);
         let resource =
             Arc::new(contract::resource(&info, &self.extra, arguments, &self.options, &self.account));

@@ -421,3 +421,21 @@ fn no_call_is_lost_when_the_rules_change() {
     assert_eq!(paths, ["/old", "/new"]);
     assert_eq!(account.get(Counter::CallsCut), 0);
 }
+
+#[test]
+fn the_calls_of_a_process_that_is_left_out_are_dropped() {
+    let (mut pipeline, _) = pipeline(&Limits::default());
+    let mut outcome = Outcome::default();
+    let other = Process { pid: 2, tid: 2 };
+    for (connection, process) in [(1, PROCESS), (2, other)] {
+        pipeline.record(data(connection, process, Direction::Sent, 0, &request("")), &mut outcome);
+    }
+    half_an_event(&mut pipeline, 3, 100, &mut outcome);
+    let held = pipeline.held();
+    assert!(pipeline.open_calls() == 3 && held > 0);
+    pipeline.leave_out(PROCESS.pid);
+    assert_eq!((pipeline.open_calls(), pipeline.held()), (1, 0));
+    pipeline.record(data(2, other, Direction::Received, 0, &response()), &mut outcome);
+    pipeline.finish(Timestamp(9), &mut outcome);
+    assert_eq!(outcome.calls.iter().map(|call| call.process).collect::<Vec<_>>(), [other]);
+}

@@ -5,13 +5,19 @@
 //! the arguments has its credentials masked.
 
 mod arguments;
+mod candidate;
+mod cgroups;
 mod container;
+mod environment;
+mod kubernetes;
 mod owner;
 mod processes;
 mod procfs;
 mod service;
 
 pub(crate) use arguments::KEY_PREFIXES;
+pub use candidate::Candidate;
+pub use cgroups::Cgroups;
 pub use processes::{Limits, Processes};
 pub use procfs::host_name;
 
@@ -37,10 +43,19 @@ pub struct ProcessInfo {
     pub service_name: Option<String>,
     /// `service.namespace` in `OTEL_RESOURCE_ATTRIBUTES` of the process's own environment.
     pub service_namespace: Option<String>,
+    /// Namespace of the Kubernetes pod that it runs in, as its environment or its account says.
+    pub kubernetes_namespace: Option<String>,
     /// Container id from the cgroup path (64 hexadecimal digits).
     pub container_id: Option<String>,
     /// Name of the machine; `None` where only the name of the agent's own container is known.
     pub host_name: Option<String>,
     /// Cgroup v2 path, as the agent's own cgroup namespace shows it.
     pub cgroup: Option<String>,
+}
+
+impl ProcessInfo {
+    /// What the service belongs to: the namespace that it was told, else that of its pod.
+    pub fn namespace(&self) -> Option<&str> {
+        self.service_namespace.as_deref().or(self.kubernetes_namespace.as_deref())
+    }
 }

@@ -241,6 +241,7 @@ mod tests {
             uid: 0,
             path: "/usr/bin/curl".into(),
             arguments: b"curl\0--silent\0".to_vec(),
+            ..Program::default()
         };
         processes.exec(42, &program);
         assert!(!processes.knows(42));

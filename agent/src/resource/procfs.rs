@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ProcessInfo, arguments, container, owner, service};
+use super::{ProcessInfo, arguments, container, kubernetes, owner, service};
 use crate::{capture::Program, text::floor};
 
 /// `status` and `stat` are about 1.5 KiB and 0.4 KiB.
@@ -29,7 +29,7 @@ impl ProcessInfo {
         let dir = proc_root.join(pid.to_string());
         let status = read_text(&dir.join("status"), STATUS_LIMIT)?;
         let name = status_field(&status, "Name:").map(str::to_owned);
-        let uid = status_field(&status, "Uid:").and_then(|ids| ids.split_whitespace().next()?.parse().ok());
+        let uid = uid_of(&status);
 
         let executable_path = executable(&dir);
         let executable_name =
@@ -37,15 +37,16 @@ impl ProcessInfo {
 
         let raw_args =
             arguments::split(&read_bounded(&dir.join("cmdline"), CMDLINE_LIMIT).unwrap_or_default());
-        let environ = read_bounded(&dir.join("environ"), ENVIRON_LIMIT).unwrap_or_default();
+        let environ = environ(proc_root, pid);
         let service::Told { name: told, namespace: service_namespace } = service::from_environment(&environ);
         let service_name =
             told.or_else(|| service::from_command(executable_name.as_deref().or(name.as_deref()), &raw_args));
+        let cgroups = cgroups(proc_root, pid).unwrap_or_default();
+        let container_id = container::id(&cgroups);
+        let kubernetes_namespace = kubernetes::namespace(proc_root, pid, &environ, container_id.is_some());
         // The rest of the environment is nobody's business: it is where keys are kept.
         drop(environ);
 
-        let cgroups = read_text(&dir.join("cgroup"), CGROUP_LIMIT).unwrap_or_default();
-        let container_id = container::id(&cgroups);
         let command_args = arguments::shown(&raw_args);
         Some(Self {
             pid,
@@ -57,6 +58,7 @@ impl ProcessInfo {
             owner: uid.map(|uid| owner::name(proc_root, uid, container_id.is_some())),
             service_name,
             service_namespace,
+            kubernetes_namespace,
             container_id,
             cgroup: container::unified(&cgroups).map(|path| cut(path, TEXT_LIMIT)),
             host_name: host_name(proc_root),
@@ -85,6 +87,7 @@ impl ProcessInfo {
             owner: Some(owner::name(proc_root, program.uid, container_id.is_some())),
             service_name,
             service_namespace: None,
+            kubernetes_namespace: parent.and_then(|p| p.kubernetes_namespace.clone()),
             container_id,
             cgroup: parent.and_then(|p| p.cgroup.clone()),
             host_name: host_name(proc_root),
@@ -113,7 +116,26 @@ pub(super) fn start_time(proc_root: &Path, pid: u32) -> Option<u64> {
     rest.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn executable(dir: &Path) -> Option<String> {
+/// The environment as it was when the program began; empty where it may not be read.
+pub(super) fn environ(proc_root: &Path, pid: u32) -> Vec<u8> {
+    read_bounded(&proc_root.join(pid.to_string()).join("environ"), ENVIRON_LIMIT).unwrap_or_default()
+}
+
+/// The text of `cgroup`.
+pub(super) fn cgroups(proc_root: &Path, pid: u32) -> Option<String> {
+    read_text(&proc_root.join(pid.to_string()).join("cgroup"), CGROUP_LIMIT)
+}
+
+/// The user's id.
+pub(super) fn uid(proc_root: &Path, pid: u32) -> Option<u32> {
+    uid_of(&read_text(&proc_root.join(pid.to_string()).join("status"), STATUS_LIMIT)?)
+}
+
+fn uid_of(status: &str) -> Option<u32> {
+    status_field(status, "Uid:").and_then(|ids| ids.split_whitespace().next()?.parse().ok())
+}
+
+pub(super) fn executable(dir: &Path) -> Option<String> {
     let path: PathBuf = std::fs::read_link(dir.join("exe")).ok()?;
     let path = path.to_string_lossy();
     // Appended by the kernel when the file was removed or replaced under the running process.
@@ -214,6 +236,7 @@ pub(super) mod tests {
                 owner: Some("ada".into()),
                 service_name: Some("app".into()),
                 service_namespace: None,
+                kubernetes_namespace: None,
                 container_id: None,
                 cgroup: Some("/user.slice/user-1000.slice/session-2.scope".into()),
             })

@@ -1,7 +1,6 @@
 //! What to call a process when it is looked at as a service.
 
-use super::procfs::cut;
-use crate::text::percent_decoded;
+use super::{environment, procfs::cut};
 
 /// Longest service name that is kept, in bytes.
 const NAME_LIMIT: usize = 255;
@@ -18,21 +17,10 @@ pub(super) struct Told {
 /// `OTEL_SERVICE_NAME`, else `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, and `service.namespace` there (OpenTelemetry
 /// specification, "SDK environment variables").
 pub(super) fn from_environment(environ: &[u8]) -> Told {
-    let variable = |name: &str| {
-        environ
-            .split(|b| *b == 0)
-            .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-            .map(|value| String::from_utf8_lossy(value).into_owned())
-    };
-    let attributes = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     let attribute = |wanted: &str| {
-        attributes.split(',').find_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            (key.trim() == wanted)
-                .then(|| String::from_utf8_lossy(&percent_decoded(value.trim())).into_owned())
-        })
+        environment::attributes(environ).into_iter().find_map(|(key, value)| (key == wanted).then_some(value))
     };
-    let name = variable("OTEL_SERVICE_NAME").filter(|name| !name.trim().is_empty());
+    let name = environment::variable(environ, "OTEL_SERVICE_NAME").filter(|name| !name.trim().is_empty());
     let short = |text: String| Some(cut(text.trim(), NAME_LIMIT)).filter(|text| !text.is_empty());
     Told {
         name: name.or_else(|| attribute("service.name")).and_then(short),

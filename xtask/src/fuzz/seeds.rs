@@ -161,6 +161,17 @@ fn bodies() -> Vec<Seed> {
         message(&[], b""),
     ];
     let mut all = vec![
+        seed("json", "chat", CHAT),
+        seed("json", "responses-answer", RESPONSES_ANSWER),
+        seed("json", "converse", CONVERSE),
+        seed(
+            "json",
+            "long",
+            format!(
+                r#"{{"a" : [{{"b":"{0}","\u00e9":[-1.5e+3,true]}} , "{0}"],"b":{{}}}}"#,
+                r#"a\ud83d\" é"#.repeat(9)
+            ),
+        ),
         seed("genai", "chat", call(CHAT, CHAT_ANSWER)),
         seed("genai", "chat-events", call(CHAT, &CHAT_EVENTS.join("\n"))),
         seed("genai", "responses", call(RESPONSES, RESPONSES_ANSWER)),

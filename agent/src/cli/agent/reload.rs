@@ -6,7 +6,7 @@ use super::{Agent, say};
 
 impl Agent {
     /// Reads the settings again. What can change at once does, for the calls that begin from now on; those that are open go
-    /// on, and nothing that was captured is dropped.
+    /// on, and nothing that was captured is dropped, but of processes that are left out from now on.
     pub(super) fn reload(&mut self) {
         match self.read_again() {
             Ok(done) => say(&format!("plainspan: settings read again: {done}\n")),
@@ -20,12 +20,13 @@ impl Agent {
         let by_executable = self.targets.by_executable() && !args.exe.is_empty();
         let at_once = |name: &str| match name {
             "api-rule" | "content" | "content-rule" | "redact" | "secret" | "fingerprints" | "identity"
-            | "identity-plain" => true,
+            | "identity-plain" | "ignore" => true,
             "exe" => by_executable,
             _ => name == "sample" || name.starts_with("sample-"),
         };
         let (now, later): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| at_once(name));
         let executables = now.iter().any(|name| name == "exe");
+        let ignored = now.iter().any(|name| name == "ignore");
         let content = args.output.content.policy(&self.account)?;
         let (key, plain) = args.output.fingerprints.key_and_plain(&args.output.content)?;
         if executables {
@@ -40,6 +41,10 @@ impl Agent {
         if executables {
             self.leave_unchosen();
             self.sweep();
+        }
+        if ignored {
+            self.left_out.set_rules(args.ignore.rules());
+            self.leave_out_again();
         }
         for name in &later {
             warn!("{name} has changed in the configuration, but needs a restart");

@@ -179,10 +179,10 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Refused> {
     Ok(cli)
 }
 
-/// What was given for `run`, or for what `run` would do.
+/// What was given for `run`, for what `run` would do, or for what would be seen of processes then.
 fn of_run(matches: &ArgMatches) -> Option<&ArgMatches> {
     match matches.subcommand()? {
-        ("run", run) => Some(run),
+        ("run" | "doctor", given) => Some(given),
         ("config", config) => config.subcommand().map(|(_, run)| run),
         _ => None,
     }
@@ -255,20 +255,25 @@ fn with_file(command: Command, file: &File, given: &ArgMatches) -> Result<(Comma
             command.mut_arg(id.clone(), |option| option.default_values(values.clone()))
         })
     };
-    let command = set(command, &of_all).mut_subcommand("run", |run| set(run, &of_run)).mut_subcommand(
-        "config",
-        |config| {
+    let command = set(command, &of_all)
+        .mut_subcommand("run", |run| set(run, &of_run))
+        .mut_subcommand("doctor", |doctor| {
+            let known: Vec<String> =
+                doctor.get_arguments().map(|option| option.get_id().to_string()).collect();
+            let own: Vec<_> = of_run.iter().filter(|(id, _)| known.contains(id)).cloned().collect();
+            set(doctor, &own)
+        })
+        .mut_subcommand("config", |config| {
             config
                 .mut_subcommand("check", |run| set(run, &of_run))
                 .mut_subcommand("show", |run| set(run, &of_run))
-        },
-    );
+        });
     Ok((command, defaults.into_iter().map(|(id, _)| id).collect()))
 }
 
 /// Does the command line say it?
 fn is_given(given: &ArgMatches, id: &str) -> bool {
-    given.value_source(id) == Some(ValueSource::CommandLine)
+    given.try_contains_id(id).is_ok() && given.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 fn settings(command: &Command, given: &ArgMatches, from_file: &[String]) -> Vec<Setting> {

@@ -7,6 +7,7 @@ use super::{
         budget::Budget,
         call::{Call, Generation},
         dialect::Malformed,
+        document::Document,
         field::Field,
         finish::Ending,
     },
@@ -35,8 +36,12 @@ struct Output<'a> {
 }
 
 /// Reads the whole body of an answer into the call.
-pub(in crate::genai) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-    let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(in crate::genai) fn read(
+    body: &Document<'_>,
+    call: &mut Call,
+    budget: &mut Budget,
+) -> Result<(), Malformed> {
+    let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
     if !answer.output.is_some() && !answer.stop_reason.is_some() {
         return Err(Malformed);
     }

@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 
-use super::super::{budget::Budget, call::CallError, field::Field, openai, openai::error::message};
+use super::super::{
+    budget::Budget, call::CallError, document::Document, field::Field, openai, openai::error::message,
+};
 use crate::wire::{ResponseHead, SseEvent};
 
 #[derive(Default, Deserialize)]
@@ -61,7 +63,8 @@ pub(in crate::genai) fn in_stream(event: &SseEvent, budget: &mut Budget) -> Opti
         return None;
     }
     let kind = budget.label(&event.event)?;
-    let body: Option<Body<'_>> = if empty { None } else { Field::body(&event.data, budget) };
+    let document = Document::read(&event.data);
+    let body: Option<Body<'_>> = document.object(budget);
     Some(CallError::of_type(kind, body.and_then(|body| message(body.message, budget))))
 }
 

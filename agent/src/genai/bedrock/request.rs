@@ -8,6 +8,7 @@ use super::{
         budget::Budget,
         call::{Call, Message, OutputType, Request, ToolDefinition},
         dialect::Malformed,
+        document::Document,
         field::{Field, Kind},
         openai::tool::{schema, whole},
         text,
@@ -138,8 +139,12 @@ struct InputSchema<'a> {
 }
 
 /// Reads a request body into the call; says whether it has what such a call is asked with.
-pub(in crate::genai) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(in crate::genai) fn read(
+    body: &Document<'_>,
+    call: &mut Call,
+    budget: &mut Budget,
+) -> Result<bool, Malformed> {
+    let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     let request = &mut call.request;
     if let Some(inference) = body.inference_config.object::<Inference<'_>>(budget) {
         parameters(&inference, request, budget);

@@ -13,6 +13,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Generation, Message, Provider, Usage},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         google::path as google,
@@ -216,7 +217,12 @@ impl Counts {
 }
 
 impl Fold for Messages {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         let fits = request::read(body, call, budget);
         self.identify(call);
         fits
@@ -226,8 +232,13 @@ impl Fold for Messages {
         error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let root = Field::root(body).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let root = body.root().ok_or(Malformed)?;
         let answer: Answer<'_> = root.object(budget).ok_or(Malformed)?;
         match answer.kind.text(budget).as_deref() {
             Some("message") => {}

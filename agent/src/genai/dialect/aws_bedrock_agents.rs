@@ -12,6 +12,7 @@ use crate::{
         bedrock::{error, path},
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, OperationName, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         text,
@@ -236,9 +237,14 @@ fn configuration<'a>(field: Field<'a>, budget: &mut Budget) -> Configuration<'a>
 }
 
 impl Fold for Exchange {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         self.identify(call);
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         match &self.asked {
             Some(Asked::Agent { .. } | Asked::InlineAgent { .. }) => {
                 call.request.model = body.foundation_model.label(budget);
@@ -282,8 +288,8 @@ impl Fold for Exchange {
         error::read(body, self.error.as_deref(), budget)
     }
 
-    fn response(&mut self, body: &[u8], _: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(&mut self, body: &Document<'_>, _: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if let Some(Asked::Generate { .. }) = self.asked {
             let output: Answer<'_> = answer.output.object(budget).ok_or(Malformed)?;
             self.session = answer.session_id.label(budget);
@@ -308,7 +314,8 @@ impl Fold for Exchange {
             budget.unknown += u64::from(!event.event.is_empty());
             return Ok(Carried::Nothing);
         }
-        let payload: Answer<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
+        let document = Document::read(&event.data);
+        let payload: Answer<'_> = document.object(budget).ok_or(Malformed)?;
         match &*event.event {
             "chunk" => {
                 let bytes = payload.bytes.text(budget).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::{
         bedrock::{converse, error, path, request, stream},
         budget::Budget,
         call::{Call, CallError, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
     },
@@ -56,7 +57,12 @@ struct Converse {
 }
 
 impl Fold for Converse {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         path::identify(self.asked.as_ref(), call);
         request::read(body, call, budget)
     }
@@ -69,7 +75,12 @@ impl Fold for Converse {
         error::read(body, self.error.as_deref(), budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         converse::read(body, call, budget)
     }
 
@@ -80,7 +91,8 @@ impl Fold for Converse {
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
         if stream::EVENTS.contains(&&*event.event) {
-            let payload = Field::root(&event.data).ok_or(Malformed)?;
+            let document = Document::read(&event.data);
+            let payload = document.root().ok_or(Malformed)?;
             return Ok(self.stream.event(&event.event, payload, call, budget));
         }
         if let Some(error) = error::in_stream(event, budget) {

@@ -21,6 +21,7 @@ use crate::{
         bedrock::{error, path, usage::Counts},
         budget::Budget,
         call::{Call, CallError, FinishReason, Generation, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
     },
@@ -86,7 +87,7 @@ impl Invoke {
     }
 
     /// What Bedrock adds to the model's answer.
-    fn take_added(&mut self, chunk: &[u8], budget: &mut Budget) {
+    fn take_added(&mut self, chunk: &Document<'_>, budget: &mut Budget) {
         let Some(added) = chunk::added(chunk, budget) else { return };
         self.intervened |= added.guardrail_action.text(budget).as_deref() == Some("INTERVENED");
         if let Some(counts) = Counts::of_metrics(added.metrics, budget) {
@@ -96,13 +97,18 @@ impl Invoke {
 }
 
 impl Fold for Invoke {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         path::identify(self.asked.as_ref(), call);
         // The API takes any body, also none, and lets the model judge it.
         if body.is_empty() {
             return Ok(false);
         }
-        self.identify(Field::root(body).ok_or(Malformed)?, call);
+        self.identify(body.root().ok_or(Malformed)?, call);
         let Some(family) = &mut self.family else { return Ok(false) };
         let read = family.request(body, call, budget);
         path::identify(self.asked.as_ref(), call);
@@ -118,8 +124,13 @@ impl Fold for Invoke {
         error::read(body, self.error.as_deref(), budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        self.identify(Field::root(body).ok_or(Malformed)?, call);
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        self.identify(body.root().ok_or(Malformed)?, call);
         self.take_added(body, budget);
         let Some(family) = &mut self.family else {
             budget.unknown += 1;
@@ -143,8 +154,9 @@ impl Fold for Invoke {
             }
             Chunk::Nothing => return Ok(Carried::Nothing),
         };
-        self.take_added(&payload, budget);
-        self.identify(Field::root(&payload).ok_or(Malformed)?, call);
+        let document = Document::read(&payload);
+        self.take_added(&document, budget);
+        self.identify(document.root().ok_or(Malformed)?, call);
         let Some(family) = &mut self.family else {
             budget.unknown += 1;
             return Ok(Carried::Data);

@@ -15,6 +15,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, Generation, Provider},
         cohere,
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{message, path},
@@ -63,7 +64,12 @@ struct Answer<'a> {
 }
 
 impl Fold for Chat {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         request::read(body, call, budget)
     }
 
@@ -71,8 +77,13 @@ impl Fold for Chat {
         cohere::error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.message.kind() != Kind::Object {
             return Err(Malformed);
         }

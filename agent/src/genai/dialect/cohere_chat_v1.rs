@@ -15,6 +15,7 @@ use crate::{
             Call, CallError, Content, Generation, Message, Part, Provider, Request, ToolDefinition, Usage,
         },
         cohere,
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{
@@ -283,8 +284,13 @@ impl Chat {
 }
 
 impl Fold for Chat {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let fits = body.message.kind() == Kind::Text && body.chat_history.kind() == Kind::Array;
         let request = &mut call.request;
         request.model = body.model.label(budget);
@@ -321,8 +327,13 @@ impl Fold for Chat {
         cohere::error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.text.kind() != Kind::Text || !answer.generation_id.or(answer.response_id).is_some() {
             return Err(Malformed);
         }
@@ -337,8 +348,8 @@ impl Fold for Chat {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let Chunk::Data(data) = Chunk::of(event) else { return Ok(Carried::Nothing) };
-        let wire: Event<'_> = Field::body(data, budget).ok_or(Malformed)?;
+        let Chunk::Data(document) = Chunk::of(event) else { return Ok(Carried::Nothing) };
+        let wire: Event<'_> = document.object(budget).ok_or(Malformed)?;
         let kind = wire.kind.text(budget).ok_or(Malformed)?;
         let mut carried = false;
         match &*kind {

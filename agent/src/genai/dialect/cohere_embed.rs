@@ -8,6 +8,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         cohere,
+        document::Document,
         field::{Field, Kind},
         openai::path,
     },
@@ -71,8 +72,13 @@ struct Answer<'a> {
 }
 
 impl Fold for Embed {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let request = &mut call.request;
         request.model = body.model.label(budget);
         request.dimensions = body.output_dimension.count(budget);
@@ -91,8 +97,13 @@ impl Fold for Embed {
         cohere::error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if !answer.embeddings.is_some() {
             return Err(Malformed);
         }

@@ -9,6 +9,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         cohere,
+        document::Document,
         field::{Field, Kind},
         openai::{error, path},
     },
@@ -80,8 +81,13 @@ struct Counts<'a> {
 }
 
 impl Fold for Rerank {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         call.request.model = body.model.label(budget);
         let asked = body.query.is_some() && body.documents.kind() == Kind::Array;
         Ok(call.request.model.is_some() && asked)
@@ -91,8 +97,13 @@ impl Fold for Rerank {
         error::read(body, budget).or_else(|| cohere::error(body, budget))
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.results.or(answer.data).kind() != Kind::Array {
             return Err(Malformed);
         }

@@ -7,6 +7,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         google::{error, path, usage::Counts},
@@ -88,8 +89,13 @@ fn dimensions(body: &Body<'_>, budget: &mut Budget) -> Option<i64> {
 }
 
 impl Fold for Embed {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         call.request.dimensions = dimensions(&body, budget);
         Ok(true)
     }
@@ -98,8 +104,13 @@ impl Fold for Embed {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.embedding.kind() != Kind::Object && answer.embeddings.kind() != Kind::Array {
             return Err(Malformed);
         }

@@ -10,6 +10,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
         google::error,
@@ -80,7 +81,12 @@ impl GenerateContent {
 }
 
 impl Fold for GenerateContent {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         self.identify(call);
         request::read(body, call, budget).map(|()| true)
     }
@@ -94,7 +100,12 @@ impl Fold for GenerateContent {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         self.answer.take(body, call, budget)?;
         if self.answer.is_some() { Ok(()) } else { Err(Malformed) }
     }
@@ -109,7 +120,7 @@ impl Fold for GenerateContent {
         if data.is_empty() || data == b"[DONE]" {
             return Ok(Carried::Nothing);
         }
-        self.answer.take(data, call, budget)
+        self.answer.take(&Document::read(data), call, budget)
     }
 
     fn terminated(&self, call: &Call) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Content, FinishReason, Generation, Message, OperationName, Part, Provider},
+        document::Document,
         field::Field,
         finish::{self, Ending},
         google::{config, error, part, tool, usage::Counts},
@@ -220,12 +221,17 @@ impl Live {
 
 impl Fold for Live {
     /// What an answer is asked with are messages.
-    fn request(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+    fn request(&mut self, body: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         if body.is_empty() { Ok(true) } else { Err(Malformed) }
     }
 
-    fn asked(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let wire: Wire<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
+    fn asked(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let wire: Wire<'_> = body.object(budget).ok_or(Malformed)?;
         let setup = wire.setup.or(wire.setup_complete);
         if setup.is_some() {
             let setup: Setup<'_> = setup.object(budget).unwrap_or_default();
@@ -246,7 +252,7 @@ impl Fold for Live {
     }
 
     /// All of an answer is events.
-    fn response(&mut self, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, _: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
 
@@ -256,7 +262,8 @@ impl Fold for Live {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let wire: Wire<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
+        let document = Document::read(&event.data);
+        let wire: Wire<'_> = document.object(budget).ok_or(Malformed)?;
         self.begun = true;
         let mut carried = Carried::Data;
         if wire.server_content.is_some() {

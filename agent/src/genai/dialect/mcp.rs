@@ -10,6 +10,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Party, Provider, TraceContext},
+        document::Document,
         field::Field,
         finish::Ending,
         mcp::{Mcp, McpAnswer, McpRequest, Message, MessageKind, Settled, is_method},
@@ -255,7 +256,7 @@ impl Messages {
 }
 
 impl Fold for Messages {
-    fn request(&mut self, body: &[u8], _: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(&mut self, body: &Document<'_>, _: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
         if !self.is_post {
             // What the stream of the older transport begins with tells it.
             return if self.is_named { Ok(true) } else { Err(Malformed) };
@@ -280,7 +281,7 @@ impl Fold for Messages {
         message.error(budget)
     }
 
-    fn response(&mut self, body: &[u8], _: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, body: &Document<'_>, _: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
         if body.is_empty() {
             // To notifications nothing is answered, and in the older transport it is elsewhere.
             return if self.has_read && !self.is_asked() { Ok(()) } else { Err(Malformed) };
@@ -306,7 +307,7 @@ impl Fold for Messages {
         }
         let is_known = self.is_named || self.is_post || self.opened.is_some();
         let mut fits = false;
-        Message::each(&event.data, budget, |message, budget| {
+        Message::each(&Document::read(&event.data), budget, |message, budget| {
             fits |= is_known && self.says(&message, budget);
         })?;
         if fits { Ok(Carried::Content) } else { Err(Malformed) }

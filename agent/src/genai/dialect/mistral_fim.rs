@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Message, OperationName, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::path,
@@ -99,8 +100,13 @@ struct Body<'a> {
 }
 
 impl Fold for Asked {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let wire: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let wire: Body<'_> = body.object(budget).ok_or(Malformed)?;
         if self.agent {
             // The agent holds the model.
             self.chat.request(body, call, budget)?;
@@ -124,7 +130,12 @@ impl Fold for Asked {
         self.chat.error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         self.chat.response(body, call, budget)
     }
 

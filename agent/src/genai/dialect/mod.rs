@@ -33,6 +33,7 @@ mod writer_chat;
 use super::{
     budget::Budget,
     call::{Call, CallError, OperationName, Provider},
+    document::Document,
     field::Field,
     finish::Ending,
     mcp::Settled,
@@ -166,10 +167,15 @@ pub(super) enum Carried {
 /// Folds the bodies of one exchange into a [`Call`].
 pub(super) trait Fold: Send {
     /// The whole request body. `Ok(false)`: it is no call of this dialect after all.
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed>;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed>;
 
     /// The next message that it is asked with, in a session in which that is more than one. `Ok(false)`: as above.
-    fn asked(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+    fn asked(&mut self, _: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         Err(Malformed)
     }
 
@@ -190,7 +196,12 @@ pub(super) trait Fold: Send {
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError>;
 
     /// The whole body of another response, where it is no event stream.
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed>;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed>;
 
     /// The next event of a streamed response, in an API that has such.
     fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {

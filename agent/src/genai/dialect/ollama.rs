@@ -14,6 +14,7 @@ use crate::{
         call::{
             Call, CallError, Content, FinishReason, Generation, Message, OperationName, Part, Provider, Usage,
         },
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{answer::Chunk, error, message, path},
@@ -115,11 +116,16 @@ struct Answer<'a> {
 }
 
 impl Turn {
-    fn take(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<Carried, Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn take(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<Carried, Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.error.is_some() && !answer.done.is_some() {
             self.failed = true;
-            call.error = Field::root(body).and_then(|root| error::read(root, budget));
+            call.error = body.root().and_then(|root| error::read(root, budget));
             return Ok(Carried::Data);
         }
         let said = if self.generates { answer.response } else { answer.message };
@@ -182,7 +188,12 @@ impl message::Sink for Turn {
 }
 
 impl Fold for Turn {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         request::read(body, self.generates, call, budget)
     }
 
@@ -190,7 +201,12 @@ impl Fold for Turn {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         self.take(body, call, budget).map(|_| ())
     }
 
@@ -201,7 +217,7 @@ impl Fold for Turn {
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
         match Chunk::of(event) {
-            Chunk::Data(data) => self.take(data, call, budget),
+            Chunk::Data(document) => self.take(&document, call, budget),
             _ => Ok(Carried::Nothing),
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
+        document::Document,
         field::{Field, Kind},
         openai::error,
     },
@@ -72,8 +73,13 @@ struct Answer<'a> {
 }
 
 impl Fold for Embed {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         call.request.model = body.model.label(budget);
         call.request.dimensions = body.dimensions.count(budget);
         Ok(call.request.model.is_some() && body.input.or(body.prompt).is_some())
@@ -83,8 +89,13 @@ impl Fold for Embed {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.embeddings.or(answer.embedding).kind() != Kind::Array {
             return Err(Malformed);
         }

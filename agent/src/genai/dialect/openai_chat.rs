@@ -10,6 +10,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Generation, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
         google::path as google,
@@ -154,7 +155,12 @@ impl Answer<'_> {
 }
 
 impl Fold for Chat {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         let read = request::read(body, call, budget);
         if call.request.model.is_none() {
             call.request.model = self.deployment.take();
@@ -170,11 +176,16 @@ impl Fold for Chat {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         answer.identify(call, budget);
         if answer.error.is_some() {
-            call.error = Field::root(body).and_then(|root| error::read(root, budget));
+            call.error = body.root().and_then(|root| error::read(root, budget));
         } else if self.unsure && !answer.choices.is_some() {
             return Err(Malformed);
         }

@@ -10,6 +10,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, OperationName, Part, Provider, Usage},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{
@@ -185,8 +186,13 @@ fn generation(text: Content, reason: Option<String>, ending: Ending, budget: &mu
 }
 
 impl Fold for Completions {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let request = &mut call.request;
         request.model = body.model.label(budget).or_else(|| self.deployment.take());
         request.stream = body.stream.flag(budget);
@@ -207,11 +213,16 @@ impl Fold for Completions {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         answer.identify(call, budget);
         if answer.error.is_some() {
-            call.error = Field::root(body).and_then(|root| error::read(root, budget));
+            call.error = body.root().and_then(|root| error::read(root, budget));
         } else if !answer.choices.is_some() {
             return Err(Malformed);
         }
@@ -237,16 +248,16 @@ impl Fold for Completions {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let data = match Chunk::of(event) {
-            Chunk::Data(data) => data,
+        let document = match Chunk::of(event) {
+            Chunk::Data(document) => document,
             Chunk::Nothing => return Ok(Carried::Nothing),
             Chunk::Done => {
                 self.done = true;
                 return Ok(Carried::Nothing);
             }
         };
-        let chunk: Answer<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if let Some(error) = answer::failure(event, data, chunk.error, budget) {
+        let chunk: Answer<'_> = document.object(budget).ok_or(Malformed)?;
+        if let Some(error) = answer::failure(event, &document, chunk.error, budget) {
             self.failed = true;
             call.error = Some(error);
         }

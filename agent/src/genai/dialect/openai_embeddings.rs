@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
+        document::Document,
         field::Field,
         openai::{error, path, usage},
     },
@@ -76,8 +77,13 @@ struct Answer<'a> {
 }
 
 impl Fold for Embeddings {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let request = &mut call.request;
         request.model = body.model.label(budget).or_else(|| self.deployment.take());
         request.dimensions = body.dimensions.count(budget);
@@ -89,10 +95,15 @@ impl Fold for Embeddings {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.error.is_some() {
-            call.error = Field::root(body).and_then(|root| error::read(root, budget));
+            call.error = body.root().and_then(|root| error::read(root, budget));
         } else if !answer.data.is_some() {
             return Err(Malformed);
         }

@@ -7,6 +7,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Generation, Message, OperationName, OutputType, Part, Provider, Request},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         media,
@@ -129,7 +130,12 @@ impl Images {
 }
 
 impl Fold for Images {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         let request = &mut call.request;
         if !self.form.is_empty() {
             let prompted = self.form.prompt(request, budget);
@@ -138,7 +144,7 @@ impl Fold for Images {
             request.stream = self.form.flag("stream");
             return Ok(self.asked(prompted, request));
         }
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         request.model = body.model.label(budget);
         request.choice_count = body.n.integer(budget);
         request.stream = body.stream.flag(budget);
@@ -158,10 +164,15 @@ impl Fold for Images {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.error.is_some() {
-            call.error = Field::root(body).and_then(|root| error::read(root, budget));
+            call.error = body.root().and_then(|root| error::read(root, budget));
         } else if answer.data.kind() != Kind::Array {
             return Err(Malformed);
         }
@@ -186,9 +197,9 @@ impl Fold for Images {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let Chunk::Data(data) = Chunk::of(event) else { return Ok(Carried::Nothing) };
-        let wire: Image<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if let Some(error) = answer::failure(event, data, wire.error, budget) {
+        let Chunk::Data(document) = Chunk::of(event) else { return Ok(Carried::Nothing) };
+        let wire: Image<'_> = document.object(budget).ok_or(Malformed)?;
+        if let Some(error) = answer::failure(event, &document, wire.error, budget) {
             self.ended = true;
             call.error = Some(error);
             return Ok(Carried::Data);

@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
         openai::{error, path},
@@ -65,12 +66,17 @@ impl Realtime {
 
 impl Fold for Realtime {
     /// What a response is asked with are messages.
-    fn request(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+    fn request(&mut self, body: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         if body.is_empty() { Ok(true) } else { Err(Malformed) }
     }
 
-    fn asked(&mut self, event: &SseEvent, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        request::read(&event.data, call, budget).map(|()| true)
+    fn asked(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        request::read(body, call, budget).map(|()| true)
     }
 
     fn error(&self, body: Field<'_>, budget: &mut Budget) -> Option<CallError> {
@@ -78,7 +84,7 @@ impl Fold for Realtime {
     }
 
     /// All of an answer is events.
-    fn response(&mut self, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, _: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
         Err(Malformed)
     }
 

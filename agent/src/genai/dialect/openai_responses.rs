@@ -12,6 +12,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, FinishReason, Generation, Message, Part, Provider, Usage},
+        document::Document,
         field::{Field, Kind},
         finish::{self, Ending},
         openai::{error, path},
@@ -251,7 +252,12 @@ impl Output {
 }
 
 impl Fold for Responses {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         let fits = request::read(body, call, budget)?;
         if self.session {
             call.request.stream = Some(true);
@@ -263,8 +269,13 @@ impl Fold for Responses {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.object.label(budget).as_deref() != Some("response") && !answer.output.is_some() {
             return Err(Malformed);
         }

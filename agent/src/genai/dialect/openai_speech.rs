@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, OutputType, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{
@@ -81,8 +82,13 @@ struct Event<'a> {
 }
 
 impl Fold for Speech {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let request = &mut call.request;
         request.output_type = Some(OutputType::Speech);
         request.model = body.model.label(budget).or_else(|| self.deployment.take());
@@ -101,7 +107,7 @@ impl Fold for Speech {
     }
 
     /// Sound has no form that could be wrong.
-    fn response(&mut self, _: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+    fn response(&mut self, _: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
         if self.sure { Ok(()) } else { Err(Malformed) }
     }
 
@@ -111,9 +117,9 @@ impl Fold for Speech {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let Chunk::Data(data) = Chunk::of(event) else { return Ok(Carried::Nothing) };
-        let wire: Event<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if let Some(error) = answer::failure(event, data, wire.error, budget) {
+        let Chunk::Data(document) = Chunk::of(event) else { return Ok(Carried::Nothing) };
+        let wire: Event<'_> = document.object(budget).ok_or(Malformed)?;
+        if let Some(error) = answer::failure(event, &document, wire.error, budget) {
             self.ended = true;
             call.error = Some(error);
             return Ok(Carried::Data);

@@ -9,6 +9,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, OperationName, OutputType, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{
@@ -89,7 +90,12 @@ struct Event<'a> {
 }
 
 impl Fold for Transcription {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         if self.form.is_empty() && !body.is_empty() {
             return Err(Malformed);
         }
@@ -113,15 +119,20 @@ impl Fold for Transcription {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let said = std::str::from_utf8(body).ok().filter(|_| self.sure).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let said = std::str::from_utf8(body.bytes()).ok().filter(|_| self.sure).ok_or(Malformed)?;
         self.started = true;
         // Subtitles are asked for as such, and come as they are.
         if !said.trim_start().starts_with('{') {
             self.text = budget.content(said);
             return Ok(());
         }
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.text.kind() != Kind::Text {
             return Err(Malformed);
         }
@@ -138,9 +149,9 @@ impl Fold for Transcription {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let Chunk::Data(data) = Chunk::of(event) else { return Ok(Carried::Nothing) };
-        let wire: Event<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if let Some(error) = answer::failure(event, data, wire.error, budget) {
+        let Chunk::Data(document) = Chunk::of(event) else { return Ok(Carried::Nothing) };
+        let wire: Event<'_> = document.object(budget).ok_or(Malformed)?;
+        if let Some(error) = answer::failure(event, &document, wire.error, budget) {
             self.ended = true;
             call.error = Some(error);
             return Ok(Carried::Data);

@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, OperationName, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{error::message, path},
@@ -158,8 +159,13 @@ fn output(field: Field<'_>, budget: &mut Budget) -> Vec<Part> {
 }
 
 impl Fold for Predicted {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let input: Input<'_> = body.input.object(budget).unwrap_or_default();
         let request = &mut call.request;
         request.model = body.version.label(budget);
@@ -181,8 +187,13 @@ impl Fold for Predicted {
         Some(CallError { message: message(problem.detail, budget), ..CallError::default() })
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         let status = answer.status.label(budget).ok_or(Malformed)?;
         call.response.id = answer.id.label(budget);
         call.response.model = answer.model.label(budget);

@@ -8,6 +8,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, OperationName, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::{answer::Chunk, error::message, path},
@@ -147,8 +148,13 @@ impl Generate {
 }
 
 impl Fold for Generate {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let parameters: Parameters<'_> = body.parameters.object(budget).unwrap_or_default();
         let request = &mut call.request;
         request.stream = self.streamed.then_some(true).or_else(|| body.stream.flag(budget));
@@ -170,8 +176,13 @@ impl Fold for Generate {
         error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let root = Field::root(body).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let root = body.root().ok_or(Malformed)?;
         let mut first = None;
         // Some servers answer with a list of one.
         match root.kind() {
@@ -195,11 +206,11 @@ impl Fold for Generate {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let Chunk::Data(data) = Chunk::of(event) else { return Ok(Carried::Nothing) };
-        let answer: Answer<'_> = Field::body(data, budget).ok_or(Malformed)?;
+        let Chunk::Data(document) = Chunk::of(event) else { return Ok(Carried::Nothing) };
+        let answer: Answer<'_> = document.object(budget).ok_or(Malformed)?;
         if answer.error.is_some() {
             (self.started, self.failed) = (true, true);
-            call.error = Field::root(data).and_then(|root| error(root, budget));
+            call.error = document.root().and_then(|root| error(root, budget));
             return Ok(Carried::Data);
         }
         let token: Token<'_> = match answer.token.kind() {

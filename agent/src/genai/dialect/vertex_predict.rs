@@ -9,6 +9,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, Message, OperationName, OutputType, Part, Provider},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         google::{error, path},
@@ -120,8 +121,13 @@ struct Statistics<'a> {
 }
 
 impl Fold for Predict {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         if body.instances.kind() != Kind::Array {
             return Ok(false);
         }
@@ -159,8 +165,13 @@ impl Fold for Predict {
         error::read(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         // Without its request, a prediction may be one of anything.
         let mut embedded = call.operation == OperationName::ImageGeneration;
         let mut tokens = None;

@@ -14,6 +14,7 @@ use crate::{
     genai::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
+        document::Document,
         field::Field,
         finish::Ending,
         openai::{error, path},
@@ -121,9 +122,14 @@ impl Asked {
 }
 
 impl Fold for Asked {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         let fits = self.chat.request(body, call, budget)?;
-        let wire: Model<'_> = Field::body(body, budget).ok_or(Malformed)?;
+        let wire: Model<'_> = body.object(budget).ok_or(Malformed)?;
         call.request.model = wire.model_id.label(budget);
         Ok(fits)
     }
@@ -132,10 +138,15 @@ impl Fold for Asked {
         first_error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         self.chat.response(body, call, budget)?;
         if call.response.model.is_none()
-            && let Some(wire) = Field::body::<Model<'_>>(body, budget)
+            && let Some(wire) = body.object::<Model<'_>>(budget)
         {
             call.response.model = wire.model_id.label(budget);
         }
@@ -149,14 +160,18 @@ impl Fold for Asked {
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
         let carried = self.chat.event(event, call, budget)?;
+        let failed = &*event.event == "error";
+        if !failed && call.response.model.is_some() {
+            return Ok(carried);
+        }
+        let document = Document::read(&event.data);
         if call.response.model.is_none()
-            && let Some(wire) = Field::body::<Model<'_>>(&event.data, budget)
+            && let Some(wire) = document.object::<Model<'_>>(budget)
         {
             call.response.model = wire.model_id.label(budget);
         }
-        if &*event.event == "error" {
-            call.error =
-                Field::root(&event.data).and_then(|root| first_error(root, budget)).or(call.error.take());
+        if failed {
+            call.error = document.root().and_then(|root| first_error(root, budget)).or(call.error.take());
         }
         Ok(carried)
     }

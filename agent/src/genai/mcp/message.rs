@@ -8,6 +8,7 @@ use crate::genai::{
     budget::Budget,
     call::{CallError, Party, TraceContext},
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     trace,
 };
@@ -123,11 +124,11 @@ struct Failure<'a> {
 impl<'a> Message<'a> {
     /// Calls `f` with each message of a body or event: one, or a batch of them (protocol version 2025-03-26).
     pub(in crate::genai) fn each(
-        body: &'a [u8],
+        body: &'a Document<'_>,
         budget: &mut Budget,
         mut f: impl FnMut(Self, &mut Budget),
     ) -> Result<(), Malformed> {
-        let root = Field::root(body).ok_or(Malformed)?;
+        let root = body.root().ok_or(Malformed)?;
         match root.kind() {
             Kind::Object => f(root.object(budget).ok_or(Malformed)?, budget),
             Kind::Array => root.each(budget, |item, budget| {

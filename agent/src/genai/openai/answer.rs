@@ -6,6 +6,7 @@ use super::{
     super::{
         budget::Budget,
         call::{CallError, Generation},
+        document::Document,
         field::Field,
     },
     error,
@@ -50,8 +51,8 @@ pub(in crate::genai) enum Chunk<'a> {
     Nothing,
     /// It says that the stream is over.
     Done,
-    /// The next chunk, in JSON.
-    Data(&'a [u8]),
+    /// The next chunk.
+    Data(Document<'a>),
 }
 
 impl<'a> Chunk<'a> {
@@ -59,7 +60,7 @@ impl<'a> Chunk<'a> {
         match event.data.trim_ascii() {
             b"" => Self::Nothing,
             b"[DONE]" => Self::Done,
-            data => Self::Data(data),
+            data => Self::Data(Document::read(data)),
         }
     }
 }
@@ -67,10 +68,10 @@ impl<'a> Chunk<'a> {
 /// The error that a chunk, which has this `error`, or the name of its event tells.
 pub(in crate::genai) fn failure(
     event: &SseEvent,
-    data: &[u8],
+    document: &Document<'_>,
     told: Field<'_>,
     budget: &mut Budget,
 ) -> Option<CallError> {
     let failed = told.is_some() || &*event.event == "error";
-    failed.then(|| Field::root(data).and_then(|root| error::read(root, budget)).unwrap_or_default())
+    failed.then(|| document.root().and_then(|root| error::read(root, budget)).unwrap_or_default())
 }

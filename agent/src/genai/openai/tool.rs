@@ -1,6 +1,7 @@
 //! Tool definitions and tool calls in the form of Chat Completions.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::super::{
     budget::Budget,
@@ -86,13 +87,9 @@ pub(in crate::genai) fn whole(field: Field<'_>, budget: &mut Budget) -> Option<S
 }
 
 /// A JSON schema, as on the wire.
-pub(in crate::genai) fn schema(
-    field: Field<'_>,
-    budget: &mut Budget,
-) -> Option<Box<serde_json::value::RawValue>> {
-    let raw = field.raw()?;
-    budget.whole(raw.get())?;
-    Some(raw.to_owned())
+pub(in crate::genai) fn schema(field: Field<'_>, budget: &mut Budget) -> Option<Box<RawValue>> {
+    let json = field.is_some().then(|| budget.whole(field.json()))??;
+    RawValue::from_string(json).ok()
 }
 
 #[derive(Default, Deserialize)]

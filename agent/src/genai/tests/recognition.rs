@@ -263,6 +263,7 @@ mod by_body {
             Call, CallError,
             budget::Budget,
             dialect::{Carried, Claim, Dialect, Fold, Malformed},
+            document::Document,
             field::Field,
             finish::Ending,
         },
@@ -293,16 +294,16 @@ mod by_body {
     struct MarkedFold(&'static str);
 
     impl Fold for MarkedFold {
-        fn request(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
-            if body == b"broken" { Err(Malformed) } else { Ok(body == self.0.as_bytes()) }
+        fn request(&mut self, body: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+            if body.bytes() == b"broken" { Err(Malformed) } else { Ok(body.bytes() == self.0.as_bytes()) }
         }
 
         fn error(&self, _: Field<'_>, _: &mut Budget) -> Option<CallError> {
             None
         }
 
-        fn response(&mut self, body: &[u8], _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
-            if body == self.0.as_bytes() { Ok(()) } else { Err(Malformed) }
+        fn response(&mut self, body: &Document<'_>, _: &mut Call, _: &mut Budget) -> Result<(), Malformed> {
+            if body.bytes() == self.0.as_bytes() { Ok(()) } else { Err(Malformed) }
         }
 
         fn event(&mut self, _: &SseEvent, _: &mut Call, _: &mut Budget) -> Result<Carried, Malformed> {

@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 pub struct Subject<'a> {
     /// `service.name`.
     pub service: Option<&'a str>,
-    /// `service.namespace`.
+    /// `service.namespace`, else `k8s.namespace.name`.
     pub namespace: Option<&'a str>,
     /// `gen_ai.provider.name`.
     pub provider: Option<&'a str>,
@@ -44,7 +44,7 @@ impl When {
         Ok(Self { service: Some(glob(pattern)?), ..self })
     }
 
-    /// Only calls of services whose `service.namespace` fits.
+    /// Only calls of services whose `service.namespace` fits, or where there is none, the `k8s.namespace.name` of their pod.
     ///
     /// # Errors
     /// The pattern is none.

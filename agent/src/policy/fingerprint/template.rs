@@ -20,7 +20,7 @@ use std::{
 
 use self::{
     index::{Entry, Index},
-    section::{Likeness, Section},
+    section::{Asks, Likeness, Section},
     tokens::Tokens,
 };
 use crate::{
@@ -58,7 +58,9 @@ impl Templates {
         let Opening { system, message, alone } = opening(call);
         let parent = self.system(&system, key);
         let known = self.message(parent, &message, alone, key);
-        known.or_else(|| self.systems.id(parent))
+        // Where all messages are of one template, if of any, the instructions name it from the first call on.
+        let only = parent != 0 && self.systems.children(parent) < 2;
+        known.filter(|_| !only).or_else(|| self.systems.id(parent))
     }
 
     /// The entry of the system instructions; 0 if there are none.
@@ -129,6 +131,7 @@ impl Templates {
         let system = self.systems.id(parent).unwrap_or_default();
         let id = self.name(key, &system, texts, tokens);
         self.messages.rename(number, id.clone());
+        self.systems.bear(parent);
         Some(id)
     }
 
@@ -156,18 +159,18 @@ impl Templates {
 
 /// Were these system instructions made from that template?
 fn is_system(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
-    is_of(entry, section, likeness, 8)
+    is_of(entry, section, likeness, Asks { words: 8, no_sentences: true })
 }
 
 /// Was this message made from that template, or from the same as that message?
 fn is_message(entry: &Entry, section: &Section, likeness: &Likeness) -> bool {
-    is_of(entry, section, likeness, 3)
+    is_of(entry, section, likeness, Asks { words: 3, no_sentences: false })
 }
 
-fn is_of(entry: &Entry, section: &Section, likeness: &Likeness, words: usize) -> bool {
+fn is_of(entry: &Entry, section: &Section, likeness: &Likeness, asks: Asks) -> bool {
     likeness.is_same()
         || entry.is_learnt() && entry.is_in(section, likeness)
-        || entry.learns() && entry.section.pairs_with(section, likeness, words)
+        || entry.learns() && entry.section.pairs_with(section, likeness, asks)
 }
 
 /// What a call begins with.

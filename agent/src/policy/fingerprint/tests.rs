@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::genai::{Content, Generation, Message, Missed, Part, Request, Response, Sources, ToolDefinition};
+use crate::genai::{Content, Generation, Message, Missed, Part, Request, Response, Stated, ToolDefinition};
 
 fn fingerprinter(secret: u8) -> Fingerprinter {
     Fingerprinter::new(Some(Key::new(&[secret; 32])), vec![Fact::Locale], Arc::default())
@@ -170,7 +170,7 @@ fn called_tools_are_told_in_their_order() {
 fn whose_call_it_is_is_hashed_unless_it_may_be_known() {
     let mut call = Call::default();
     let body = r#"{"user":"u1","metadata":{"tenant":"u1","locale":"de","experiment":"b","session_id":"s"},"documents":[{"id":"d1"},{"id":"d2"}],"prompt":{"id":"p","version":"3"}}"#;
-    Sources::with(&[]).read_body(body.as_bytes(), &mut call.stated);
+    call.stated = Stated::of_body(body);
     let hashed = prints(&call);
     let is_hash = |value: &Option<String>| {
         value.as_ref().is_some_and(|value| value.starts_with("hmac:") && value.len() == 21)

@@ -7,6 +7,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, Message, OutputType, Part, ToolDefinition},
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     openai::tool::{schema, whole},
     text,
@@ -84,8 +85,8 @@ struct Tool<'a> {
 }
 
 /// Reads a request body into the call. `Ok(false)`: another service's message.
-pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     // The API requires max_tokens too, but a call without it is one of the broken ones that people look for.
     let fits = body.messages.kind() == Kind::Array && body.model.kind() == Kind::Text;
     let config: OutputConfig<'_> = body.output_config.object(budget).unwrap_or_default();

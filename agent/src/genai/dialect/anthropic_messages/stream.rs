@@ -14,6 +14,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, Part},
         dialect::{Carried, Malformed},
+        document::Document,
         field::Field,
         finish::Ending,
     },
@@ -94,7 +95,8 @@ impl Stream {
         if event.data.trim_ascii().is_empty() {
             return Ok(Carried::Nothing);
         }
-        let wire: Event<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
+        let document = Document::read(&event.data);
+        let wire: Event<'_> = document.object(budget).ok_or(Malformed)?;
         let kind = wire.kind.text(budget).ok_or(Malformed)?;
         let mut carried = Carried::Data;
         match &*kind {
@@ -118,7 +120,8 @@ impl Stream {
             "ping" => return Ok(Carried::Nothing),
             "error" => {
                 self.failed = true;
-                call.error = Field::root(&event.data)
+                call.error = document
+                    .root()
                     .and_then(|root| error(root, budget))
                     .or_else(|| Some(CallError::default()));
             }

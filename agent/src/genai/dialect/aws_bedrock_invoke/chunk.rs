@@ -5,7 +5,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
 use crate::{
-    genai::{bedrock::error, budget::Budget, call::CallError, dialect::Malformed, field::Field},
+    genai::{
+        bedrock::error, budget::Budget, call::CallError, dialect::Malformed, document::Document, field::Field,
+    },
     wire::SseEvent,
 };
 
@@ -29,7 +31,8 @@ struct PayloadPart<'a> {
 impl Chunk {
     pub(super) fn of(event: &SseEvent, budget: &mut Budget) -> Result<Self, Malformed> {
         if &*event.event == "chunk" {
-            let part: PayloadPart<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
+            let document = Document::read(&event.data);
+            let part: PayloadPart<'_> = document.object(budget).ok_or(Malformed)?;
             let bytes = part.bytes.text(budget).ok_or(Malformed)?;
             return STANDARD.decode(bytes.as_bytes()).map(Self::Payload).map_err(|_| Malformed);
         }
@@ -52,7 +55,7 @@ pub(super) struct Added<'a> {
 }
 
 /// What Bedrock has added to a body. Most have nothing, and are not looked through for it.
-pub(super) fn added<'a>(body: &'a [u8], budget: &mut Budget) -> Option<Added<'a>> {
-    memchr::memmem::find(body, b"\"amazon-bedrock-")?;
-    Field::body(body, budget)
+pub(super) fn added<'a>(body: &'a Document<'_>, budget: &mut Budget) -> Option<Added<'a>> {
+    memchr::memmem::find(body.bytes(), b"\"amazon-bedrock-")?;
+    body.object(budget)
 }

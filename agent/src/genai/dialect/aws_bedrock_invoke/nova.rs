@@ -13,6 +13,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, OperationName},
         dialect::{Carried, Fold, Malformed},
+        document::Document,
         field::Field,
         finish::Ending,
     },
@@ -38,7 +39,12 @@ struct Chat {
 }
 
 impl Fold for Chat {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
         request::read(body, call, budget)
     }
 
@@ -47,7 +53,12 @@ impl Fold for Chat {
         None
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         converse::read(body, call, budget)
     }
 
@@ -58,7 +69,8 @@ impl Fold for Chat {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let chunk: Chunk<'_> = Field::body(&event.data, budget).ok_or(Malformed)?;
+        let document = Document::read(&event.data);
+        let chunk: Chunk<'_> = document.object(budget).ok_or(Malformed)?;
         let payloads = [
             chunk.message_start,
             chunk.content_block_start,

@@ -7,6 +7,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, Part, Usage},
         dialect::{Carried, Fold, Malformed},
+        document::Document,
         field::Field,
         finish::Ending,
     },
@@ -93,8 +94,13 @@ struct Texts<W> {
 }
 
 impl<W: Words> Fold for Texts<W> {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        W::asked(Field::root(body).ok_or(Malformed)?, call, budget);
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        W::asked(body.root().ok_or(Malformed)?, call, budget);
         Ok(true)
     }
 
@@ -103,8 +109,13 @@ impl<W: Words> Fold for Texts<W> {
         None
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let body = Field::root(body).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let body = body.root().ok_or(Malformed)?;
         if W::answered(body, &mut self.said, call, budget) { Ok(()) } else { Err(Malformed) }
     }
 
@@ -116,7 +127,8 @@ impl<W: Words> Fold for Texts<W> {
     ) -> Result<Carried, Malformed> {
         self.streamed = true;
         self.said.carried = false;
-        let body = Field::root(&event.data).ok_or(Malformed)?;
+        let document = Document::read(&event.data);
+        let body = document.root().ok_or(Malformed)?;
         // A chunk may have nothing but what Bedrock adds.
         W::answered(body, &mut self.said, call, budget);
         Ok(if self.said.carried { Carried::Content } else { Carried::Data })

@@ -6,6 +6,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, OutputType},
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     openai::{message, tool},
     text,
@@ -50,8 +51,8 @@ struct Format<'a> {
 }
 
 /// Reads a request body into the call. `Ok(false)`: another service's chat.
-pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     let fits = body.messages.kind() == Kind::Array && body.model.kind() == Kind::Text;
     let request = &mut call.request;
     request.model = body.model.label(budget);

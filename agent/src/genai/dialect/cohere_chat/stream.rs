@@ -100,15 +100,15 @@ impl Stream {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let data = match Chunk::of(event) {
-            Chunk::Data(data) => data,
+        let document = match Chunk::of(event) {
+            Chunk::Data(document) => document,
             Chunk::Nothing => return Ok(Carried::Nothing),
             Chunk::Done => {
                 self.ended = true;
                 return Ok(Carried::Nothing);
             }
         };
-        let wire: Event<'_> = Field::body(data, budget).ok_or(Malformed)?;
+        let wire: Event<'_> = document.object(budget).ok_or(Malformed)?;
         let kind = wire.kind.text(budget).ok_or(Malformed)?;
         let delta: Delta<'_> = wire.delta.object(budget).unwrap_or_default();
         let piece: Piece<'_> = delta.message.object(budget).unwrap_or_default();

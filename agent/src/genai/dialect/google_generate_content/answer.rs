@@ -8,6 +8,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, CallError, FinishReason, Generation, Message, Part, Provider},
     dialect::{Carried, Malformed},
+    document::Document,
     field::{Field, Kind},
     finish::Ending,
     google::{error, part, usage::Counts, word},
@@ -74,11 +75,11 @@ impl Answer {
     /// Takes a response, or the next one of a stream.
     pub(super) fn take(
         &mut self,
-        body: &[u8],
+        body: &Document<'_>,
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let mut wire: Wire<'_> = Field::body(body, budget).ok_or(Malformed)?;
+        let mut wire: Wire<'_> = body.object(budget).ok_or(Malformed)?;
         if wire.response.kind() == Kind::Object && !wire.candidates.is_some() {
             wire = wire.response.object(budget).ok_or(Malformed)?;
         }

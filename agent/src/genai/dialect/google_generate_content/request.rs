@@ -6,6 +6,7 @@ use crate::genai::{
     budget::Budget,
     call::Call,
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     google::{config, part, tool},
 };
@@ -33,8 +34,8 @@ struct Body<'a> {
 }
 
 /// Reads a request body into the call.
-pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-    let mut body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    let mut body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     let model = body.model;
     if body.request.kind() == Kind::Object && !body.contents.is_some() {
         body = body.request.object(budget).ok_or(Malformed)?;

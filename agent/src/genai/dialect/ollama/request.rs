@@ -6,6 +6,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, Message, OutputType, Part},
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     openai::{message, tool},
     text,
@@ -62,12 +63,12 @@ struct Options<'a> {
 
 /// Reads a request body into the call. `Ok(false)`: another service's request, or one that only loads a model.
 pub(super) fn read(
-    body: &[u8],
+    body: &Document<'_>,
     generates: bool,
     call: &mut Call,
     budget: &mut Budget,
 ) -> Result<bool, Malformed> {
-    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     if body.model.kind() != Kind::Text || body.id.is_some() {
         return Ok(false);
     }

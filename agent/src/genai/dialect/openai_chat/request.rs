@@ -6,6 +6,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, OutputType},
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     openai::{message, tool},
     text,
@@ -76,8 +77,8 @@ struct Reasoning<'a> {
 }
 
 /// Reads a request body into the call.
-pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     let request = &mut call.request;
     request.model = body.model.label(budget);
     request.stream = body.stream.flag(budget);

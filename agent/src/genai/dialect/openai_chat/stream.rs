@@ -72,16 +72,16 @@ impl Stream {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        let data = match Chunk::of(event) {
-            Chunk::Data(data) => data,
+        let document = match Chunk::of(event) {
+            Chunk::Data(document) => document,
             Chunk::Nothing => return Ok(Carried::Nothing),
             Chunk::Done => {
                 self.done = true;
                 return Ok(Carried::Nothing);
             }
         };
-        let chunk: Answer<'_> = Field::body(data, budget).ok_or(Malformed)?;
-        if let Some(error) = answer::failure(event, data, chunk.error, budget) {
+        let chunk: Answer<'_> = document.object(budget).ok_or(Malformed)?;
+        if let Some(error) = answer::failure(event, &document, chunk.error, budget) {
             self.failed = true;
             call.error = Some(error);
         }

@@ -6,6 +6,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, OutputType, Part},
     dialect::{Malformed, openai_responses::item},
+    document::Document,
     field::{Field, Kind},
     openai::tool,
 };
@@ -54,8 +55,8 @@ struct Reasoning<'a> {
 }
 
 /// Reads a message into the call.
-pub(super) fn read(data: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-    let wire: Wire<'_> = Field::body(data, budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    let wire: Wire<'_> = body.object(budget).ok_or(Malformed)?;
     let kind = wire.kind.label(budget).ok_or(Malformed)?;
     match kind.as_str() {
         "session.created" | "session.updated" | "session.update" => settings(wire.session, call, budget),

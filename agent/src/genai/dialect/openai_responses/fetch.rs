@@ -8,6 +8,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider, Usage},
         dialect::{Carried, Claim, Dialect, Fold, Malformed},
+        document::Document,
         field::Field,
         finish::Ending,
         openai::path,
@@ -71,10 +72,10 @@ struct Stored<'a> {
 }
 
 impl Fetched {
-    fn look(&mut self, body: &[u8], budget: &mut Budget) {
+    fn look(&mut self, body: &Document<'_>, budget: &mut Budget) {
         // It stays what it is: the rest of a stream is read for what it brings.
         if self.background.is_none() {
-            let stored: Stored<'_> = Field::body(body, budget).unwrap_or_default();
+            let stored: Stored<'_> = body.object(budget).unwrap_or_default();
             let within: Stored<'_> = stored.response.object(budget).unwrap_or_default();
             self.background = stored.background.or(within.background).flag(budget);
         }
@@ -82,7 +83,7 @@ impl Fetched {
 }
 
 impl Fold for Fetched {
-    fn request(&mut self, _: &[u8], call: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
+    fn request(&mut self, _: &Document<'_>, call: &mut Call, _: &mut Budget) -> Result<bool, Malformed> {
         call.request.stream = self.streamed.then_some(true);
         Ok(true)
     }
@@ -95,7 +96,12 @@ impl Fold for Fetched {
         self.of.error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         self.look(body, budget);
         self.of.response(body, call, budget)
     }
@@ -106,7 +112,7 @@ impl Fold for Fetched {
         call: &mut Call,
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
-        self.look(&event.data, budget);
+        self.look(&Document::read(&event.data), budget);
         self.of.event(event, call, budget)
     }
 

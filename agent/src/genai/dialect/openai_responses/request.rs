@@ -7,6 +7,7 @@ use crate::genai::{
     budget::Budget,
     call::{Call, Message, OutputType, Part},
     dialect::Malformed,
+    document::Document,
     field::{Field, Kind},
     openai::tool,
 };
@@ -81,8 +82,8 @@ struct Named<'a> {
 }
 
 /// Reads a request body into the call; false if it asks for nothing.
-pub(super) fn read(body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-    let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+pub(super) fn read(body: &Document<'_>, call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
+    let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
     if !body.model.is_some() && !body.input.is_some() && !body.prompt.is_some() {
         return Ok(false);
     }

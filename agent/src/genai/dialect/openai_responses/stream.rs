@@ -10,6 +10,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, Content, Part},
         dialect::{Carried, Malformed},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::error,
@@ -84,7 +85,8 @@ impl Stream {
         if data.is_empty() || data == b"[DONE]" {
             return Ok(Carried::Nothing);
         }
-        let wire: Event<'_> = Field::body(data, budget).ok_or(Malformed)?;
+        let document = Document::read(data);
+        let wire: Event<'_> = document.object(budget).ok_or(Malformed)?;
         let kind = wire.kind.label(budget).unwrap_or_else(|| event.event.to_string());
         let spoken = match kind.as_str() {
             "response.created" | "response.in_progress" | "response.queued" => {
@@ -110,7 +112,7 @@ impl Stream {
                 (self.done, self.failed) = (true, true);
                 // With the details in `error`, or beside the type.
                 let detail =
-                    if wire.error.kind() == Kind::Object { Some(wire.error) } else { Field::root(data) };
+                    if wire.error.kind() == Kind::Object { Some(wire.error) } else { document.root() };
                 let error = detail.and_then(|detail| error::detail_of(detail, budget)).unwrap_or_default();
                 // The type of the event is not that of the error.
                 let kind = if error.kind == "error" { String::new() } else { error.kind };

@@ -8,6 +8,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, Content, Generation, Message, Part, Usage},
         dialect::{Carried, Fold, Malformed},
+        document::Document,
         field::{Field, Kind},
         finish::Ending,
         openai::answer::Chunk,
@@ -89,11 +90,16 @@ impl Generated {
         Self { streamed, ..Self::default() }
     }
 
-    fn take(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<Carried, Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn take(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<Carried, Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.errors.is_some() {
             self.failed = true;
-            call.error = Field::root(body).and_then(|root| first_error(root, budget));
+            call.error = body.root().and_then(|root| first_error(root, budget));
             return Ok(Carried::Data);
         }
         if answer.results.kind() != Kind::Array {
@@ -124,8 +130,13 @@ impl Generated {
 }
 
 impl Fold for Generated {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         let parameters: Parameters<'_> = body.parameters.object(budget).unwrap_or_default();
         let request = &mut call.request;
         request.model = body.model_id.label(budget);
@@ -146,7 +157,12 @@ impl Fold for Generated {
         first_error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         self.take(body, call, budget).map(|_| ())
     }
 
@@ -157,7 +173,7 @@ impl Fold for Generated {
         budget: &mut Budget,
     ) -> Result<Carried, Malformed> {
         match Chunk::of(event) {
-            Chunk::Data(data) => self.take(data, call, budget),
+            Chunk::Data(document) => self.take(&document, call, budget),
             _ => Ok(Carried::Nothing),
         }
     }

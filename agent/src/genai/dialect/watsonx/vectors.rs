@@ -9,6 +9,7 @@ use crate::{
         budget::Budget,
         call::{Call, CallError, OperationName, Provider},
         dialect::{Claim, Dialect, Fold, Malformed},
+        document::Document,
         field::{Field, Kind},
     },
     wire::RequestHead,
@@ -85,8 +86,13 @@ struct Answer<'a> {
 }
 
 impl Fold for Vectors {
-    fn request(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<bool, Malformed> {
-        let body: Body<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn request(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<bool, Malformed> {
+        let body: Body<'_> = body.object(budget).ok_or(Malformed)?;
         call.request.model = body.model_id.label(budget);
         Ok(true)
     }
@@ -95,8 +101,13 @@ impl Fold for Vectors {
         first_error(body, budget)
     }
 
-    fn response(&mut self, body: &[u8], call: &mut Call, budget: &mut Budget) -> Result<(), Malformed> {
-        let answer: Answer<'_> = Field::body(body, budget).ok_or(Malformed)?;
+    fn response(
+        &mut self,
+        body: &Document<'_>,
+        call: &mut Call,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let answer: Answer<'_> = body.object(budget).ok_or(Malformed)?;
         if answer.results.kind() != Kind::Array {
             return Err(Malformed);
         }

@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) id: Option<String>,
     /// It has learnt so often what belongs to it. Before, that is all of the first prompt.
     lessons: u8,
+    /// Templates of messages under it.
+    children: u32,
     /// How often the very same came again.
     pub(super) repeated: u8,
     keys: Vec<u32>,
@@ -82,6 +84,18 @@ impl Index {
     pub(super) fn rename(&mut self, number: u32, id: String) {
         if let Some(entry) = self.entries.get_mut(&number) {
             entry.id = Some(id);
+        }
+    }
+
+    /// How many templates of messages there are under an entry.
+    pub(super) fn children(&self, number: u32) -> u32 {
+        self.entries.get(&number).map_or(0, |entry| entry.children)
+    }
+
+    /// There is one more.
+    pub(super) fn bear(&mut self, number: u32) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.children = entry.children.saturating_add(1);
         }
     }
 
@@ -149,7 +163,16 @@ impl Index {
         let number = self.next;
         self.next = self.next.wrapping_add(1).max(1);
         self.time += 1;
-        let entry = Entry { section, parent, id, lessons: 0, repeated: 0, keys: Vec::new(), used: self.time };
+        let entry = Entry {
+            section,
+            parent,
+            id,
+            lessons: 0,
+            children: 0,
+            repeated: 0,
+            keys: Vec::new(),
+            used: self.time,
+        };
         self.entries.insert(number, entry);
         self.file(number);
         (number, forgotten)

@@ -12,6 +12,8 @@ const CLOSING: usize = 48;
 const GAP: usize = 64;
 /// Tokens of a value in the midst of a sentence.
 const VALUE: usize = 8;
+/// Tokens of a text that was retrieved for a prompt.
+const TEXT: usize = 48;
 /// Features at the beginning of a text by which another one like it is found.
 const FIRST: usize = 6;
 /// Tokens that are looked at from the beginning of a message: templates put what they fill in after what they say.
@@ -174,8 +176,9 @@ impl Section {
     }
 
     /// Do the two look as if they were made from one template that says so many words before, and around, what is filled in?
-    pub(super) fn pairs_with(&self, other: &Self, likeness: &Likeness, words: usize) -> bool {
-        let Some(way) = along(&self.opening, &other.opening) else { return false };
+    pub(super) fn pairs_with(&self, other: &Self, likeness: &Likeness, asks: Asks) -> bool {
+        let Some(way) = along(&self.opening, &other.opening, asks) else { return false };
+        let words = asks.words;
         // Behind what was compared they may be different matters.
         let goes_on = self.opening.len().max(other.opening.len()) == OPENING;
         let most = 0.6 * likeness.of.0.min(likeness.of.1) as f64;
@@ -213,6 +216,15 @@ fn prefix(a: &[Met], b: &[Met]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a.hash == b.hash).count()
 }
 
+/// What is asked of two texts of one template.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks {
+    /// So many words of the template.
+    pub(super) words: usize,
+    /// That what is announced is a short value or a long text, not a sentence of another template.
+    pub(super) no_sentences: bool,
+}
+
 /// What two texts say alike.
 struct Way {
     words: usize,
@@ -222,7 +234,7 @@ struct Way {
 
 /// Goes along two texts; none if they differ in more than values. Templates that differ have sentences of their own: a value is in the midst
 /// of a sentence, or is announced.
-fn along(a: &[Met], b: &[Met]) -> Option<Way> {
+fn along(a: &[Met], b: &[Met], asks: Asks) -> Option<Way> {
     let (mut i, mut j) = (0, 0);
     let mut way = Way { words: 0, announced: false };
     loop {
@@ -232,25 +244,39 @@ fn along(a: &[Met], b: &[Met]) -> Option<Way> {
         if i == a.len() && j == b.len() {
             return Some(way);
         }
-        let announced = a[..i].iter().rev().take(3).any(|met| met.opens);
+        let met_again = meet_again(&a[i..], &b[j..]);
+        let (to_i, to_j) = met_again.map_or((a.len(), b.len()), |(to_i, to_j)| (i + to_i, j + to_j));
+        let gaps = [&a[i..to_i], &b[j..to_j]];
+        let are_values =
+            gaps.iter().all(|gap| gap.len() <= VALUE && !gap.iter().any(|met| met.ends || met.opens));
+        // What was learnt ends where something is filled in, and of long texts the end is not among what is compared.
+        let is_text = |gap: &[Met], all: usize| {
+            gap.is_empty() || gap.len() >= TEXT || met_again.is_none() && all == OPENING
+        };
+        let are_texts = is_text(gaps[0], a.len()) && is_text(gaps[1], b.len());
+        let announced = a[..i].iter().rev().take(3).any(|met| met.opens)
+            && (!asks.no_sentences || are_values || are_texts);
         way.announced |= announced;
-        let Some((to_i, to_j)) = meet_again(&a[i..], &b[j..]) else { return announced.then_some(way) };
-        let is_value = |gap: &[Met]| gap.len() <= VALUE && !gap.iter().any(|met| met.ends || met.opens);
         let is_sentence = i == 0 || a[i - 1].ends;
-        if !announced && (is_sentence || !is_value(&a[i..i + to_i]) || !is_value(&b[j..j + to_j])) {
+        if !announced && (met_again.is_none() || is_sentence || !are_values) {
             return None;
         }
-        (i, j) = (i + to_i, j + to_j);
+        if met_again.is_none() {
+            return Some(way);
+        }
+        (i, j) = (to_i, to_j);
     }
 }
 
-/// Where two ways to go on become the same again, the soonest.
+/// Where two ways to go on become the same again, the soonest: for three tokens, or for a mark that announces something.
 fn meet_again(a: &[Met], b: &[Met]) -> Option<(usize, usize)> {
+    let meet = |(i, j): &(usize, usize)| {
+        let same = prefix(&a[*i..], &b[*j..]);
+        same >= 3 || same > 0 && a[*i].opens
+    };
     (1..=2 * GAP).find_map(|sum| {
         let from = sum.saturating_sub(GAP.min(b.len()));
-        (from..=sum.min(GAP).min(a.len()))
-            .map(|i| (i, sum - i))
-            .find(|(i, j)| prefix(&a[*i..], &b[*j..]) >= 3)
+        (from..=sum.min(GAP).min(a.len())).map(|i| (i, sum - i)).find(meet)
     })
 }
 
@@ -272,6 +298,7 @@ mod tests {
     #[test]
     fn what_two_texts_have_in_common() {
         let section = |text: &str| Section::of_message(&[text]);
+        let asks = Asks { words: 3, no_sentences: false };
         let rows = [
             // What follows an announcement.
             ("Translate to French: good day", "Translate to French: hello", true),
@@ -297,7 +324,7 @@ mod tests {
         ];
         for (one, other, pair) in rows {
             let (one, other) = (section(one), section(other));
-            assert_eq!(one.pairs_with(&other, &one.likeness(&other), 3), pair, "{one:?}");
+            assert_eq!(one.pairs_with(&other, &one.likeness(&other), asks), pair, "{one:?}");
         }
         let same = section("a b c d e");
         let likeness = same.likeness(&same);

@@ -134,6 +134,22 @@ fn turns_of_a_conversation_have_one_fingerprint_and_no_lesson_in_them() {
 }
 
 #[test]
+fn values_that_come_again_make_no_templates_of_their_own() {
+    let mut known = Templates::new(Arc::default());
+    let mut dice = Dice(3);
+    let prints: std::collections::BTreeSet<_> = (0..500)
+        .map(|_| {
+            let thing = ["printer", "invoice", "router", "parcel"][dice.below(4)];
+            let when = ["again", "since Monday", "twice", "for no reason"][dice.below(4)];
+            let (customer, number) = (dice.below(200), dice.below(90_000));
+            let message = format!("Ticket of customer {customer}: the {thing} {number} {when}.");
+            known.of(&call("You answer tickets for the service desk.", &message), &key())
+        })
+        .collect();
+    assert_eq!(prints.len(), 1, "{prints:?}");
+}
+
+#[test]
 fn what_comes_again_and_again_is_a_template() {
     let mut known = Templates::new(Arc::default());
     let prints: Vec<_> = (0..4).map(|_| known.of(&call("", "Are you there?"), &key())).collect();

@@ -87,6 +87,9 @@ impl<'a> Iterator for Tokens<'a> {
             || run.bytes().any(|byte| byte == b'@')
             || memchr::memmem::find(run.as_bytes(), b"://").is_some()
         {
+            // What ends or announces something does so behind a value, too.
+            let value = run.trim_end_matches(['.', ',', ':', ';', '!', '?']);
+            self.run = &run[value.len()..];
             return Some(Token { kind: Kind::Value, text: "" });
         }
         self.run = run;
@@ -118,7 +121,8 @@ mod tests {
             (" \n ", ""),
             ("Hello, world!", "Hello , world !"),
             ("\n\na\n \nb c\n", "a / b c"),
-            ("on 2024-05-01, 12.5% of €3", "on 0 0 of 0"),
+            ("on 2024-05-01, 12.5% of €3", "on 0 , 0 of 0"),
+            ("ticket 17: it's 5.", "ticket 0 : it ' s 0 ."),
             ("mail jo@a.example or https://a.example/b", "mail 0 or 0"),
             ("<doc>{\"a\":1}", "0"),
             ("<doc>text</doc>", "< doc > text < / doc >"),

@@ -392,6 +392,13 @@ fn template(way: &str, dice: &mut Dice) -> (String, String) {
                 |dice: &mut Dice| format!("请{}。{}。", dice.pick(CHINESE_TASKS), dice.pick(CHINESE_RULES));
             (String::new(), format!("{}{}内容：{{q}}", sentence(dice), sentence(dice)))
         }
+        "announced" => (
+            format!(
+                "You are an editor in a large house. Your task, the next one: {one}. {two}. {}",
+                rules(dice, 1)
+            ),
+            "Ticket of the customer {n}: {q}".into(),
+        ),
         _ => unreachable!("{way}"),
     }
 }
@@ -410,6 +417,7 @@ pub(super) const WAYS: &[&str] = &[
     "retrieval",
     "retrieval in system",
     "chinese",
+    "announced",
 ];
 
 /// So many templates, written in these ways in turn.
