@@ -92,15 +92,7 @@ fn those_that_rules_name() {
     fs::copy(String::from_utf8_lossy(&found).trim(), &quiet).expect("there is room");
 
     let agent = AgentCommand::new()
-        .args([
-            "--ignore",
-            "exe=quiet-*",
-            "--ignore",
-            "uid=4242",
-            "--ignore",
-            "label=tier=batch-*",
-            "--ignore",
-        ])
+        .args(["--ignore", "exe=quiet-*", "--ignore", "uid=4242", "--ignore"])
         .args([format!("cgroup=/plainspan-ignored-{}", std::process::id())])
         .start();
     Command { program: quiet.into(), ..curl(&provider, "by-executable") }.run().exited(0);
