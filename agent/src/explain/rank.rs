@@ -116,8 +116,7 @@ fn sets(seen: &Seen) -> Vec<Set> {
             };
             (role_of(seen, *what) != Role::Cause, kind, usize::MAX - attribute.values.len(), &attribute.name)
         });
-        set.role =
-            set.what.first().map_or(Role::Sign, |what| seen.attributes[attribute_of(seen, *what)].role);
+        set.role = set.what.first().map_or(Role::Sign, |what| role_of(seen, *what));
     }
     sets
 }
