@@ -184,8 +184,9 @@ fn no_credential_comes_out_anywhere() {
 
     let arrived = provider.calls();
     assert_eq!(arrived.len(), HEADERS.len() + 1);
-    let sent: String =
-        arrived.iter().map(|call| format!("{} {:?}\n", call.path, call.request_headers)).collect();
+    let sent: Vec<String> =
+        arrived.iter().map(|call| format!("{} {:?}", call.path, call.request_headers)).collect();
+    let sent = sent.join("\n");
     for canary in &canaries {
         assert!(sent.contains(canary), "{canary} was never sent");
     }

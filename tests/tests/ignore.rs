@@ -95,7 +95,7 @@ fn those_that_rules_name() {
         .args(["--ignore", "exe=quiet-*", "--ignore", "uid=4242", "--ignore"])
         .args([format!("cgroup=/plainspan-ignored-{}", std::process::id())])
         .start();
-    Command { program: quiet.into(), ..curl(&provider, "by-executable") }.run().exited(0);
+    Command { program: quiet, ..curl(&provider, "by-executable") }.run().exited(0);
     let of_a_user = curl_of_anybody(&provider, "by-user").quoted();
     for uid in ["4242", "4243"] {
         let user = format!("exec setpriv --reuid {uid} --clear-groups {of_a_user}");

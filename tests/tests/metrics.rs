@@ -1,6 +1,7 @@
 //! What calls add up to, as Prometheus finds it, held against the spans of the same calls.
 
 #![allow(clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::float_cmp, reason = "what is counted is whole")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -172,10 +172,11 @@ impl<'a> Metrics<'a> {
     /// The older form of both token histograms, which has a type and does not tell failures apart.
     fn older_tokens(&mut self, labels: &Labels, series: &Series) {
         use names::GenAiTokenType as Type;
-        let of: [(Type, fn(&Outcome) -> &Histogram); 2] =
-            [(Type::Input, |outcome| &outcome.input), (Type::Output, |outcome| &outcome.output)];
-        for (kind, tokens) in of {
-            let mut outcomes = series.outcomes.iter().map(tokens);
+        for kind in [Type::Input, Type::Output] {
+            let mut outcomes = series.outcomes.iter().map(|outcome| match kind {
+                Type::Input => &outcome.input,
+                Type::Output => &outcome.output,
+            });
             let Some(mut all) = outcomes.next().cloned() else { continue };
             outcomes.for_each(|more| all.merge(more));
             let mut set = attributes(labels);

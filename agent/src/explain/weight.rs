@@ -104,7 +104,9 @@ mod tests {
 
     fn tally(weights: &[f64]) -> Tally {
         let mut tally = Tally::default();
-        weights.iter().for_each(|weight| tally.add(*weight));
+        for weight in weights {
+            tally.add(*weight);
+        }
         tally
     }
 

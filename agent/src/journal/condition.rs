@@ -329,7 +329,7 @@ impl FromStr for Condition {
         let (name, rest) = text.split_at(at);
         let found = OPERATORS.iter().find_map(|(sign, than)| Some((*sign, *than, rest.strip_prefix(sign)?)));
         let (sign, than, value) = found.ok_or_else(|| ConditionError::Form(text.to_owned()))?;
-        let test = match than {
+        let wanted = match than {
             None if sign == "=" => Test::Like(Pattern::new(value)?),
             None => Test::Unlike(Pattern::new(value)?),
             Some(than) => {
@@ -337,7 +337,7 @@ impl FromStr for Condition {
                 Test::Than(than, number.ok_or_else(|| ConditionError::Number(value.to_owned()))?)
             }
         };
-        Self::new(name, test).map_err(|error| error.of(text))
+        Self::new(name, wanted).map_err(|error| error.of(text))
     }
 }
 

@@ -47,9 +47,9 @@ impl Fold {
         if value.len() > LONGEST {
             return None;
         }
-        let passes =
+        let room =
             known || self.taken < self.places / 2 || (self.is_often(value) && self.taken < self.places);
-        passes.then(|| {
+        room.then(|| {
             self.taken += usize::from(!known);
             self.candidates.remove(value);
             let passed: Arc<str> = value.into();

@@ -118,7 +118,7 @@ mod tests {
         (expected[0], expected[1], expected[13], expected[14]) = (2, 1, 1, 1);
         assert_eq!((histogram.buckets, histogram.count()), (expected, 5));
         assert_eq!(histogram.range, Some((0.0, 82.0)));
-        assert_eq!(histogram.exemplars[0].unwrap().value, 0.01, "the last one");
+        assert!((histogram.exemplars[0].unwrap().value - 0.01).abs() < 1e-9, "the last one");
         assert!(histogram.exemplars[2].is_none());
     }
 

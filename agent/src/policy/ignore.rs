@@ -42,7 +42,7 @@ impl FromStr for Rule {
             let glob = GlobBuilder::new(pattern).literal_separator(true).build();
             glob.map(|glob| glob.compile_matcher()).map_err(|error| wrong(error.kind().to_string()))
         };
-        let test = match what {
+        let asked = match what {
             // A pattern without a directory means the program's name, wherever it is.
             "exe" if value.contains('/') => Test::Exe(glob(value)?),
             "exe" => Test::Exe(glob(&format!("**/{value}"))?),
@@ -59,7 +59,7 @@ impl FromStr for Rule {
             }
             _ => return Err(wrong(format!("{what:?} is none of exe, uid, cgroup, label"))),
         };
-        Ok(Self { text: text.to_owned(), test })
+        Ok(Self { text: text.to_owned(), test: asked })
     }
 }
 

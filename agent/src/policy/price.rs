@@ -9,7 +9,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use genai_prices::{Calculator, PriceCalculation, PriceRequest, Usage as Amounts, UsageKey};
+use genai_prices::{Calculator, ModelInfo, PriceCalculation, PriceRequest, Usage as Amounts, UsageKey};
 
 use crate::genai::{Call, OperationName, Part, Usage};
 
@@ -40,7 +40,7 @@ pub fn load() {
 /// Does the table have a model of exactly this name?
 pub fn is_known(model: &str) -> bool {
     static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-        Calculator::bundled().providers().flat_map(|p| p.models().map(|m| m.id())).collect()
+        Calculator::bundled().providers().flat_map(|p| p.models().map(ModelInfo::id)).collect()
     });
     NAMES.contains(model)
 }

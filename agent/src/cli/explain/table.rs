@@ -211,7 +211,7 @@ fn percent(part: f64) -> String {
         p if p < 0.1 => "<0.1%".to_owned(),
         p if p >= 100.0 => "100%".to_owned(),
         p if p > 99.9 => ">99.9%".to_owned(),
-        p if p < 9.95 || p >= 99.5 => format!("{p:.1}%"),
+        p if !(9.95..99.5).contains(&p) => format!("{p:.1}%"),
         p => format!("{p:.0}%"),
     }
 }

@@ -184,15 +184,16 @@ async fn prometheus_gets_the_format_that_it_asks_for() {
     outputs.shutdown(Duration::from_secs(1)).await;
 }
 
+const E: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const T: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const M: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+
 #[test]
 fn the_environment_says_whether_metrics_are_pushed() {
     let push = |variables: &[(&str, &str)]| {
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
         Push::from_env(&find).map(|push| push.map(|push| (push.config.endpoint, push.interval.as_millis())))
     };
-    const E: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    const T: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-    const M: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
     let some = |endpoint: &str, interval| Some((endpoint.to_owned(), interval));
     for (variables, expected) in [
         (&[][..], some("http://localhost:4317", 60_000)),
