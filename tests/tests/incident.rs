@@ -71,7 +71,7 @@ fn a_rename_without_its_overlap_fails_the_gate_and_names_the_dashboard() {
     assert_eq!(status, Some(0), "finance is declared as its file reads: {said}");
 
     // Somebody tidies up: the operation gets a shorter name.
-    for file in ["gen_ai.yaml", "spans.yaml"] {
+    for file in ["gen_ai.yaml", "spans.yaml", "metrics.yaml"] {
         let name = format!("contract/registry/{file}");
         copy.edit(&name, "gen_ai.operation.name", "gen_ai.operation");
     }
@@ -90,11 +90,13 @@ fn a_rename_without_its_overlap_fails_the_gate_and_names_the_dashboard() {
          - key: gen_ai.operation.name\n    deprecated: {reason: renamed, renamed_to: gen_ai.operation}\n",
     );
     mended.edit("contract/registry/gen_ai.yaml", "brief: What kind of operation the call is.\n    stability: development\n    annotations: {plainspan: {privacy: structural, cardinality: bounded, values: open, max_bytes: 64, since: 0.1.0", "brief: What kind of operation the call is.\n    stability: development\n    annotations: {plainspan: {until: 1.0.0, privacy: structural, cardinality: bounded, values: open, max_bytes: 64, since: 0.1.0");
-    mended.edit(
-        "contract/registry/spans.yaml",
-        "      - {ref: gen_ai.operation.name, requirement_level: required}\n",
-        "      - {ref: gen_ai.operation, requirement_level: required}\n      - {ref: gen_ai.operation.name, requirement_level: required}\n",
-    );
+    for file in ["spans.yaml", "metrics.yaml"] {
+        mended.edit(
+            &format!("contract/registry/{file}"),
+            "      - {ref: gen_ai.operation.name, requirement_level: required}\n",
+            "      - {ref: gen_ai.operation, requirement_level: required}\n      - {ref: gen_ai.operation.name, requirement_level: required}\n",
+        );
+    }
     let conditionally = "requirement_level: {conditionally_required: when a tool is called}}";
     mended.edit(
         "contract/registry/spans.yaml",

@@ -10,7 +10,7 @@ use std::{
     process::{Command as Program, Stdio},
 };
 
-use plainspan_tests::harness::{AgentCommand, Command, Local, venv};
+use plainspan_tests::harness::{AgentCommand, Command, Local, free_port, venv};
 use serde_json::Value;
 
 /// What a scraper gets.
@@ -72,11 +72,10 @@ fn prometheus_finds_what_the_spans_add_up_to() {
     let mut client =
         Command::openai(&provider, "m").args(["--step", "--count", "3", "--stream", "--usage"]).start();
     client.expect("ready");
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}/metrics");
     let mut agent =
-        AgentCommand::new().args(["--prometheus", "127.0.0.1:0", "--pid", &client.pid().to_string()]).start();
-    let line = agent.process().wait_for_stderr("metrics for Prometheus are at ");
-    let url = line.split_whitespace().last().expect("a URL").to_owned();
-    agent.process().wait_for_stderr("capturing");
+        AgentCommand::new().args(["--prometheus", &address, "--pid", &client.pid().to_string()]).start();
     for _ in 0..3 {
         client.step();
     }

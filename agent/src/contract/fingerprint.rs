@@ -1,17 +1,18 @@
 //! What the span says that tells its call from others.
 
 use super::{attributes::Attributes, names};
-use crate::policy::fingerprint::Prints;
+use crate::policy::{content::Form, fingerprint::Prints};
 
-/// Sets what only calls of models have.
-pub(super) fn set(set: &mut Attributes, prints: &Prints) {
+/// Sets what only calls of models have; names of tools are content, and a hash of them is there anyway.
+pub(super) fn set(set: &mut Attributes, prints: &Prints, content: Form) {
     set.set_some(names::GEN_AI_PROMPT_NAME, prints.prompt_name.clone());
     set.set_some(names::PLAINSPAN_PROMPT_VERSION, prints.prompt_version.clone());
     set.set_some(names::PLAINSPAN_FINGERPRINT_PROMPT, prints.prompt.clone());
     set.set_some(names::PLAINSPAN_FINGERPRINT_TEMPLATE, prints.template.clone());
     set.set_some(names::PLAINSPAN_FINGERPRINT_TOOL_SET, prints.tool_set.clone());
     set.set_some(names::PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE, prints.tool_sequence.clone());
-    set.set_some(names::PLAINSPAN_TOOL_SEQUENCE, some(&prints.tools_called));
+    let named = some(&prints.tools_called).filter(|_| content != Form::None);
+    set.set_some(names::PLAINSPAN_TOOL_SEQUENCE, named);
     set.set_some(names::PLAINSPAN_MODEL_ALIASED, prints.aliased);
     set.set_some(names::PLAINSPAN_MODEL_REVISION_PREVIOUS, prints.revision_before.clone());
     set.set_some(names::PLAINSPAN_CONTEXT_IDS, some(&prints.contexts));

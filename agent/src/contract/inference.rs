@@ -61,7 +61,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         request(&mut set, call);
         response(&mut set, call);
         usage(&mut set, call, options.cost.as_ref());
-        fingerprint::set(&mut set, &options.prints);
+        fingerprint::set(&mut set, &options.prints, options.content);
         (&names::GEN_AI_CLIENT_INFERENCE, with_content && content::set(&mut set, call, options.profile))
     };
     fingerprint::set_identity(&mut set, &options.prints);
