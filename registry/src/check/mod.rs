@@ -9,7 +9,7 @@ pub use rule::{Rule, Violation};
 pub use tally::{Tally, Told};
 
 use crate::{
-    Attribute, Kind, Privacy, Registry, Requirement, Span, Use, Values, namespace, naming,
+    Attribute, Entity, Kind, Privacy, Registry, Requirement, Span, Use, Values, namespace, naming,
     telemetry::{self, Attributes, Value, get},
 };
 
@@ -117,7 +117,12 @@ impl<'a> Checker<'a> {
         for metric in self.registry.metrics.iter().filter(|metric| came.contains(&metric.name)) {
             let Some(deprecated) = &metric.deprecated else { continue };
             let current = deprecated.renamed_to.clone();
-            if !current.as_ref().is_some_and(|current| came.contains(current)) {
+            // What goes without a successor is promised until then.
+            let as_promised = match &current {
+                Some(current) => came.contains(current),
+                None => self.registry.version < deprecated.until,
+            };
+            if !as_promised {
                 let (signal, name) = (format!("metric {}", metric.name), metric.name.clone());
                 tell(Violation { rule: Rule::Deprecated { current }, signal, name });
             }
@@ -132,6 +137,23 @@ impl<'a> Checker<'a> {
         if !self.resource.is_empty() {
             self.attributes(&self.resource, attributes, false, &mut say);
         }
+    }
+
+    /// The same under which only metrics came: they are those of a service, say, and not of one process, so that whole entities may be
+    /// missing.
+    pub fn resource_of_metrics(&self, attributes: &Attributes, tell: Tell<'_>) {
+        let is_there =
+            |entity: &&Entity| entity.attributes.iter().any(|used| get(attributes, &used.key).is_some());
+        let entities = self.registry.entities.iter();
+        let missing: BTreeSet<&str> = entities
+            .filter(|entity| !is_there(entity))
+            .flat_map(|entity| entity.attributes.iter().map(|used| used.key.as_str()))
+            .collect();
+        self.resource(attributes, &mut |violation| {
+            if !missing.contains(violation.name.as_str()) {
+                tell(violation);
+            }
+        });
     }
 
     /// The definition that a span follows, or comes nearest to.

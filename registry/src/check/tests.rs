@@ -258,6 +258,9 @@ fn metrics_and_resources() {
         2,
         "unknown, and the service is missing"
     );
+    let mut told = Vec::new();
+    checker.resource_of_metrics(&vec![("shop.teer".into(), text("s"))], &mut |v| told.push(v.to_string()));
+    assert_eq!(told.len(), 1, "metrics need not tell of a service: {told:?}");
 }
 
 #[test]

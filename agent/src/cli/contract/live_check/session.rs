@@ -83,7 +83,11 @@ impl<'a> Session<'a> {
             };
             // Once for what came under it, and only if that is the contract's.
             if ours && !std::mem::replace(&mut resource_checked, true) {
-                self.checker.resource(&resource, tell);
+                if matches!(item, Item::Metric(_)) {
+                    self.checker.resource_of_metrics(&resource, tell);
+                } else {
+                    self.checker.resource(&resource, tell);
+                }
             }
             if let Item::Metric(metric) = &item
                 && self.registry.metric(&metric.name).is_some()
