@@ -143,6 +143,8 @@ impl Scripted {
             .args(["-o", "otlp", "--journal", journal.to_str().expect("its name is text")])
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", self.port))
+            // What it answers is meant for spans.
+            .env("OTEL_METRICS_EXPORTER", "none")
     }
 
     fn times(&self) -> Vec<Instant> {

@@ -18,7 +18,7 @@ use crate::{
     account::Counter,
     contract::otlp_metrics,
     export::{
-        OpenError,
+        ExportError, OpenError,
         otlp::{Denied, Rejected, Sender},
     },
 };
@@ -99,6 +99,9 @@ impl Pusher {
         let Denied { error, unserved, .. } = denied;
         if unserved {
             info!(%error, "the collector takes no metrics, so none are sent (OTEL_METRICS_EXPORTER=none does not try)");
+        } else if matches!(error, ExportError::Unavailable { .. }) {
+            // Whoever waits for spans from there is told already, and nothing is lost.
+            info!(%error, "metrics can't be pushed; they go with the next push");
         } else if !self.told {
             self.told = true;
             warn!(%error, "metrics can't be pushed; they go with the next push");
