@@ -43,6 +43,10 @@ impl Members {
         sides
     }
 
+    fn alone(&self, seen: &Seen) -> Sides {
+        Self::sides(seen, self.0.iter().copied())
+    }
+
     fn both(seen: &Seen, one: &Self, other: &Self) -> Sides {
         Self::sides(seen, one.0.iter().zip(&other.0).map(|(one, other)| one & other))
     }
@@ -90,7 +94,7 @@ fn ln_p(all: &Sides, with: &Sides) -> f64 {
 /// ones apart.
 pub(super) fn follow(seen: &Seen, members: &[Members], level: f64, causes: &mut [Finding]) {
     let all = &seen.all.sides;
-    let sides: Vec<Sides> = members.iter().map(|one| Members::both(seen, one, one)).collect();
+    let sides: Vec<Sides> = members.iter().map(|one| one.alone(seen)).collect();
     // Of each two of them, both among those with the one and among those without it.
     let tests = 2 * causes.len() * LEADING.min(causes.len());
     let unsure = |ln_p: f64| ln_p + (tests as f64).ln() > level.ln();
@@ -122,12 +126,12 @@ pub(super) fn pairs(
     // Any two could have been the ones.
     let tests = (tried as f64 * (tried as f64 - 1.0) / 2.0).max(1.0).ln();
     let mut pairs = Vec::new();
+    let sides: Vec<Sides> = own.iter().map(|&at| members[at].alone(seen)).collect();
     for (place, &one) in own.iter().enumerate() {
-        for &other in &own[place + 1..] {
+        for (next, &other) in own.iter().enumerate().skip(place + 1) {
             let both = Members::both(seen, &members[one], &members[other]);
-            let among = |which: usize| ln_p(&Members::both(seen, &members[which], &members[which]), &both);
             // Surely more than the one and surely more than the other: as sure as the less sure of the two.
-            let ln_chance = among(one).max(among(other)) + tests;
+            let ln_chance = ln_p(&sides[place], &both).max(ln_p(&sides[next], &both)) + tests;
             if ln_chance <= level.ln() {
                 let terms = [one, other].iter().filter_map(|at| causes[*at].terms.first().cloned()).collect();
                 pairs.push(Together { of: (one, other), both: told(all, &both, terms, 0, ln_chance) });
