@@ -22,6 +22,13 @@ pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(text).collect()
 }
 
+/// One entry of `OTEL_RESOURCE_ATTRIBUTES`: a key, and a value that is percent-encoded where it must be. None if it is no `key=value`.
+pub(crate) fn attribute(entry: &str) -> Option<(String, String)> {
+    let (key, value) = entry.split_once('=')?;
+    let value = percent_decoded(value.trim());
+    Some((key.trim().to_owned(), String::from_utf8_lossy(&value).into_owned()))
+}
+
 /// The name that was probably meant: `_` for `-`, or a slip or three.
 pub(crate) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.replace('_', "-").to_ascii_lowercase();

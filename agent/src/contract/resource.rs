@@ -6,7 +6,7 @@ use super::{
     Options, Origin,
     attributes::Attributes,
     check,
-    key::{Shape, definition},
+    key::{Key, Shape, definition},
     names,
     settle::settle,
     span::Resource,
@@ -33,14 +33,8 @@ pub fn resource(
     account: &Account,
 ) -> Resource {
     let mut attributes = Attributes::default();
-    let given = |key: &str| extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let service = info.service_name.clone().filter(|name| !name.is_empty());
-    let service = service.or_else(|| given(names::SERVICE_NAME.name()).filter(|name| !name.is_empty()));
-    attributes.set(names::SERVICE_NAME, service.unwrap_or_else(|| unknown_service(info)));
-
-    let namespace = info.service_namespace.clone().or_else(|| given(names::SERVICE_NAMESPACE.name()));
-    attributes.set_some(names::SERVICE_NAMESPACE, namespace);
-
+    let (name, namespace) = (info.service_name.as_deref(), info.service_namespace.as_deref());
+    set_service(&mut attributes, name, namespace, extra, || unknown_service(info));
     attributes.set(names::PROCESS_PID, i64::from(info.pid));
     attributes.set_some(names::PROCESS_PARENT_PID, info.parent_pid.map(i64::from));
     attributes.set_some(names::PROCESS_EXECUTABLE_NAME, info.executable_name.clone());
@@ -50,9 +44,7 @@ pub fn resource(
     attributes.set_some(names::PROCESS_COMMAND_ARGS, shown.then_some(arguments));
     attributes.set_some(names::PROCESS_OWNER, info.owner.clone());
     attributes.set_some(names::CONTAINER_ID, info.container_id.clone());
-    attributes.set_some(names::HOST_NAME, info.host_name.clone().or_else(|| given(names::HOST_NAME.name())));
-    attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
-    attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
+    set_origin(&mut attributes, info.host_name.as_deref(), extra);
 
     let mut is_cut = false;
     let kept = extras(&attributes, extra, &mut is_cut);
@@ -66,19 +58,40 @@ pub fn resource(
 /// The resource of the metrics of a service on this machine: those of its processes stand for all of them.
 pub(super) fn service_resource(name: Option<&str>, namespace: Option<&str>, origin: &Origin) -> Resource {
     let mut attributes = Attributes::default();
-    let given =
-        |key: &str| origin.extra.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let name = name.map(str::to_owned).or_else(|| given(names::SERVICE_NAME.name()));
-    attributes.set(names::SERVICE_NAME, name.unwrap_or_else(|| "unknown_service".to_owned()));
-    let namespace = namespace.map(str::to_owned).or_else(|| given(names::SERVICE_NAMESPACE.name()));
-    attributes.set_some(names::SERVICE_NAMESPACE, namespace);
-    let host = origin.host_name.clone().or_else(|| given(names::HOST_NAME.name()));
-    attributes.set_some(names::HOST_NAME, host);
-    attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
-    attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
+    let nobody = || "unknown_service".to_owned();
+    set_service(&mut attributes, name, namespace, &origin.extra, nobody);
+    set_origin(&mut attributes, origin.host_name.as_deref(), &origin.extra);
     attributes.rename(origin.profile);
     let extra = extras(&attributes, &origin.extra, &mut false);
     Resource { attributes: attributes.finish(), extra }
+}
+
+/// The service, where nothing of it is known as the user says, else as `otherwise` has it.
+fn set_service(
+    attributes: &mut Attributes,
+    name: Option<&str>,
+    namespace: Option<&str>,
+    extra: &[(String, String)],
+    otherwise: impl FnOnce() -> String,
+) {
+    let known = |name: &&str| !name.is_empty();
+    let name = name.filter(known).or_else(|| given(extra, names::SERVICE_NAME).filter(known));
+    attributes.set(names::SERVICE_NAME, name.map_or_else(otherwise, str::to_owned));
+    let namespace = namespace.or_else(|| given(extra, names::SERVICE_NAMESPACE));
+    attributes.set_some(names::SERVICE_NAMESPACE, namespace.map(str::to_owned));
+}
+
+/// The machine, and by whom it was seen.
+fn set_origin(attributes: &mut Attributes, host: Option<&str>, extra: &[(String, String)]) {
+    let host = host.or_else(|| given(extra, names::HOST_NAME));
+    attributes.set_some(names::HOST_NAME, host.map(str::to_owned));
+    attributes.set(names::TELEMETRY_DISTRO_NAME, "plainspan".to_owned());
+    attributes.set(names::TELEMETRY_DISTRO_VERSION, env!("CARGO_PKG_VERSION").to_owned());
+}
+
+/// What the user gave as an attribute, the last of several.
+fn given(extra: &[(String, String)], key: Key<String>) -> Option<&str> {
+    extra.iter().rev().find(|(name, _)| name == key.name()).map(|(_, value)| value.as_str())
 }
 
 /// Attributes that the user gave and that override nothing; tells whether one was cut.
@@ -230,7 +243,7 @@ mod tests {
         let account = Account::default();
         let extra = [("team".to_owned(), "€".repeat(3000))];
         let resource = resource(&info, &extra, Vec::new(), &Options::default(), &account);
-        let max = |key: crate::contract::Key<String>| key.def().max_bytes.unwrap();
+        let max = |key: Key<String>| key.def().max_bytes.unwrap();
         let path = "é".repeat(max(names::PROCESS_EXECUTABLE_PATH) / 2);
         assert_eq!(get(&resource, "process.executable.path"), Some(Value::String(path)));
         let owner = "o".repeat(max(names::PROCESS_OWNER));

@@ -14,7 +14,10 @@ use super::{
     record,
     schema::{self, Found},
 };
-use crate::contract::{Delivery, otlp};
+use crate::{
+    contract::{Delivery, otlp},
+    time::Timestamp,
+};
 
 /// How long another connection may keep the database from this one.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -326,9 +329,7 @@ fn used(db: &Connection) -> rusqlite::Result<u64> {
 
 /// The time, in seconds since the Unix epoch.
 pub(super) fn now_s() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    i64::try_from(Timestamp::now().0 / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
 impl Drop for Store {

@@ -17,7 +17,7 @@ use crate::{
         sample::{self, Sampler},
     },
     resource::{ProcessInfo, Processes},
-    text::percent_decoded,
+    text,
     time::Timestamp,
 };
 
@@ -172,6 +172,8 @@ impl Spans {
     pub fn deliver(&mut self, finished: Finished) -> Option<Delivery> {
         let Finished { mut call, ids, cause, session, process } = finished;
         let info = self.processes.get(process.pid);
+        let service = info.as_ref().and_then(|info| info.service_name.as_deref());
+        let namespace = info.as_ref().and_then(|info| info.service_namespace.as_deref());
         let trace_id = call.trace.as_ref().map_or(ids.trace_id, |trace| trace.trace_id);
         // Of what was said, before anything is taken out of it.
         let prints = self.fingerprinter.prints(&call);
@@ -186,15 +188,13 @@ impl Spans {
         let counts = kept.is_some() || self.metrics.is_some();
         let cost = counts.then(|| price::estimate(&call)).flatten();
         if let Some(metrics) = &self.metrics {
-            let name = info.as_ref().and_then(|info| info.service_name.as_deref());
-            let namespace = info.as_ref().and_then(|info| info.service_namespace.as_deref());
             let paid = cost.as_ref().map(|cost| cost.total);
-            metrics.add(&call, paid, (name, namespace), kept, Timestamp::now());
+            metrics.add(&call, paid, (service, namespace), kept, Timestamp::now());
         }
         kept?;
         let provider = contract::provider_name(call.provider);
         let subject = Subject {
-            service: info.as_ref().and_then(|info| info.service_name.as_deref()),
+            service,
             namespace: info.as_ref().and_then(|info| info.namespace()),
             provider: Some(&provider),
             model: call.request.model.as_deref(),
@@ -240,16 +240,12 @@ impl Spans {
 ///
 /// # Errors
 /// The entry that is no `key=value`.
-pub fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, String> {
-    text.split(',')
+pub fn resource_attributes(list: &str) -> Result<Vec<(String, String)>, String> {
+    list.split(',')
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
-        .map(|entry| match entry.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => {
-                let value = percent_decoded(value.trim());
-                Ok((key.trim().to_owned(), String::from_utf8_lossy(&value).into_owned()))
-            }
-            _ => Err(entry.to_owned()),
+        .map(|entry| {
+            text::attribute(entry).filter(|(key, _)| !key.is_empty()).ok_or_else(|| entry.to_owned())
         })
         .collect()
 }

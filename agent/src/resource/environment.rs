@@ -1,6 +1,6 @@
 //! What a process was told in its environment, of which little is anybody's business.
 
-use crate::text::percent_decoded;
+use crate::text::attribute;
 
 /// With this variable a process asks to be left out.
 const LEAVE_OUT: (&str, &str) = ("PLAINSPAN_IGNORE", "1");
@@ -16,13 +16,7 @@ pub(super) fn variable(environ: &[u8], name: &str) -> Option<String> {
 /// `OTEL_RESOURCE_ATTRIBUTES` (OpenTelemetry specification, "SDK environment variables"): what is no `key=value` is passed over.
 pub(super) fn attributes(environ: &[u8]) -> Vec<(String, String)> {
     let text = variable(environ, "OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-    text.split(',')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            let value = percent_decoded(value.trim());
-            Some((key.trim().to_owned(), String::from_utf8_lossy(&value).into_owned()))
-        })
-        .collect()
+    text.split(',').filter_map(attribute).collect()
 }
 
 /// Does the process ask to be left out?
