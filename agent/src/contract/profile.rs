@@ -23,6 +23,8 @@ pub struct Profile {
     pub doubles: AttributeSet,
     /// Metrics that it does not have.
     pub left_out_metrics: MetricSet,
+    /// Events that it does not have.
+    pub left_out_events: &'static [&'static str],
     /// Kinds of spans that go by the names that they had before.
     pub older_span_names: &'static [&'static str],
     /// Are older names inside the JSON of content written too?

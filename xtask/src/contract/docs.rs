@@ -72,7 +72,10 @@ fn signals(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
         if let Some(note) = &event.note {
             writeln!(out, "\n{note}")?;
         }
-        attributes(out, registry, &event.attributes)?;
+        match registry.spans.iter().find(|span| span.attributes == event.attributes) {
+            Some(span) => writeln!(out, "\nIts attributes are those of the span `{}`.", span.name)?,
+            None => attributes(out, registry, &event.attributes)?,
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, ensure};
-use plainspan_registry::{Kind, Metric, Registry, Version};
+use plainspan_registry::{Event, Kind, Metric, Registry, Version};
 use serde::Deserialize;
 
 const FILE: &str = "contract/profiles.yaml";
@@ -22,6 +22,8 @@ pub struct Profile {
     pub doubles: Vec<String>,
     /// Metrics that it does not have.
     pub left_out_metrics: Vec<String>,
+    /// Events that it does not have.
+    pub left_out_events: Vec<String>,
     /// Spans that go by the names that they had before.
     pub older_span_names: Vec<String>,
     /// Whether older names inside the JSON of content are written.
@@ -76,11 +78,14 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
         left_out: Vec::new(),
         doubles: Vec::new(),
         left_out_metrics: Vec::new(),
+        left_out_events: Vec::new(),
         older_span_names: Vec::new(),
         older_fields: true,
     };
     let renamed_metric = |m: &Metric| m.deprecated.as_ref().and_then(|d| d.renamed_to.clone());
+    let renamed_event = |e: &Event| e.deprecated.as_ref().and_then(|d| d.renamed_to.clone());
     let named = |m: &Metric| m.name.clone();
+    let event = |e: &Event| e.name.clone();
     let older_names = |replaced_after: Option<Version>| {
         let spans = registry.spans.iter().filter(|span| {
             span.older.as_ref().is_some_and(|older| match replaced_after {
@@ -98,6 +103,7 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
         Profile {
             left_out: older().map(|a| a.key.clone()).collect(),
             left_out_metrics: registry.metrics.iter().filter(|m| m.deprecated.is_some()).map(named).collect(),
+            left_out_events: registry.events.iter().filter(|e| e.deprecated.is_some()).map(event).collect(),
             older_fields: false,
             ..of_now("current", "Current names only.".to_owned())
         },
@@ -109,6 +115,7 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
             schema_url: format!("{base}/{version}"),
             left_out: later.map(|a| a.key.clone()).collect(),
             left_out_metrics: registry.metrics.iter().filter(|m| m.since > version).map(named).collect(),
+            left_out_events: registry.events.iter().filter(|e| e.since > version).map(event).collect(),
             older_span_names: older_names(Some(version)),
             version: version.to_string(),
             ..of_now(&version.to_string(), format!("The contract as its version {version} had it."))
@@ -120,6 +127,7 @@ pub fn profiles(source: &Source, registry: &Registry) -> anyhow::Result<Vec<Prof
             schema_url: published.schema_url.clone(),
             left_out: renamed,
             left_out_metrics: registry.metrics.iter().filter_map(renamed_metric).collect(),
+            left_out_events: registry.events.iter().filter_map(renamed_event).collect(),
             doubles: published.doubles.clone(),
             ..of_now(&published.name, published.brief.trim().to_owned())
         });
@@ -148,7 +156,9 @@ fn check(source: &Source, registry: &Registry) -> anyhow::Result<()> {
 /// Versions that brought something, and the current one.
 fn versions(registry: &Registry) -> BTreeSet<Version> {
     let metrics = registry.metrics.iter().map(|m| m.since);
-    registry.attributes.iter().map(|a| a.since).chain(metrics).chain([registry.version]).collect()
+    let events = registry.events.iter().map(|e| e.since);
+    let attributes = registry.attributes.iter().map(|a| a.since);
+    attributes.chain(metrics).chain(events).chain([registry.version]).collect()
 }
 
 #[cfg(test)]
@@ -194,6 +204,8 @@ mod tests {
         for (profile, (name, left_out, older_fields, schema_url)) in found.iter().zip(rows) {
             assert_eq!(profile.name, name);
             assert_eq!(profile.left_out, left_out, "{name}");
+            // The content of calls as an event is newer than the first contract.
+            assert_eq!(!profile.left_out_events.is_empty(), name == "0.1.0", "{name}");
             assert_eq!(
                 (profile.older_fields, profile.schema_url.as_str()),
                 (older_fields, schema_url),

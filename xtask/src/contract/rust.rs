@@ -207,6 +207,11 @@ fn shapes(out: &mut String, registry: &Registry) -> anyhow::Result<()> {
         writeln!(out, "\n/// Span `{}`: {}", span.name, span.brief)?;
         shape(out, &constant_case(&span.name), &span.name, span.attributes.iter())?;
     }
+    for event in &registry.events {
+        writeln!(out, "\n/// Event `{}`: {}", event.name, event.brief)?;
+        let constant = format!("EVENT_{}", constant_case(&event.name));
+        shape(out, &constant, &event.name, event.attributes.iter())?;
+    }
     writeln!(out, "\n/// The resource: all entities together.")?;
     shape(out, "RESOURCE", "resource", registry.entities.iter().flat_map(|e| &e.attributes))?;
     for entity in &registry.entities {
@@ -349,6 +354,7 @@ fn profiles(out: &mut String, profiles: &[Profile]) -> anyhow::Result<()> {
         writeln!(out, "        doubles: {},", set(&profile.doubles))?;
         let metrics: Vec<_> = profile.left_out_metrics.iter().map(|name| metric_constant(name)).collect();
         writeln!(out, "        left_out_metrics: MetricSet::of(&[{}]),", metrics.join(", "))?;
+        writeln!(out, "        left_out_events: &{:?},", profile.left_out_events)?;
         writeln!(out, "        older_span_names: &{:?},", profile.older_span_names)?;
         writeln!(out, "        older_fields: {},", profile.older_fields)?;
         writeln!(out, "    }},")?;

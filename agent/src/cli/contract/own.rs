@@ -15,6 +15,7 @@ macro_rules! embedded {
 
 /// The files of `contract/registry/`.
 const FILES: &[(&str, &str)] = &embedded![
+    "events.yaml",
     "fingerprint.yaml",
     "gen_ai.yaml",
     "manifest.yaml",
