@@ -185,6 +185,10 @@ counters! {
     SpansDropped = "export", "spans dropped, queue full";
     /// Requests with metrics that did not reach the collector; the next one has the same numbers.
     MetricsNotPushed = "export", "pushes of metrics that failed";
+    /// Files with content that were removed for their size.
+    ContentGoneSize = "export", "content files let go, over size";
+    /// Files with content that were removed for their age.
+    ContentGoneAge = "export", "content files let go, over age";
 }
 
 /// All counters of one agent. Cheap to add to from any thread.

@@ -165,6 +165,8 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         call_cap: args.call_cap,
         diagnostics: args.kernel_log,
     };
+    let outputs_wanted = args.output.targets();
+    let (placement, content_files) = args.output.content.placement(&outputs_wanted, args.output.contract)?;
     let settings = export::Settings {
         schema_url: args.output.contract.schema_url,
         verbose: args.output.verbose,
@@ -172,15 +174,17 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         console_on_stderr: !args.command.is_empty(),
         limits: args.settings.limits().outputs,
         keep: args.output.keep.by_default(),
+        placement: placement.clone(),
+        content: content_files,
     };
     // First what takes rights: without them nothing else matters, and no journal is begun.
     let (kernel, events) = Kernel::load(&config, Arc::clone(&account))?;
-    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
+    let outputs = export::open(&outputs_wanted, settings, Arc::clone(&account))?;
     let limits = args.settings.limits().rooms.clone();
     tokio::task::spawn_blocking(price::load);
     let prober = Prober::new("/proc", args.cache.open(), Arc::clone(&account))
         .context("there are no threads to be had")?;
-    let content = args.output.content.policy(&account)?;
+    let content = args.output.content.policy(&account)?.placed(placement);
     let pipeline = Pipeline::new(
         &limits,
         Ids::Random(opentelemetry_sdk::trace::RandomIdGenerator::default()),

@@ -1,9 +1,11 @@
 //! The span of one call; [`super::mcp`] has what those of MCP say instead of model and usage.
 
+use std::sync::Arc;
+
 use super::{
     attributes::Attributes,
     check::Context,
-    content, fingerprint,
+    content, document, fingerprint,
     key::Text as _,
     mcp, names, naming,
     profile::Profile,
@@ -18,7 +20,7 @@ use crate::{
         RateLimits, Role,
     },
     policy::{
-        content::Form,
+        content::{Form, Placement},
         fingerprint::Prints,
         price::{self, Cost},
         sample::Decision,
@@ -33,6 +35,8 @@ use crate::{
 pub struct Options {
     /// Form of the content, which the call is in already.
     pub content: Form,
+    /// Where it goes.
+    pub placement: Placement,
     /// Findings that were taken out of it.
     pub redacted: u64,
     /// What the call cost.
@@ -55,6 +59,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
     let with_content = options.content != Form::None;
+    let Placement { spans: on_spans, ref files, .. } = options.placement;
     let (shape, any_content) = if let Some(message) = &call.mcp {
         (mcp::shape(call), mcp::set(&mut set, call, message, with_content))
     } else {
@@ -67,7 +72,17 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     fingerprint::set_identity(&mut set, &options.prints);
     transport(&mut set, call);
     capture(&mut set, call);
+    let message = call.error.as_ref().and_then(|error| error.message.clone());
+    let message =
+        message.filter(|message| with_content && options.placement.beyond_spans() && !message.is_empty());
+    let any_content = any_content || message.is_some();
+    set.set_some(names::PLAINSPAN_ERROR_MESSAGE, message);
+    let trace = call.trace.as_ref();
+    let trace_id = trace.map_or(ids.trace_id, |t| t.trace_id);
+    let end = call.end.max(call.start);
     if any_content {
+        let place = |files: &Arc<str>| format!("{files}/{}", document::file_name(trace_id, ids.span_id, end));
+        set.set_some(names::PLAINSPAN_CONTENT_REFERENCE, files.as_ref().map(place));
         set.set_some(names::PLAINSPAN_CONTENT_FORM, content_form(options.content));
         set.set_count(names::PLAINSPAN_CONTENT_REDACTED, options.redacted);
     }
@@ -77,11 +92,12 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     set.set(names::PLAINSPAN_CONTRACT_VERSION, options.profile.version.to_owned());
     sampling::set(&mut set, options.sampled);
 
-    let trace = call.trace.as_ref();
     let state = trace.and_then(|t| t.state.as_deref()).unwrap_or_default();
     let (trace_state, state_cut) = trace_state(&sampling::trace_state(state, options.sampled));
-    let (status, status_cut) =
-        call.error.as_ref().map_or((Status::Unset, false), |error| status(error, call, with_content));
+    let (status, status_cut) = call
+        .error
+        .as_ref()
+        .map_or((Status::Unset, false), |error| status(error, call, with_content && on_spans));
     // What is no attribute goes by the names of the OTLP protocol.
     let cut = [("status.message", status_cut), ("trace_state", state_cut)];
     let cut = cut.into_iter().filter_map(|(field, cut)| cut.then_some(field));
@@ -90,7 +106,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     let context = Context { failed: call.error.is_some(), content: with_content, profile: options.profile };
     settle(&mut set, shape, context, cut, account);
     Span {
-        trace_id: trace.map_or(ids.trace_id, |t| t.trace_id),
+        trace_id,
         span_id: ids.span_id,
         parent_span_id: trace.map(|t| t.parent_id),
         link,
@@ -99,7 +115,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
         name,
         kind: if call.role == Some(Role::Server) { Kind::Server } else { Kind::Client },
         start: call.start,
-        end: call.end.max(call.start),
+        end,
         status,
         attributes: set.finish(),
     }

@@ -5,6 +5,7 @@
 mod attributes;
 mod check;
 mod content;
+mod document;
 mod fingerprint;
 mod inference;
 mod key;
@@ -15,6 +16,7 @@ mod metric;
 pub mod names;
 mod naming;
 pub mod otlp;
+pub mod otlp_logs;
 pub mod otlp_metrics;
 mod profile;
 mod resource;
@@ -24,6 +26,7 @@ mod span;
 
 pub use attributes::Attributes;
 pub use check::{Reason, Violation};
+pub use document::{document, minute};
 pub use inference::{Options, build, provider_name};
 pub use key::{
     AttributeDef, AttributeSet, AttributeValue, Cardinality, Json, Key, Overlap, Privacy, Requirement, Shape,

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::Arc};
 
 pub use super::names::PlainspanLinkReason as LinkReason;
-use super::{key::Key, names::OVERLAPS};
+use super::{
+    key::{Key, Privacy, definition},
+    names::OVERLAPS,
+};
 use crate::time::Timestamp;
 
 /// An attribute's value, as OpenTelemetry has them.
@@ -28,6 +31,13 @@ pub struct Attribute {
     pub key: &'static str,
     /// The value.
     pub value: Value,
+}
+
+impl Attribute {
+    /// Is it something that was said in the call?
+    pub fn is_content(&self) -> bool {
+        definition(self.key).is_some_and(|def| def.privacy == Privacy::Content)
+    }
 }
 
 /// OpenTelemetry's span kind.
@@ -181,6 +191,29 @@ impl Delivery {
             extra.map(|(_, text)| Cow::Owned(Value::String(text.clone())))
         })
     }
+
+    /// The same without what was said in the call, and without the arguments of the process.
+    pub fn without_content(&self) -> Self {
+        let Self { span, resource } = self;
+        let span = Span {
+            attributes: without_content(&span.attributes),
+            name: span.name.clone(),
+            trace_state: span.trace_state.clone(),
+            status: span.status.clone(),
+            ..*span
+        };
+        let resource = if resource.attributes.iter().any(Attribute::is_content) {
+            let attributes = without_content(&resource.attributes);
+            Arc::new(Resource { attributes, extra: resource.extra.clone() })
+        } else {
+            Arc::clone(resource)
+        };
+        Self { span, resource }
+    }
+}
+
+fn without_content(attributes: &[Attribute]) -> Vec<Attribute> {
+    attributes.iter().filter(|of| !of.is_content()).cloned().collect()
 }
 
 #[cfg(test)]

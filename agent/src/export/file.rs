@@ -1,4 +1,4 @@
-//! The OTLP file format: one JSON-encoded `TracesData` a line, one span a line, in the order of the input
+//! The OTLP file format: one JSON-encoded `TracesData` or `LogsData` a line, one span or event a line, in the order of the input
 //! (OpenTelemetry protocol file exporter specification).
 
 use std::{
@@ -10,22 +10,23 @@ use std::{
     time::Duration,
 };
 
-use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError};
-use crate::contract::{Delivery, otlp};
+use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, Told};
+use crate::contract::{Delivery, otlp, otlp_logs};
 
-/// Appends spans to a file; each batch is in the file, and not in a buffer, when it counts as delivered.
+/// Appends spans, or the events that go with them, to a file; each batch is in the file, and not in a buffer, when it counts as delivered.
 #[derive(Debug)]
 pub struct File {
     name: String,
     /// Of a file that is one, and not a pipe or a device.
     absolute: Option<PathBuf>,
     sink: Arc<Mutex<std::fs::File>>,
+    told: Told,
     schema_url: &'static str,
 }
 
 impl File {
     /// Opens a file for appending, or creates it so that only its owner may read it: spans may hold prompts.
-    pub fn open(path: &Path, schema_url: &'static str) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, told: Told, schema_url: &'static str) -> Result<Self, OpenError> {
         let mut file =
             OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(|source| {
                 OpenError::File { path: path.display().to_string(), remedy: remedy(&source), reason: source }
@@ -36,12 +37,35 @@ impl File {
             let _ = file.write_all(b"\n");
         }
         Ok(Self {
-            name: format!("file:{}", path.display()),
+            name: named(told, path),
             absolute: path.canonicalize().ok().filter(|path| path.is_file()),
             sink: Arc::new(Mutex::new(file)),
+            told,
             schema_url,
         })
     }
+
+    /// Adds the line of a call, if it has one.
+    fn line(&self, lines: &mut Vec<u8>, of: &Delivery) -> serde_json::Result<()> {
+        match self.told {
+            Told::Spans => serde_json::to_writer(&mut *lines, &otlp::traces_data(of, self.schema_url))?,
+            Told::Events => match otlp_logs::logs_data(of, self.schema_url) {
+                Some(event) => serde_json::to_writer(&mut *lines, &event)?,
+                None => return Ok(()),
+            },
+        }
+        lines.push(b'\n');
+        Ok(())
+    }
+}
+
+/// As in `-o`.
+fn named(told: Told, path: &Path) -> String {
+    let kind = match told {
+        Told::Spans => "file",
+        Told::Events => "events",
+    };
+    format!("{kind}:{}", path.display())
 }
 
 impl Exporter for File {
@@ -50,7 +74,7 @@ impl Exporter for File {
     }
 
     fn kept_as(&self) -> Option<String> {
-        self.absolute.as_ref().map(|path| format!("file:{}", path.display()))
+        self.absolute.as_ref().map(|path| named(self.told, path))
     }
 
     fn batching(&self) -> Batching {
@@ -64,13 +88,10 @@ impl Exporter for File {
             let mut lost = 0;
             for delivery in batch {
                 let start = lines.len();
-                match serde_json::to_writer(&mut lines, &otlp::traces_data(delivery, self.schema_url)) {
-                    Ok(()) => lines.push(b'\n'),
-                    Err(error) => {
-                        lines.truncate(start);
-                        lost += 1;
-                        unencoded = Some(error);
-                    }
+                if let Err(error) = self.line(&mut lines, delivery) {
+                    lines.truncate(start);
+                    lost += 1;
+                    unencoded = Some(error);
                 }
             }
             let sink = Arc::clone(&self.sink);
@@ -168,8 +189,8 @@ mod tests {
     async fn a_span_a_line_in_order_and_appended() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("calls.jsonl");
-        File::open(&path, "s").unwrap().export(&batch(&[3, 1])).await.unwrap();
-        File::open(&path, "s").unwrap().export(&batch(&[2])).await.unwrap();
+        File::open(&path, Told::Spans, "s").unwrap().export(&batch(&[3, 1])).await.unwrap();
+        File::open(&path, Told::Spans, "s").unwrap().export(&batch(&[2])).await.unwrap();
         assert_eq!(pids(&path), ["3", "1", "2"]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -179,7 +200,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("calls.jsonl");
         fs::write(&path, "{\"torn").unwrap();
-        File::open(&path, "s").unwrap().export(&batch(&[1])).await.unwrap();
+        File::open(&path, Told::Spans, "s").unwrap().export(&batch(&[1])).await.unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert!(serde_json::from_str::<serde_json::Value>(text.lines().nth(1).unwrap()).is_ok());
@@ -192,15 +213,15 @@ mod tests {
             (dir.path().join("no/such.jsonl"), "create its directory first"),
             (dir.path().into(), "name a file in it"),
         ] {
-            let error = File::open(&path, "s").unwrap_err().to_string();
-            assert!(error.starts_with(&format!("cannot write spans to {}: ", path.display())), "{error}");
+            let error = File::open(&path, Told::Spans, "s").unwrap_err().to_string();
+            assert!(error.starts_with(&format!("cannot write to {}: ", path.display())), "{error}");
             assert!(error.ends_with(remedy) && !error.contains('\n'), "{error}");
         }
     }
 
     #[tokio::test]
     async fn a_full_disk_is_a_failure_and_not_a_delivery() {
-        let mut file = File::open(Path::new("/dev/full"), "s").unwrap();
+        let mut file = File::open(Path::new("/dev/full"), Told::Spans, "s").unwrap();
         let failure = file.export(&batch(&[1, 2])).await.unwrap_err();
         assert_eq!((failure.lost, failure.retry), (0, vec![0, 1]));
         assert!(failure.error.to_string().starts_with("cannot write: "), "{}", failure.error);

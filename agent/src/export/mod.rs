@@ -6,6 +6,7 @@
 
 mod backoff;
 mod console;
+mod content;
 mod convert;
 mod file;
 mod journaled;
@@ -14,6 +15,7 @@ mod metrics;
 mod otlp;
 mod outputs;
 mod target;
+mod without_content;
 mod worker;
 
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -21,6 +23,7 @@ use std::{future::Future, io, net::SocketAddr, path::PathBuf, pin::Pin, sync::Ar
 use thiserror::Error;
 
 pub use console::{Console, visible};
+pub use content::{ContentFiles, ContentSettings};
 pub use file::File;
 pub use metrics::{MetricOutputs, MetricSettings, Push};
 pub use otlp::{Compression, Otlp, OtlpConfig, Protocol, Signal, Tls, shown_url};
@@ -31,7 +34,9 @@ use crate::{
     account::Account,
     contract::Delivery,
     journal::{self, JournalError},
+    policy::content::Placement,
 };
+use without_content::WithoutContent;
 
 /// A future of any kind.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -57,6 +62,15 @@ pub trait Exporter: Send {
     fn shutdown(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What an output is told of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Its span.
+    Spans,
+    /// The event with its content, if it has one.
+    Events,
 }
 
 /// How spans are gathered into batches.
@@ -95,6 +109,9 @@ pub enum ExportError {
     /// A span could not be put into its format.
     #[error("cannot encode a span: {0}")]
     Encode(#[from] serde_json::Error),
+    /// What would not fit is more than may be kept.
+    #[error("{0} is full with what is from the same minute or later (--content-size)")]
+    Full(String),
     /// The collector can't be reached, or asks to come back later.
     #[error("no delivery to {endpoint} ({reason}): is the collector running, and is the endpoint right?")]
     Unavailable {
@@ -105,7 +122,7 @@ pub enum ExportError {
     },
     /// The collector does not want it.
     #[error(
-        "{endpoint} refuses spans ({reason}): see OTEL_EXPORTER_OTLP_HEADERS, _PROTOCOL and the collector's log"
+        "{endpoint} refuses what it is sent ({reason}): see OTEL_EXPORTER_OTLP_HEADERS, _PROTOCOL and the collector's log"
     )]
     Refused {
         /// Where to, without credentials.
@@ -119,7 +136,7 @@ pub enum ExportError {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A file can't be written.
-    #[error("cannot write spans to {path}: {reason}; {remedy}")]
+    #[error("cannot write to {path}: {reason}; {remedy}")]
     File {
         /// Its path.
         path: String,
@@ -178,22 +195,15 @@ pub struct Settings {
     pub limits: Limits,
     /// The journal, if there is to be one.
     pub keep: Option<Keep>,
+    /// Where content goes.
+    pub placement: Placement,
+    /// The directory of content, if there is to be one.
+    pub content: Option<ContentSettings>,
 }
 
 /// Opens the targets and starts their tasks on the current tokio runtime, or says why one can't be used.
 pub fn open(targets: &[Target], settings: Settings, account: Arc<Account>) -> Result<Outputs, OpenError> {
-    let mut exporters: Vec<Box<dyn Exporter>> = Vec::with_capacity(targets.len());
-    for target in targets {
-        exporters.push(match target {
-            Target::Console if settings.console_on_stderr => Box::new(Console::stderr(settings.verbose)),
-            Target::Console => Box::new(Console::stdout(settings.verbose)),
-            Target::File(path) => Box::new(File::open(path, settings.schema_url)?),
-            Target::Otlp => {
-                let config = OtlpConfig::from_env(Signal::Traces, &|name| std::env::var(name).ok())?;
-                Box::new(Otlp::connect(&config, settings.schema_url)?)
-            }
-        });
-    }
+    let exporters = exporters(targets, &settings, &account)?;
     let Some(keep) = settings.keep else { return Ok(Outputs::start(exporters, settings.limits, account)) };
     match Outputs::start_journaled(exporters, settings.limits, &keep, Arc::clone(&account)) {
         Ok(outputs) => Ok(outputs),
@@ -203,4 +213,42 @@ pub fn open(targets: &[Target], settings: Settings, account: Arc<Account>) -> Re
             Ok(Outputs::start(exporters, settings.limits, account))
         }
     }
+}
+
+fn exporters(
+    targets: &[Target],
+    settings: &Settings,
+    account: &Arc<Account>,
+) -> Result<Vec<Box<dyn Exporter>>, OpenError> {
+    let Settings { schema_url, verbose, ref placement, .. } = *settings;
+    let variable = |name: &str| std::env::var(name).ok();
+    // Spans as they leave the machine; what is for eyes shows all that there is.
+    let spans = |exporter: Box<dyn Exporter>| -> Box<dyn Exporter> {
+        if placement.spans { exporter } else { Box::new(WithoutContent(exporter)) }
+    };
+    let mut exporters: Vec<Box<dyn Exporter>> = Vec::with_capacity(targets.len() + 1);
+    for target in targets {
+        match target {
+            Target::Console if settings.console_on_stderr => {
+                exporters.push(Box::new(Console::stderr(verbose)));
+            }
+            Target::Console => exporters.push(Box::new(Console::stdout(verbose))),
+            Target::File(path) => exporters.push(spans(Box::new(File::open(path, Told::Spans, schema_url)?))),
+            Target::Events(path) => exporters.push(Box::new(File::open(path, Told::Events, schema_url)?)),
+            Target::Otlp => {
+                let config = OtlpConfig::from_env(Signal::Traces, &variable)?;
+                exporters.push(spans(Box::new(Otlp::connect(&config, Told::Spans, schema_url)?)));
+                if placement.events
+                    && otlp::is_wanted(Signal::Logs, "and -o events:PATH for a file", &variable)?
+                {
+                    let config = OtlpConfig::from_env(Signal::Logs, &variable)?;
+                    exporters.push(Box::new(Otlp::connect(&config, Told::Events, schema_url)?));
+                }
+            }
+        }
+    }
+    if let Some(content) = &settings.content {
+        exporters.push(Box::new(ContentFiles::open(content, Arc::clone(account))?));
+    }
+    Ok(exporters)
 }

@@ -11,6 +11,8 @@ pub enum Target {
     Console,
     /// OTLP JSON lines, appended to a file.
     File(PathBuf),
+    /// Events as OTLP JSON lines, appended to a file.
+    Events(PathBuf),
     /// An OTLP collector; where and how, the `OTEL_EXPORTER_OTLP_*` variables say.
     Otlp,
 }
@@ -30,11 +32,11 @@ impl Target {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
     /// No exporter has this name.
-    #[error("no output is called `{0}`: use `console`, `file:PATH` or `otlp`")]
+    #[error("no output is called `{0}`: use `console`, `file:PATH`, `events:PATH` or `otlp`")]
     Unknown(String),
     /// A file without a path.
-    #[error("`file:` needs a path, for example `file:calls.jsonl`")]
-    NoPath,
+    #[error("`{0}:` needs a path, for example `{0}:calls.jsonl`")]
+    NoPath(&'static str),
     /// An address where none belongs.
     #[error("`otlp` takes no address: set OTEL_EXPORTER_OTLP_ENDPOINT to it")]
     Address,
@@ -47,9 +49,12 @@ impl FromStr for Target {
         match text.split_once(':') {
             None if text == "console" => Ok(Self::Console),
             None if text == "otlp" => Ok(Self::Otlp),
-            Some(("file", "")) => Err(TargetError::NoPath),
-            None if text == "file" => Err(TargetError::NoPath),
+            Some(("file", "")) => Err(TargetError::NoPath("file")),
+            None if text == "file" => Err(TargetError::NoPath("file")),
             Some(("file", path)) => Ok(Self::File(path.into())),
+            Some(("events", "")) => Err(TargetError::NoPath("events")),
+            None if text == "events" => Err(TargetError::NoPath("events")),
+            Some(("events", path)) => Ok(Self::Events(path.into())),
             Some(("otlp", _)) => Err(TargetError::Address),
             _ => Err(TargetError::Unknown(text.to_owned())),
         }
@@ -61,6 +66,7 @@ impl fmt::Display for Target {
         match self {
             Self::Console => f.write_str("console"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Events(path) => write!(f, "events:{}", path.display()),
             Self::Otlp => f.write_str("otlp"),
         }
     }
@@ -77,8 +83,11 @@ mod tests {
             ("otlp", Ok(Target::Otlp)),
             ("file:a.jsonl", Ok(Target::File("a.jsonl".into()))),
             ("file:/a:b", Ok(Target::File("/a:b".into()))),
-            ("file:", Err(TargetError::NoPath)),
-            ("file", Err(TargetError::NoPath)),
+            ("file:", Err(TargetError::NoPath("file"))),
+            ("file", Err(TargetError::NoPath("file"))),
+            ("events:e.jsonl", Ok(Target::Events("e.jsonl".into()))),
+            ("events:", Err(TargetError::NoPath("events"))),
+            ("events", Err(TargetError::NoPath("events"))),
             ("otlp:http://x", Err(TargetError::Address)),
             ("stdout", Err(TargetError::Unknown("stdout".into()))),
             ("", Err(TargetError::Unknown(String::new()))),
@@ -95,7 +104,10 @@ mod tests {
     #[test]
     fn an_error_names_what_is_possible() {
         let error = "stdout".parse::<Target>().unwrap_err().to_string();
-        assert_eq!(error, "no output is called `stdout`: use `console`, `file:PATH` or `otlp`");
+        assert_eq!(
+            error,
+            "no output is called `stdout`: use `console`, `file:PATH`, `events:PATH` or `otlp`"
+        );
     }
 
     #[test]

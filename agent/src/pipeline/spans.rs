@@ -151,9 +151,9 @@ impl Spans {
         }
     }
 
-    /// From now on this is kept of content.
+    /// From now on this is kept of content. It goes where it went before: what takes it is open already.
     pub fn set_content(&mut self, content: content::Policy) {
-        self.content = content;
+        self.content = content.placed(self.content.placement().clone());
         // Of a process its command line is content, too.
         self.resources.clear();
     }
@@ -202,8 +202,16 @@ impl Spans {
         };
         let form = self.content.form(&subject);
         let redacted = self.content.bring(&mut call, form);
-        let options =
-            contract::Options { content: form, redacted, cost, sampled, prints, ..self.options.clone() };
+        let placement = self.content.placement().clone();
+        let options = contract::Options {
+            content: form,
+            placement,
+            redacted,
+            cost,
+            sampled,
+            prints,
+            ..self.options.clone()
+        };
         let span = contract::build(&call, ids, Relations { cause, session }, &options, &self.account);
         Some(Delivery { span, resource: self.resource(process.pid, info) })
     }

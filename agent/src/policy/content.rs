@@ -2,6 +2,7 @@
 
 mod hash;
 mod matching;
+mod placement;
 mod walk;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ pub(super) use self::hash::Keyed;
 pub use self::{
     hash::{Key, KeyError},
     matching::{GlobError, Subject, When},
+    placement::Placement,
 };
 use super::redact::{Counts, Kind, Redactor};
 use crate::{
@@ -63,6 +65,7 @@ pub struct Policy {
     otherwise: Form,
     redactor: Redactor,
     key: Option<Key>,
+    placement: Placement,
     account: Arc<Account>,
 }
 
@@ -75,7 +78,17 @@ impl Policy {
         key: Option<Key>,
         account: Arc<Account>,
     ) -> Self {
-        Self { rules, otherwise, redactor, key, account }
+        Self { rules, otherwise, redactor, key, placement: Placement::default(), account }
+    }
+
+    /// The same with what is kept in these places.
+    pub fn placed(self, placement: Placement) -> Self {
+        Self { placement, ..self }
+    }
+
+    /// Where what is kept goes.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// All content in this form, with no rules of redaction and without a key.

@@ -61,18 +61,22 @@ pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn replay(args: Args) -> anyhow::Result<ExitCode> {
     let account = Arc::new(Account::default());
+    let targets = args.output.targets();
+    let (placement, content_files) = args.output.content.placement(&targets, args.output.contract)?;
     let settings = export::Settings {
         schema_url: args.output.contract.schema_url,
         verbose: args.output.verbose,
         console_on_stderr: false,
         limits: export::Limits::default(),
         keep: args.output.keep.if_asked(),
+        placement: placement.clone(),
+        content: content_files,
     };
     // Opened before anything is exported: a file that isn't there stops a replay at once.
     let inputs = args.files.iter().map(|path| Exchanges::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let outputs = export::open(&args.output.targets(), settings, Arc::clone(&account))?;
+    let outputs = export::open(&targets, settings, Arc::clone(&account))?;
     let limits = Limits::default();
-    let content = args.output.content.policy(&account)?;
+    let content = args.output.content.policy(&account)?.placed(placement);
     let extra = extra_attributes()?;
     let mut pipeline = Pipeline::new(&limits, Ids::Counted(0), Arc::clone(&account))
         .with_rules(args.output.api_rule.clone())

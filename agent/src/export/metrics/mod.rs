@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
-use super::{OpenError, OtlpConfig, Signal};
+use super::{OpenError, OtlpConfig, Signal, otlp::is_wanted};
 use crate::{
     account::Account,
     contract::{Origin, ResourceMetrics, measure},
@@ -47,22 +47,9 @@ impl Push {
     /// # Errors
     /// A variable that makes no sense.
     pub fn from_env(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, OpenError> {
-        const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
         const EVERY: &str = "OTEL_METRIC_EXPORT_INTERVAL";
         let set = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-        match set(EXPORTER).as_deref() {
-            Some("none") => return Ok(None),
-            None | Some("otlp") => {}
-            Some(other) => {
-                let reason = format!(
-                    "`{other}` is not supported: use `otlp` or `none`, and --prometheus for Prometheus"
-                );
-                return Err(OpenError::Setting { variable: EXPORTER, reason });
-            }
-        }
-        let general = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", EXPORTER];
-        let of_traces_alone = set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").is_some();
-        if of_traces_alone && general.into_iter().all(|name| set(name).is_none()) {
+        if !is_wanted(Signal::Metrics, "and --prometheus for Prometheus", variable)? {
             return Ok(None);
         }
         let interval = match set(EVERY) {

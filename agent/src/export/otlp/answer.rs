@@ -5,7 +5,8 @@ use std::{error::Error, time::Duration};
 use http::{Response, Uri};
 use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::{
-    metrics::v1::ExportMetricsServiceResponse, trace::v1::ExportTraceServiceResponse,
+    logs::v1::ExportLogsServiceResponse, metrics::v1::ExportMetricsServiceResponse,
+    trace::v1::ExportTraceServiceResponse,
 };
 use prost::Message;
 use tonic::{Code, Status};
@@ -31,7 +32,7 @@ pub(super) enum Answer {
     Unserved(String),
 }
 
-/// Spans that a collector rejected out of a request that it otherwise took ("Partial Success"); they are not sent again.
+/// What a collector rejected out of a request that it otherwise took ("Partial Success"); they are not sent again.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::export) struct Rejected {
     pub items: usize,
@@ -49,6 +50,14 @@ impl From<ExportMetricsServiceResponse> for Rejected {
     fn from(response: ExportMetricsServiceResponse) -> Self {
         let partial = response.partial_success.unwrap_or_default();
         let items = usize::try_from(partial.rejected_data_points).unwrap_or(0);
+        Self { items, message: partial.error_message }
+    }
+}
+
+impl From<ExportLogsServiceResponse> for Rejected {
+    fn from(response: ExportLogsServiceResponse) -> Self {
+        let partial = response.partial_success.unwrap_or_default();
+        let items = usize::try_from(partial.rejected_log_records).unwrap_or(0);
         Self { items, message: partial.error_message }
     }
 }

@@ -72,14 +72,15 @@ impl std::fmt::Debug for OtlpConfig {
     }
 }
 
-/// A setting: its names for traces and metrics, and the one for all signals.
-type Names = [&'static str; 3];
+/// A setting: its names for traces, metrics and logs, and the one for all signals.
+type Names = [&'static str; 4];
 
 macro_rules! names {
     ($setting:literal) => {
         [
             concat!("OTEL_EXPORTER_OTLP_TRACES_", $setting),
             concat!("OTEL_EXPORTER_OTLP_METRICS_", $setting),
+            concat!("OTEL_EXPORTER_OTLP_LOGS_", $setting),
             concat!("OTEL_EXPORTER_OTLP_", $setting),
         ]
     };
@@ -100,7 +101,44 @@ fn own(names: Names, signal: Signal) -> &'static str {
     match signal {
         Signal::Traces => names[0],
         Signal::Metrics => names[1],
+        Signal::Logs => names[2],
     }
+}
+
+/// The name for all signals.
+const fn general(names: Names) -> &'static str {
+    names[3]
+}
+
+/// Does the environment, which `variable` looks up, want a signal other than traces exported over OTLP? Not if it has a collector for traces
+/// alone, nor if the signal's exporter is `none`; `instead` says what there is besides.
+///
+/// # Errors
+/// An exporter that is neither.
+pub fn is_wanted(
+    signal: Signal,
+    instead: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<bool, OpenError> {
+    let exporter = match signal {
+        Signal::Traces => return Ok(true),
+        Signal::Metrics => "OTEL_METRICS_EXPORTER",
+        Signal::Logs => "OTEL_LOGS_EXPORTER",
+    };
+    let set = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+    match set(exporter).as_deref() {
+        Some("none") => return Ok(false),
+        None | Some("otlp") => {}
+        Some(other) => {
+            return Err(wrong(
+                exporter,
+                format!("`{other}` is not supported: use `otlp` or `none`, {instead}"),
+            ));
+        }
+    }
+    let named = [general(ENDPOINT), own(ENDPOINT, signal), exporter];
+    let of_traces_alone = set(own(ENDPOINT, Signal::Traces)).is_some();
+    Ok(!of_traces_alone || named.into_iter().any(|name| set(name).is_some()))
 }
 
 /// Time for one request, unless told otherwise.
@@ -112,7 +150,7 @@ impl OtlpConfig {
     /// What the environment says of a signal, which `variable` looks up; empty is unset.
     pub fn from_env(signal: Signal, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
         let get = |names: Names| {
-            [own(names, signal), names[2]].into_iter().find_map(|name| {
+            [own(names, signal), general(names)].into_iter().find_map(|name| {
                 Some((name, variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())?))
             })
         };
@@ -171,10 +209,10 @@ impl OtlpConfig {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(wrong(CLIENT_KEY[2], "is needed with a client certificate".into()));
+                return Err(wrong(general(CLIENT_KEY), "is needed with a client certificate".into()));
             }
             (None, Some(_)) => {
-                return Err(wrong(CLIENT_CERTIFICATE[2], "is needed with a client key".into()));
+                return Err(wrong(general(CLIENT_CERTIFICATE), "is needed with a client key".into()));
             }
         };
         let tls = Tls { certificate: read(get(CERTIFICATE))?, client };

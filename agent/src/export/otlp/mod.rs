@@ -16,38 +16,64 @@ mod signal;
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
 
+pub(super) use config::is_wanted;
 pub use config::{Compression, OtlpConfig, Protocol, Tls, shown_url};
 pub use signal::Signal;
 
-use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, backoff, convert};
-use crate::contract::{Delivery, otlp};
+use super::{Batching, BoxFuture, ExportError, Exporter, Failure, OpenError, Told, backoff, convert};
+use crate::contract::{Delivery, Resource, otlp, otlp_logs};
 pub(super) use answer::Rejected;
 pub(super) use sender::{Denied, Sender};
 
-/// Sends spans to a collector.
+/// Sends spans, or the events that go with them, to a collector.
 #[derive(Debug)]
 pub struct Otlp {
     sender: Sender,
+    told: Told,
     schema_url: &'static str,
 }
 
 impl Otlp {
     /// Sets up an exporter; it connects with the first span. Needs a tokio runtime.
-    pub fn connect(config: &OtlpConfig, schema_url: &'static str) -> Result<Self, OpenError> {
-        Ok(Self { sender: Sender::new(config)?, schema_url })
+    pub fn connect(config: &OtlpConfig, told: Told, schema_url: &'static str) -> Result<Self, OpenError> {
+        Ok(Self { sender: Sender::new(config)?, told, schema_url })
+    }
+
+    /// One request with what is told of calls of one resource.
+    async fn request(&mut self, resource: &Resource, calls: &[&Delivery]) -> Result<Rejected, Denied> {
+        match self.told {
+            Told::Spans => {
+                let spans = calls.iter().map(|call| otlp::span(&call.span)).collect();
+                let resource_spans = vec![otlp::resource_spans(resource, spans, self.schema_url)];
+                self.sender.request(ExportTraceServiceRequest { resource_spans }).await
+            }
+            Told::Events => {
+                let events: Vec<_> = calls.iter().filter_map(|call| otlp_logs::details(&call.span)).collect();
+                if events.is_empty() {
+                    return Ok(Rejected::default());
+                }
+                let resource_logs = vec![otlp_logs::resource_logs(resource, events, self.schema_url)];
+                self.sender.request(ExportLogsServiceRequest { resource_logs }).await
+            }
+        }
     }
 }
 
 impl Exporter for Otlp {
     fn name(&self) -> &'static str {
-        "otlp"
+        match self.told {
+            Told::Spans => "otlp",
+            Told::Events => "otlp events",
+        }
     }
 
     fn kept_as(&self) -> Option<String> {
         // Whichever collector it is: what one did not take is for the one that comes in its place.
-        Some("otlp".to_owned())
+        Some(self.name().to_owned())
     }
 
     fn batching(&self) -> Batching {
@@ -65,9 +91,8 @@ impl Exporter for Otlp {
                     retry.extend(members);
                     continue;
                 }
-                let spans = members.iter().map(|at| otlp::span(&batch[*at].span)).collect();
-                let resource_spans = vec![otlp::resource_spans(resource, spans, self.schema_url)];
-                match self.sender.request(ExportTraceServiceRequest { resource_spans }).await {
+                let calls: Vec<&Delivery> = members.iter().map(|at| &*batch[*at]).collect();
+                match self.request(resource, &calls).await {
                     Ok(Rejected { items: 0, .. }) => {}
                     Ok(Rejected { items, message }) => {
                         lost += items.min(members.len());

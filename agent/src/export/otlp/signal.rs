@@ -1,6 +1,7 @@
 //! The services of a collector, and the requests that each takes (OTLP specification; `opentelemetry/proto/collector/`).
 
 use opentelemetry_proto::tonic::collector::{
+    logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse},
     metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
     trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
 };
@@ -15,6 +16,8 @@ pub enum Signal {
     Traces,
     /// Metrics.
     Metrics,
+    /// Events.
+    Logs,
 }
 
 impl Signal {
@@ -23,6 +26,7 @@ impl Signal {
         match self {
             Self::Traces => "v1/traces",
             Self::Metrics => "v1/metrics",
+            Self::Logs => "v1/logs",
         }
     }
 }
@@ -38,6 +42,11 @@ pub(in crate::export) trait Export: Message + Clone + Default + 'static {
 impl Export for ExportTraceServiceRequest {
     type Response = ExportTraceServiceResponse;
     const METHOD: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+}
+
+impl Export for ExportLogsServiceRequest {
+    type Response = ExportLogsServiceResponse;
+    const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 }
 
 impl Export for ExportMetricsServiceRequest {

@@ -228,7 +228,7 @@ fn serve(protocol: Protocol, listener: TcpListener, seen: &Arc<Seen>) {
 
 async fn exporter(protocol: Protocol, script: &[Answer]) -> (Arc<Seen>, Otlp) {
     let (seen, port) = receiver(protocol, script).await;
-    (seen, Otlp::connect(&config(protocol, port), "https://example.com/1").unwrap())
+    (seen, Otlp::connect(&config(protocol, port), Told::Spans, "https://example.com/1").unwrap())
 }
 
 /// Spans of these processes, named by their place in the batch.
@@ -319,7 +319,7 @@ async fn spans_rejected_out_of_a_request_are_counted() {
 async fn a_collector_that_comes_late_gets_the_spans() {
     for protocol in BOTH {
         let port = TcpListener::bind(("localhost", 0)).await.unwrap().local_addr().unwrap().port();
-        let mut otlp = Otlp::connect(&config(protocol, port), "https://example.com/1").unwrap();
+        let mut otlp = Otlp::connect(&config(protocol, port), Told::Spans, "https://example.com/1").unwrap();
         let failure = otlp.export(&batch(&[1])).await.unwrap_err();
         assert_eq!((failure.retry.len(), failure.lost), (1, 0));
         let error = failure.error.to_string();
@@ -338,7 +338,7 @@ async fn silence_ends_with_the_time_given() {
     for protocol in BOTH {
         let (_, port) = receiver(protocol, &[Answer::Never]).await;
         let config = OtlpConfig { timeout: Duration::from_millis(200), ..config(protocol, port) };
-        let mut otlp = Otlp::connect(&config, "https://example.com/1").unwrap();
+        let mut otlp = Otlp::connect(&config, Told::Spans, "https://example.com/1").unwrap();
         let started = std::time::Instant::now();
         let failure = otlp.export(&batch(&[1, 2])).await.unwrap_err();
         assert_eq!((failure.retry, failure.lost), (vec![0, 1], 0), "{protocol:?}");
@@ -352,7 +352,11 @@ async fn requests_are_compressed_when_asked() {
         let (seen, port) = receiver(protocol, &[]).await;
         let compression = Some(Compression::Gzip);
         let config = OtlpConfig { compression, ..config(protocol, port) };
-        Otlp::connect(&config, "https://example.com/1").unwrap().export(&batch(&[1])).await.unwrap();
+        Otlp::connect(&config, Told::Spans, "https://example.com/1")
+            .unwrap()
+            .export(&batch(&[1]))
+            .await
+            .unwrap();
         assert_eq!((seen.spans().len(), seen.compressed.load(Ordering::Relaxed)), (1, 1), "{protocol:?}");
     }
 }
@@ -402,12 +406,16 @@ async fn secure_receiver(protocol: Protocol) -> (Arc<Seen>, OtlpConfig) {
 async fn https_is_spoken_with_those_who_are_trusted() {
     for protocol in BOTH {
         let (seen, mut config) = secure_receiver(protocol).await;
-        Otlp::connect(&config, "https://example.com/1").unwrap().export(&batch(&[1])).await.unwrap();
+        Otlp::connect(&config, Told::Spans, "https://example.com/1")
+            .unwrap()
+            .export(&batch(&[1]))
+            .await
+            .unwrap();
         assert_eq!(seen.spans().len(), 1, "{protocol:?}");
 
         let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         config.tls.certificate = Some(stranger.cert.pem().into_bytes());
-        let mut otlp = Otlp::connect(&config, "https://example.com/1").unwrap();
+        let mut otlp = Otlp::connect(&config, Told::Spans, "https://example.com/1").unwrap();
         let error = otlp.export(&batch(&[1])).await.unwrap_err().error.to_string();
         assert!(error.contains("invalid peer certificate"), "{protocol:?}: {error}");
     }
@@ -419,7 +427,7 @@ async fn certificates_that_are_none_are_noticed_at_once() {
         let mut config = config(protocol, 1);
         config.endpoint = config.endpoint.replace("http:", "https:");
         config.tls.certificate = Some(b"no certificate".to_vec());
-        let error = Otlp::connect(&config, "s").unwrap_err().to_string();
+        let error = Otlp::connect(&config, Told::Spans, "s").unwrap_err().to_string();
         assert!(error.contains("certificate") && !error.contains('\n'), "{error}");
     }
 }
