@@ -135,6 +135,13 @@ fn calls(provider: &Local) -> (String, Vec<String>) {
     (script.collect::<Vec<_>>().join(" && "), canaries)
 }
 
+/// What stands in all files of the directories in this one.
+fn bytes_below(directory: &Path) -> Vec<u8> {
+    let entries = |path: &Path| fs::read_dir(path).expect("it is there").flatten().map(|entry| entry.path());
+    let files = entries(directory).flat_map(|inner| entries(&inner).collect::<Vec<_>>());
+    files.flat_map(|file| fs::read(file).expect("it is there")).collect()
+}
+
 /// The journal's file and its neighbours, as they are.
 fn journal_bytes(journal: &Path) -> Vec<u8> {
     let directory = journal.parent().expect("it is in one");
@@ -147,6 +154,7 @@ fn journal_bytes(journal: &Path) -> Vec<u8> {
 fn no_credential_comes_out_anywhere() {
     let (provider, collector, directory) = (Local::new(), Collector::start(), directory());
     let journal = directory.path().join("journal.db");
+    let (events, content) = (directory.path().join("events.jsonl"), directory.path().join("content"));
     let (script, canaries) = calls(&provider);
     let mut running = AgentCommand::new()
         .args([
@@ -157,11 +165,15 @@ fn no_credential_comes_out_anywhere() {
             "--verbose",
             "--content",
             "full",
+            "--content-as",
+            "spans,events,files",
             "--log",
             "trace",
             "--journal",
         ])
         .args([&journal])
+        .args(["-o".to_owned(), format!("events:{}", events.display())])
+        .args(["--content-dir".as_ref(), content.as_os_str()])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         .start_with(Command::shell(&format!("{script}; echo made; read line")));
@@ -198,6 +210,8 @@ fn no_credential_comes_out_anywhere() {
             ASKED,
         ),
         ("collector", collector.received(), ASKED),
+        ("events", fs::read(&events).expect("they were written"), ASKED),
+        ("files of content", bytes_below(&content), ASKED),
         ("journal, open", open, ASKED),
         ("journal, closed", journal_bytes(&journal), ASKED),
         ("calls --json", history, MODEL),
@@ -210,5 +224,6 @@ fn no_credential_comes_out_anywhere() {
         }
     }
     // Headers do come out, where they are no credentials.
-    assert!(outputs[..5].iter().all(|(_, bytes, _)| holds(bytes, AGENT)));
+    let whole = outputs.iter().filter(|(output, ..)| *output != "files of content").take(6);
+    assert!(whole.into_iter().all(|(_, bytes, _)| holds(bytes, AGENT)));
 }

@@ -86,7 +86,7 @@ fn plainspan_keeps_its_own_contract() {
         let check = Check::start(&["--json"]);
         let mut replay = agent();
         replay
-            .args(["replay", "--content", "span", "-o", "otlp"])
+            .args(["replay", "--content", "full", "--content-as", "spans,events", "-o", "otlp"])
             .args(recorded_exchanges())
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", check.endpoint())
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
@@ -97,6 +97,8 @@ fn plainspan_keeps_its_own_contract() {
         assert_eq!((&summary["outside"]["spans"], &summary["unreadable_requests"]), (&json!(0), &json!(0)));
         let checked = summary["checked"]["spans"].as_u64().expect("a number");
         assert!(checked > 500, "{checked} spans over {protocol}");
+        let events = summary["checked"]["events"].as_u64().expect("a number");
+        assert!(events > 500 && events <= checked, "{events} events over {protocol}");
         assert_eq!(status, Some(0));
     }
 }

@@ -13,11 +13,12 @@ use super::{Process, venv, wait_until};
 /// A running receiver.
 pub struct Receiver {
     process: Process,
+    signal: &'static str,
     grpc: u16,
     http: u16,
 }
 
-/// A span as the receiver understood it; values as it writes them: `Str(x)`, `Int(3)`.
+/// A span, or an event, as the receiver understood it; values as it writes them: `Str(x)`, `Int(3)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Name.
@@ -61,13 +62,18 @@ fn program() -> PathBuf {
 impl Receiver {
     /// Starts one, and waits until it listens.
     pub fn start() -> Self {
-        Self::listen(free_port(), free_port())
+        Self::listen("traces", free_port(), free_port())
     }
 
-    fn listen(grpc: u16, http: u16) -> Self {
+    /// Starts one that tells of events instead of spans; it takes both.
+    pub fn of_events() -> Self {
+        Self::listen("logs", free_port(), free_port())
+    }
+
+    fn listen(signal: &'static str, grpc: u16, http: u16) -> Self {
         let mut command = std::process::Command::new(program());
         command
-            .args(["start", "--exporter", "blackhole", "--debug-log", "traces"])
+            .args(["start", "--exporter", "blackhole", "--debug-log", signal])
             .args(["--debug-log-verbosity", "detailed"])
             .args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")])
             .args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")]);
@@ -75,7 +81,7 @@ impl Receiver {
         wait_until("the receiver's ports", || {
             [grpc, http].iter().all(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_ok())
         });
-        Self { process, grpc, http }
+        Self { process, signal, grpc, http }
     }
 
     /// Where it takes OTLP over gRPC.
@@ -90,10 +96,10 @@ impl Receiver {
 
     /// Ends it, and starts it again on the same ports when `meanwhile` is over.
     pub fn stop_and_start_after(self, meanwhile: impl FnOnce()) -> Self {
-        let (grpc, http) = (self.grpc, self.http);
+        let (signal, grpc, http) = (self.signal, self.grpc, self.http);
         self.stop();
         meanwhile();
-        Self::listen(grpc, http)
+        Self::listen(signal, grpc, http)
     }
 
     /// Ends it and tells what it received.
@@ -109,16 +115,16 @@ fn parse(lines: &[String]) -> Vec<Received> {
     let mut outer = Received::default();
     let mut in_span = false;
     for line in lines {
-        if line.starts_with("ResourceSpans #") {
+        if line.starts_with("ResourceSpans #") || line.starts_with("ResourceLog #") {
             outer = Received::default();
             in_span = false;
-        } else if line.starts_with("ScopeSpans #") {
+        } else if line.starts_with("ScopeSpans #") || line.starts_with("ScopeLogs #") {
             in_span = false;
-        } else if let Some(url) = line.strip_prefix("ScopeSpans SchemaURL: ") {
+        } else if let Some(("ScopeSpans" | "ScopeLogs", url)) = line.split_once(" SchemaURL: ") {
             url.clone_into(&mut outer.schema_url);
         } else if let Some(scope) = line.strip_prefix("InstrumentationScope ") {
             scope.trim().clone_into(&mut outer.scope);
-        } else if line.starts_with("Span #") {
+        } else if line.starts_with("Span #") || line.starts_with("LogRecord #") {
             spans.push(outer.clone());
             in_span = true;
         } else if let Some((key, value)) = line.strip_prefix("     -> ").and_then(|a| a.split_once(": ")) {
@@ -130,9 +136,9 @@ fn parse(lines: &[String]) -> Vec<Received> {
         } else if let (Some(span), Some((key, value))) = (spans.last_mut(), line.split_once(':')) {
             let value = value.trim();
             match key.trim() {
-                "Name" => value.clone_into(&mut span.name),
+                "Name" | "EventName" => value.clone_into(&mut span.name),
                 "Trace ID" => value.clone_into(&mut span.trace_id),
-                "ID" => value.clone_into(&mut span.span_id),
+                "ID" | "Span ID" => value.clone_into(&mut span.span_id),
                 "Kind" => value.clone_into(&mut span.kind),
                 "Start time" => span.start = value.parse().unwrap_or(0),
                 "End time" => span.end = value.parse().unwrap_or(0),
@@ -163,6 +169,18 @@ mod tests {
         assert_eq!(
             (spans[1].name.as_str(), spans[1].resource["process.pid"].as_str()),
             ("chat: n", "Int(8)")
+        );
+    }
+    #[test]
+    fn log_of_an_event() {
+        let log = "ResourceLog #0\nResource SchemaURL: u\nResource attributes:\n     -> process.pid: Int(7)\nScopeLogs #0\n\
+                   ScopeLogs SchemaURL: u\nInstrumentationScope plainspan 0.1\nLogRecord #0\nTimestamp: 5\nEventName: said\n\
+                   Attributes:\n     -> a: Slice(Str(x))\n    Trace ID       : 0a\n    Span ID        : 0b\nFlags: 1";
+        let events = parse(&log.lines().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!((events.len(), events[0].name.as_str(), events[0].span_id.as_str()), (1, "said", "0b"));
+        assert_eq!(
+            (events[0].attributes["a"].as_str(), events[0].resource["process.pid"].as_str()),
+            ("Slice(Str(x))", "Int(7)")
         );
     }
 }
