@@ -280,6 +280,21 @@ fn manifest_works_with_its_capabilities() {
 }
 
 #[test]
+fn it_needs_no_administrator_where_the_kernel_has_links_of_many_probes() {
+    let named = unit("CapabilityBoundingSet");
+    let without: Vec<String> = named.iter().filter(|name| *name != "CAP_SYS_ADMIN").cloned().collect();
+    assert!(without.len() + 1 == named.len());
+    let env = vec![("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), String::new())];
+    let line = unit("ExecStart");
+    captures("without-administrator", &line[1..], &without, env);
+    // On perf events it does here, and says so.
+    let on_perf_events: Vec<String> = line[1..].iter().cloned().chain(["--perf-events".to_owned()]).collect();
+    let ended = start(&on_perf_events, &without, &[]).wait();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.iter().any(|line| line.contains("probes only for CAP_SYS_ADMIN")), "{ended:?}");
+}
+
+#[test]
 fn without_a_capability_it_says_which() {
     let named = unit("CapabilityBoundingSet");
     let without: Vec<String> = named.iter().filter(|name| *name != "CAP_SYS_PTRACE").cloned().collect();

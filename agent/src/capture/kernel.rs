@@ -1,38 +1,30 @@
 //! The kernel programs: loaded, configured, attached, and asked.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::Path,
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
 
 use agent_common as abi;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf},
-    programs::{
-        RawTracePoint, UProbe,
-        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeLinkId, UProbeScope},
-    },
+    programs::RawTracePoint,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{Instant, sleep_until},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     decode::Decoder,
     error::CaptureError,
     preflight,
+    probes::{Placed, Probes, held, program_of, reason, release, release_within},
     record::{ConnectionId, Record},
     scope::Scope,
 };
 use crate::{
     account::{Account, Counter},
-    probe::{Attach, AttachError, Elf, LinkId, Mechanism, ProbePoint},
+    probe::{Attach, AttachError, Elf, LinkId, ProbePoint},
 };
 
 /// The object that `cargo xtask build-ebpf` made, embedded at build time.
@@ -56,6 +48,8 @@ pub struct Config {
     pub call_cap: u32,
     /// Whether the programs log what they do.
     pub diagnostics: bool,
+    /// Probes stand on perf events, even where the kernel has a better way.
+    pub perf_events: bool,
 }
 
 /// What the agent wants of a connection.
@@ -76,12 +70,6 @@ struct Abi<T>(T);
 // SAFETY: used with the ABI's types only, which are `repr(C)` and made of integers without padding.
 unsafe impl<T: Copy + 'static> aya::Pod for Abi<T> {}
 
-struct ProbeLink {
-    mechanism: Mechanism,
-    action: u8,
-    id: UProbeLinkId,
-}
-
 /// The loaded programs. Dropping it takes every probe away.
 pub struct Kernel {
     ebpf: Ebpf,
@@ -92,7 +80,8 @@ pub struct Kernel {
     connections: BpfHashMap<MapData, Abi<abi::ConnKey>, Abi<abi::Connection>>,
     verdicts: BpfHashMap<MapData, Abi<abi::ConnKey>, Abi<abi::Verdict>>,
     statistics: PerCpuArray<MapData, u64>,
-    links: HashMap<LinkId, ProbeLink>,
+    probes: Probes,
+    links: HashMap<LinkId, Placed>,
     next_link: u64,
     /// Sockets are looked at.
     sockets: bool,
@@ -178,25 +167,21 @@ impl Kernel {
             .map_max_entries("EVENTS", config.ring_bytes)
             .load(OBJECT)
             .map_err(|error| load_error(&error, memlock))?;
-        let (mut kernel, events) = Self::prepare(ebpf, account, memlock)?;
+        let (mut kernel, events) = Self::prepare(ebpf, account, memlock, config.perf_events)?;
         if !machine.sys_admin {
             kernel.try_a_probe()?;
         }
         Ok((kernel, events))
     }
 
-    fn prepare(mut ebpf: Ebpf, account: Arc<Account>, memlock: u64) -> Result<(Self, Events), CaptureError> {
-        for name in [
-            "point_call",
-            "point_return",
-            "point_return_ret",
-            "point_seal",
-            "point_sealed",
-            "point_end",
-            "point_end_ret",
-        ] {
-            uprobe(&mut ebpf, name)?.load().map_err(|error| load_error(&error, memlock))?;
-        }
+    fn prepare(
+        mut ebpf: Ebpf,
+        account: Arc<Account>,
+        memlock: u64,
+        perf: bool,
+    ) -> Result<(Self, Events), CaptureError> {
+        let probes = Probes::load(&mut ebpf, OBJECT, perf).map_err(|error| load_error(&error, memlock))?;
+        debug!("probes are placed on {}", probes.way());
         for (name, tracepoint) in [
             ("process_fork", "sched_process_fork"),
             ("process_exec", "sched_process_exec"),
@@ -214,6 +199,7 @@ impl Kernel {
             verdicts: BpfHashMap::try_from(take(&mut ebpf, "VERDICTS")?).map_err(map_error)?,
             statistics: PerCpuArray::try_from(take(&mut ebpf, "STATISTICS")?).map_err(map_error)?,
             rows: Vec::new(),
+            probes,
             links: HashMap::new(),
             next_link: 0,
             sockets: false,
@@ -234,17 +220,15 @@ impl Kernel {
             reason = "the method holds for one lifetime only"
         )]
         let Ok(Some(entry)) = Elf::open(own, |elf| elf.entry()) else { return Ok(()) };
-        let at = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(entry), cookie: Some(0) };
-        let program = uprobe(&mut self.ebpf, "point_end")?;
-        let link = program.attach(at, own, UProbeScope::AllProcesses).map_err(|error| {
-            match load_error(&error, u64::MAX) {
-                CaptureError::Privileges { .. } => CaptureError::Privileges {
-                    missing: "this kernel places probes only for CAP_SYS_ADMIN".to_owned(),
-                },
-                other => other,
-            }
+        let placed = self.probes.place(&mut self.ebpf, "point_end", own, entry, 0);
+        let placed = placed.map_err(|error| match load_error(&error, u64::MAX) {
+            CaptureError::Privileges { .. } => CaptureError::Privileges {
+                missing: "this kernel places probes only for CAP_SYS_ADMIN".to_owned(),
+            },
+            other => other,
         })?;
-        program.detach(link).map_err(|error| CaptureError::Load(chain(&error)))
+        release(held(&mut self.ebpf, placed).into_iter().collect());
+        Ok(())
     }
 
     /// Watches a process (under [`Scope::Targets`]); its descendants are then watched too.
@@ -394,15 +378,11 @@ impl Kernel {
         }
         let row = self.row(&point.point)?;
         let name = program_of(point.mechanism, point.point.action);
-        let program = uprobe(&mut self.ebpf, name).map_err(|e| e.to_string())?;
-        let at = UProbeAttachPoint {
-            location: UProbeAttachLocation::AbsoluteOffset(point.offset),
-            cookie: Some(u64::from(row)),
-        };
-        let id = program.attach(at, file, UProbeScope::AllProcesses).map_err(|e| chain(&e))?;
+        let placed = self.probes.place(&mut self.ebpf, name, file, point.offset, u64::from(row));
+        let placed = placed.map_err(|error| reason(&error))?;
         self.next_link += 1;
         let link = LinkId(self.next_link);
-        self.links.insert(link, ProbeLink { mechanism: point.mechanism, action: point.point.action, id });
+        self.links.insert(link, placed);
         Ok(link)
     }
 }
@@ -411,18 +391,8 @@ impl Kernel {
     /// Takes every probe away. What programs saw until then is in the ring, and their counters are final; unless
     /// it takes longer than `patience`, and then the rest goes while the caller goes on.
     pub fn detach_all(&mut self, patience: Duration) {
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        let links: Vec<UProbeLink> = ids.into_iter().filter_map(|link| self.take_link(link)).collect();
-        let (last, all) = mpsc::channel::<()>();
-        release((links, last));
-        // Nothing is ever sent: it ends when the other side is gone, or in time.
-        let _ = all.recv_timeout(patience);
-    }
-
-    fn take_link(&mut self, link: LinkId) -> Option<UProbeLink> {
-        let link = self.links.remove(&link)?;
-        let program = uprobe(&mut self.ebpf, program_of(link.mechanism, link.action)).ok()?;
-        program.take_link(link.id).inspect_err(|error| warn!(%error, "a probe could not be taken away")).ok()
+        let links = self.links.drain().filter_map(|(_, placed)| held(&mut self.ebpf, placed)).collect();
+        release_within(links, patience);
     }
 }
 
@@ -436,39 +406,14 @@ impl Attach for Kernel {
     }
 
     fn detach(&mut self, link: LinkId) {
-        if let Some(link) = self.take_link(link) {
+        if let Some(link) = self.links.remove(&link).and_then(|placed| held(&mut self.ebpf, placed)) {
             // Nobody waits for it: the ring must be emptied meanwhile.
-            release(link);
+            release(vec![link]);
         }
     }
 }
 
-/// Takes probes away, in a thread of its own: for each the kernel waits until no program can be running any more,
-/// some tenth of a second.
-fn release<T: Send + 'static>(links: T) {
-    // Where there is no thread to be had, they are dropped with the closure, here.
-    let _ = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(links));
-}
-
-fn program_of(mechanism: Mechanism, action: u8) -> &'static str {
-    match (action, mechanism) {
-        (abi::ACTION_CALL, _) => "point_call",
-        (abi::ACTION_RETURN, Mechanism::Uprobe) => "point_return",
-        (abi::ACTION_RETURN, Mechanism::Uretprobe) => "point_return_ret",
-        (abi::ACTION_SEAL, _) => "point_seal",
-        (abi::ACTION_SEALED, _) => "point_sealed",
-        (_, Mechanism::Uprobe) => "point_end",
-        (_, Mechanism::Uretprobe) => "point_end_ret",
-    }
-}
-
 fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, CaptureError> {
-    ebpf.program_mut(name)
-        .and_then(|p| p.try_into().ok())
-        .ok_or_else(|| CaptureError::Load(format!("the object has no program {name}")))
-}
-
-fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, CaptureError> {
     ebpf.program_mut(name)
         .and_then(|p| p.try_into().ok())
         .ok_or_else(|| CaptureError::Load(format!("the object has no program {name}")))
@@ -512,7 +457,7 @@ fn load_error(error: &(dyn std::error::Error + 'static), memlock: u64) -> Captur
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(e) = source {
@@ -530,22 +475,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use object::{Object, ObjectSymbol};
 
-    use super::*;
-
-    #[test]
-    fn nobody_waits_for_probes_to_go() {
-        struct Slow(#[allow(dead_code, reason = "it is dropped")] mpsc::Sender<()>);
-        impl Drop for Slow {
-            fn drop(&mut self) {
-                std::thread::sleep(Duration::from_millis(500));
-            }
-        }
-        let (last, all) = mpsc::channel();
-        let start = std::time::Instant::now();
-        release(Slow(last));
-        assert!(start.elapsed() < Duration::from_millis(400));
-        assert_eq!(all.recv_timeout(Duration::from_secs(20)), Err(mpsc::RecvTimeoutError::Disconnected));
-    }
+    use super::{super::probes::PROGRAMS, *};
 
     #[test]
     fn ring_sizes() {
@@ -562,14 +492,7 @@ mod tests {
     fn the_object_holds_what_is_asked_of_it() {
         let object = object::File::parse(OBJECT).unwrap();
         let names: Vec<&str> = object.symbols().filter_map(|s| s.name().ok()).collect();
-        for needed in [
-            "point_call",
-            "point_return",
-            "point_return_ret",
-            "point_seal",
-            "point_sealed",
-            "point_end",
-            "point_end_ret",
+        let others = [
             "socket_sent",
             "socket_received",
             "socket_state",
@@ -582,7 +505,8 @@ mod tests {
             "CONNECTIONS",
             "VERDICTS",
             "STATISTICS",
-        ] {
+        ];
+        for needed in PROGRAMS.into_iter().chain(others) {
             assert!(names.contains(&needed), "{needed}");
         }
     }

@@ -58,6 +58,9 @@ pub(super) struct Args {
     /// Log what the kernel programs do (with --log debug).
     #[arg(long)]
     kernel_log: bool,
+    /// Place probes on perf events, as kernels before 6.6 need it.
+    #[arg(long)]
+    perf_events: bool,
     #[command(flatten)]
     file: config::FileArgs,
     /// All of these, and where each comes from.
@@ -164,6 +167,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         ring_bytes: args.ring_size,
         call_cap: args.call_cap,
         diagnostics: args.kernel_log,
+        perf_events: args.perf_events,
     };
     let outputs_wanted = args.output.targets();
     let (placement, content_files) = args.output.content.placement(&outputs_wanted, args.output.contract)?;
