@@ -151,17 +151,14 @@ fn files_have_what_their_spans_refer_to() {
 fn events_that_nobody_takes_wait_in_the_journal() {
     let (provider, receiver, home) = (Local::new(), Receiver::of_events(), directory());
     let journal = home.path().join("journal.db");
-    let run = |logs: &str, command| {
-        AgentCommand::new()
-            .args(["--content", "full", "--content-as", "events", "-o", "otlp", "--journal"])
-            .args([&journal])
-            .env("OTEL_METRICS_EXPORTER", "none")
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
-            .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", logs)
-            .run(command)
-            .exited(0)
-    };
-    let first = run(&format!("http://127.0.0.1:{}", free_port()), call(&provider));
+    let first = AgentCommand::new()
+        .args(["--content", "full", "--content-as", "events", "-o", "otlp", "--journal"])
+        .args([&journal])
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
+        .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", format!("http://127.0.0.1:{}", free_port()))
+        .run(call(&provider))
+        .exited(0);
     let said_so =
         first.finished.stderr.iter().any(|line| {
             line.contains("otlp events: 0 spans delivered, 1 kept in the journal for the next run")
@@ -171,12 +168,52 @@ fn events_that_nobody_takes_wait_in_the_journal() {
         !first.finished.stderr.iter().any(|line| line.contains("otlp: ")),
         "spans were taken: {first:#?}"
     );
-    let second = run(&receiver.grpc(), Command::shell("true"));
-    assert!(second.spans.is_empty(), "{second:#?}");
+    // The agent has forgotten where content went: the span has not.
+    AgentCommand::new()
+        .args(["--content-as", "spans,events", "-o", "otlp", "--journal"])
+        .args([&journal])
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
+        .run(Command::shell("true"))
+        .exited(0);
     let arrived = receiver.stop();
     assert_eq!(arrived.len(), 1, "{arrived:#?}");
     assert_eq!(arrived[0].span_id, first.spans[0].span_id);
     assert!(arrived[0].attributes["gen_ai.input.messages"].contains(ASKED));
+}
+
+#[test]
+fn what_an_earlier_run_left_is_still_not_for_spans() {
+    let (provider, home) = (Local::new(), directory());
+    let (journal, content) = (home.path().join("journal.db"), home.path().join("content"));
+    let first = AgentCommand::bare()
+        .args(["--content", "full", "--content-dir"])
+        .args([&content])
+        .args(["-o", "otlp", "--journal"])
+        .args([&journal])
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", free_port()))
+        .run(call(&provider))
+        .exited(0);
+    assert!(
+        first.finished.stderr.iter().any(|line| line.contains("otlp: 0 spans delivered, 1 kept")),
+        "{first:#?}"
+    );
+    let receiver = Receiver::start();
+    AgentCommand::bare()
+        .args(["--content", "full", "-o", "otlp", "--journal"])
+        .args([&journal])
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
+        .run(Command::shell("true"))
+        .exited(0);
+    let arrived = receiver.stop();
+    assert_eq!(arrived.len(), 1, "{arrived:#?}");
+    assert_eq!(arrived[0].attributes["plainspan.content.places"], "Slice(Str(files))");
+    assert!(
+        !said(&format!("{arrived:?}")) && !arrived[0].resource.contains_key("process.command_args"),
+        "{arrived:#?}"
+    );
 }
 
 #[test]
@@ -187,7 +224,7 @@ fn what_makes_no_sense_says_what_to_do() {
         (&["-o", "events:x.jsonl"], "-o events:PATH: there are no events without --content-as events"),
         (
             &["--content-as", "events", "--contract", "0.1.0"],
-            "--contract 0.1.0: it has no events, so content can't go there",
+            "--contract 0.1.0: there content goes to spans only",
         ),
     ] {
         let report =

@@ -120,12 +120,6 @@ impl ContentArgs {
         }
         let to_file = targets.iter().any(|target| matches!(target, Target::Events(_)));
         if goes_to(PlaceArg::Events) {
-            let event = names::EVENT_GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS.name;
-            if profile.left_out_events.contains(&event) {
-                let reason =
-                    format!("--contract {}: it has no events, so content can't go there", profile.name);
-                return Err(Usage(reason).into());
-            }
             if !to_file && !targets.contains(&Target::Otlp) {
                 tracing::warn!(
                     "content goes to events, and no output takes any: add -o otlp or -o events:PATH"
@@ -160,6 +154,14 @@ impl ContentArgs {
         let url = url.transpose().context("--content-dir")?;
         let placement =
             Placement { spans: goes_to(PlaceArg::Spans), events: goes_to(PlaceArg::Events), files: url };
+        let event = names::EVENT_GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS.name;
+        let unknown = profile.left_out.has(names::PLAINSPAN_CONTENT_PLACES.def());
+        if (unknown && !placement.is_spans_alone())
+            || (placement.events && profile.left_out_events.contains(&event))
+        {
+            let reason = format!("--contract {}: there content goes to spans only", profile.name);
+            return Err(Usage(reason).into());
+        }
         Ok((placement, content))
     }
 
@@ -285,11 +287,12 @@ mod tests {
             assert_eq!(placement(arguments, "otlp", "overlap"), Ok(wanted), "{arguments:?}");
         }
         #[rustfmt::skip]
-        let rows: [(&[&str], &str, &str, &str); 4] = [
+        let rows: [(&[&str], &str, &str, &str); 5] = [
             (&["--content-as", "files"], "otlp", "overlap", "--content-dir says where"),
             (&["--content-as", "spans", "--content-dir", "/c"], "otlp", "overlap", "without --content-as files"),
             (&[], "events:e.jsonl", "overlap", "without --content-as events"),
-            (&["--content-as", "events"], "otlp", "0.1.0", "--contract 0.1.0: it has no events"),
+            (&["--content-as", "events"], "otlp", "0.1.0", "--contract 0.1.0: there content goes to spans only"),
+            (&["--content-dir", "/c"], "otlp", "0.1.0", "--contract 0.1.0: there content goes to spans only"),
         ];
         for (arguments, output, profile, wanted) in rows {
             let error = placement(arguments, output, profile).unwrap_err();

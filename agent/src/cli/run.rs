@@ -178,7 +178,7 @@ async fn capture(args: Args) -> anyhow::Result<ExitCode> {
         console_on_stderr: !args.command.is_empty(),
         limits: args.settings.limits().outputs,
         keep: args.output.keep.by_default(),
-        placement: placement.clone(),
+        events: placement.events,
         content: content_files,
     };
     // First what takes rights: without them nothing else matters, and no journal is begun.

@@ -74,9 +74,10 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     capture(&mut set, call);
     let message = call.error.as_ref().and_then(|error| error.message.clone());
     let message =
-        message.filter(|message| with_content && options.placement.beyond_spans() && !message.is_empty());
+        message.filter(|message| with_content && !options.placement.is_spans_alone() && !message.is_empty());
     let any_content = any_content || message.is_some();
     set.set_some(names::PLAINSPAN_ERROR_MESSAGE, message);
+    set.set_some(names::PLAINSPAN_CONTENT_PLACES, places(&options.placement).filter(|_| with_content));
     let trace = call.trace.as_ref();
     let trace_id = trace.map_or(ids.trace_id, |t| t.trace_id);
     let end = call.end.max(call.start);
@@ -392,6 +393,14 @@ pub(super) fn provider(provider: Provider) -> names::GenAiProviderName {
 /// `gen_ai.provider.name` of a provider.
 pub fn provider_name(of: Provider) -> String {
     provider(of).into_text()
+}
+
+/// What is said of a placement other than the usual one.
+fn places(of: &Placement) -> Option<Vec<names::PlainspanContentPlaces>> {
+    use names::PlainspanContentPlaces as Place;
+    let all = [(of.spans, Place::Spans), (of.events, Place::Events), (of.files.is_some(), Place::Files)];
+    let chosen = all.into_iter().filter_map(|(chosen, place)| chosen.then_some(place));
+    (!of.is_spans_alone()).then(|| chosen.collect())
 }
 
 fn content_form(form: Form) -> Option<names::PlainspanContentForm> {

@@ -38,5 +38,6 @@ pub use names::{SCHEMA_URL, VERSION};
 pub use profile::Profile;
 pub use resource::resource;
 pub use span::{
-    Attribute, Delivery, Kind, Link, LinkReason, Relations, Resource, SessionId, Span, SpanIds, Status, Value,
+    Attribute, Delivery, Kind, Link, LinkReason, Place, Relations, Resource, SessionId, Span, SpanIds,
+    Status, Value,
 };

@@ -233,233 +233,236 @@ pub const PLAINSPAN_CONTENT_CUT: Key<i64> = Key::new(&ATTRIBUTES[71]);
 /// `plainspan.content.form`: Form of the content on this span.
 pub const PLAINSPAN_CONTENT_FORM: Key<PlainspanContentForm> = Key::new(&ATTRIBUTES[72]);
 
+/// `plainspan.content.places`: Where the content of this call goes; absent where it goes to its span alone.
+pub const PLAINSPAN_CONTENT_PLACES: Key<Vec<PlainspanContentPlaces>> = Key::new(&ATTRIBUTES[73]);
+
 /// `plainspan.content.redacted`: Credentials and personal data that were taken out of the content of this span.
-pub const PLAINSPAN_CONTENT_REDACTED: Key<i64> = Key::new(&ATTRIBUTES[73]);
+pub const PLAINSPAN_CONTENT_REDACTED: Key<i64> = Key::new(&ATTRIBUTES[74]);
 
 /// `plainspan.content.reference`: Where the file with the content of this call is.
-pub const PLAINSPAN_CONTENT_REFERENCE: Key<String> = Key::new(&ATTRIBUTES[74]);
+pub const PLAINSPAN_CONTENT_REFERENCE: Key<String> = Key::new(&ATTRIBUTES[75]);
 
 /// `plainspan.context.ids`: Ids of the documents that were retrieved for the prompt, as the request says; of more than 32 the first.
-pub const PLAINSPAN_CONTEXT_IDS: Key<Vec<String>> = Key::new(&ATTRIBUTES[75]);
+pub const PLAINSPAN_CONTEXT_IDS: Key<Vec<String>> = Key::new(&ATTRIBUTES[76]);
 
 /// `plainspan.contract.cut`: What was longer than its limit and was cut, by the names of the attributes.
-pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[76]);
+pub const PLAINSPAN_CONTRACT_CUT: Key<Vec<String>> = Key::new(&ATTRIBUTES[77]);
 
 /// `plainspan.contract.version`: Version of the contract that the span was built under.
-pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[77]);
+pub const PLAINSPAN_CONTRACT_VERSION: Key<String> = Key::new(&ATTRIBUTES[78]);
 
 /// `plainspan.contract.violations`: Where the span did not fit the contract, as `reason: attribute`; what did not fit was left out.
-pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[78]);
+pub const PLAINSPAN_CONTRACT_VIOLATIONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[79]);
 
 /// `plainspan.cost.estimated`: Whether `plainspan.cost.usd` was computed from a table, and is not what the provider has billed.
-pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[79]);
+pub const PLAINSPAN_COST_ESTIMATED: Key<bool> = Key::new(&ATTRIBUTES[80]);
 
 /// `plainspan.cost.input.usd`: The part of `plainspan.cost.usd` that is for input tokens.
-pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[80]);
+pub const PLAINSPAN_COST_INPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[81]);
 
 /// `plainspan.cost.model`: Whose price of which model it is, as the table names them.
-pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[81]);
+pub const PLAINSPAN_COST_MODEL: Key<String> = Key::new(&ATTRIBUTES[82]);
 
 /// `plainspan.cost.output.usd`: The part of `plainspan.cost.usd` that is for output tokens.
-pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[82]);
+pub const PLAINSPAN_COST_OUTPUT_USD: Key<f64> = Key::new(&ATTRIBUTES[83]);
 
 /// `plainspan.cost.table_version`: The table of prices and its version.
-pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[83]);
+pub const PLAINSPAN_COST_TABLE_VERSION: Key<String> = Key::new(&ATTRIBUTES[84]);
 
 /// `plainspan.cost.usd`: What the call's tokens cost in US dollars, by the prices that its provider publishes.
-pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[84]);
+pub const PLAINSPAN_COST_USD: Key<f64> = Key::new(&ATTRIBUTES[85]);
 
 /// `plainspan.error.code`: The provider's code of the error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[85]);
+pub const PLAINSPAN_ERROR_CODE: Key<String> = Key::new(&ATTRIBUTES[86]);
 
 /// `plainspan.error.message`: What the provider says of the error.
-pub const PLAINSPAN_ERROR_MESSAGE: Key<String> = Key::new(&ATTRIBUTES[86]);
+pub const PLAINSPAN_ERROR_MESSAGE: Key<String> = Key::new(&ATTRIBUTES[87]);
 
 /// `plainspan.error.type`: The provider's type of error, as the body of the answer tells it.
-pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[87]);
+pub const PLAINSPAN_ERROR_TYPE: Key<String> = Key::new(&ATTRIBUTES[88]);
 
 /// `plainspan.fingerprint.prompt`: Keyed hash of all that the call asks with, its system instructions and messages.
-pub const PLAINSPAN_FINGERPRINT_PROMPT: Key<String> = Key::new(&ATTRIBUTES[88]);
+pub const PLAINSPAN_FINGERPRINT_PROMPT: Key<String> = Key::new(&ATTRIBUTES[89]);
 
 /// `plainspan.fingerprint.template`: Fingerprint of the template that the prompt was made from; the same when only the values filled in differ.
-pub const PLAINSPAN_FINGERPRINT_TEMPLATE: Key<String> = Key::new(&ATTRIBUTES[89]);
+pub const PLAINSPAN_FINGERPRINT_TEMPLATE: Key<String> = Key::new(&ATTRIBUTES[90]);
 
 /// `plainspan.fingerprint.tool_sequence`: Keyed hash of the names of the tools that the model called, in the order of the calls.
-pub const PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE: Key<String> = Key::new(&ATTRIBUTES[90]);
+pub const PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE: Key<String> = Key::new(&ATTRIBUTES[91]);
 
 /// `plainspan.fingerprint.tool_set`: Keyed hash of the tools that the model may call, by their names and the schemas of their parameters, in whatever order.
-pub const PLAINSPAN_FINGERPRINT_TOOL_SET: Key<String> = Key::new(&ATTRIBUTES[91]);
+pub const PLAINSPAN_FINGERPRINT_TOOL_SET: Key<String> = Key::new(&ATTRIBUTES[92]);
 
 /// `plainspan.identity.experiment`: The experiment, or the bucket of one, that the call belongs to, as the request says.
-pub const PLAINSPAN_IDENTITY_EXPERIMENT: Key<String> = Key::new(&ATTRIBUTES[92]);
+pub const PLAINSPAN_IDENTITY_EXPERIMENT: Key<String> = Key::new(&ATTRIBUTES[93]);
 
 /// `plainspan.identity.locale`: The language that the request prefers.
-pub const PLAINSPAN_IDENTITY_LOCALE: Key<String> = Key::new(&ATTRIBUTES[93]);
+pub const PLAINSPAN_IDENTITY_LOCALE: Key<String> = Key::new(&ATTRIBUTES[94]);
 
 /// `plainspan.identity.session`: In which session of the application the call was made, as the request says.
-pub const PLAINSPAN_IDENTITY_SESSION: Key<String> = Key::new(&ATTRIBUTES[94]);
+pub const PLAINSPAN_IDENTITY_SESSION: Key<String> = Key::new(&ATTRIBUTES[95]);
 
 /// `plainspan.identity.tenant`: For which tenant the call was made, as the request says.
-pub const PLAINSPAN_IDENTITY_TENANT: Key<String> = Key::new(&ATTRIBUTES[95]);
+pub const PLAINSPAN_IDENTITY_TENANT: Key<String> = Key::new(&ATTRIBUTES[96]);
 
 /// `plainspan.identity.user`: For which user the call was made, as the request says.
-pub const PLAINSPAN_IDENTITY_USER: Key<String> = Key::new(&ATTRIBUTES[96]);
+pub const PLAINSPAN_IDENTITY_USER: Key<String> = Key::new(&ATTRIBUTES[97]);
 
 /// `plainspan.link.reason`: How it is known that the call which this span's link names made the process make this one.
-pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[97]);
+pub const PLAINSPAN_LINK_REASON: Key<PlainspanLinkReason> = Key::new(&ATTRIBUTES[98]);
 
 /// `plainspan.metrics.folded`: The attribute whose value became `_OTHER`.
-pub const PLAINSPAN_METRICS_FOLDED: Key<PlainspanMetricsFolded> = Key::new(&ATTRIBUTES[98]);
+pub const PLAINSPAN_METRICS_FOLDED: Key<PlainspanMetricsFolded> = Key::new(&ATTRIBUTES[99]);
 
 /// `plainspan.model.aliased`: Whether the model that answered goes by another name than the one asked for, as `gpt-4o` is answered by `gpt-4o-2024-08-06`.
-pub const PLAINSPAN_MODEL_ALIASED: Key<bool> = Key::new(&ATTRIBUTES[99]);
+pub const PLAINSPAN_MODEL_ALIASED: Key<bool> = Key::new(&ATTRIBUTES[100]);
 
 /// `plainspan.model.revision.previous`: The model that answered for this name until now, where this call was answered by another one.
-pub const PLAINSPAN_MODEL_REVISION_PREVIOUS: Key<String> = Key::new(&ATTRIBUTES[100]);
+pub const PLAINSPAN_MODEL_REVISION_PREVIOUS: Key<String> = Key::new(&ATTRIBUTES[101]);
 
 /// `plainspan.prompt.version`: Version of the stored prompt that `gen_ai.prompt.name` names.
-pub const PLAINSPAN_PROMPT_VERSION: Key<String> = Key::new(&ATTRIBUTES[101]);
+pub const PLAINSPAN_PROMPT_VERSION: Key<String> = Key::new(&ATTRIBUTES[102]);
 
 /// `plainspan.rate_limit.input_tokens.limit`: The caller's quota of input tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[102]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[103]);
 
 /// `plainspan.rate_limit.input_tokens.remaining`: What is left of the quota of input tokens.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[103]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[104]);
 
 /// `plainspan.rate_limit.input_tokens.reset`: Seconds until the quota of input tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[104]);
+pub const PLAINSPAN_RATE_LIMIT_INPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[105]);
 
 /// `plainspan.rate_limit.output_tokens.limit`: The caller's quota of output tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[105]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[106]);
 
 /// `plainspan.rate_limit.output_tokens.remaining`: What is left of the quota of output tokens.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[106]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[107]);
 
 /// `plainspan.rate_limit.output_tokens.reset`: Seconds until the quota of output tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[107]);
+pub const PLAINSPAN_RATE_LIMIT_OUTPUT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[108]);
 
 /// `plainspan.rate_limit.requests.limit`: The caller's quota of requests, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[108]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[109]);
 
 /// `plainspan.rate_limit.requests.remaining`: What is left of the quota of requests.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[109]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[110]);
 
 /// `plainspan.rate_limit.requests.reset`: Seconds until the quota of requests is full again.
-pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[110]);
+pub const PLAINSPAN_RATE_LIMIT_REQUESTS_RESET: Key<f64> = Key::new(&ATTRIBUTES[111]);
 
 /// `plainspan.rate_limit.tokens.limit`: The caller's quota of tokens, as headers of the answer tell it.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[111]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_LIMIT: Key<i64> = Key::new(&ATTRIBUTES[112]);
 
 /// `plainspan.rate_limit.tokens.remaining`: What is left of the quota of tokens.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[112]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_REMAINING: Key<i64> = Key::new(&ATTRIBUTES[113]);
 
 /// `plainspan.rate_limit.tokens.reset`: Seconds until the quota of tokens is full again.
-pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[113]);
+pub const PLAINSPAN_RATE_LIMIT_TOKENS_RESET: Key<f64> = Key::new(&ATTRIBUTES[114]);
 
 /// `plainspan.replay.source`: The recorded exchange that a replayed span was made from.
-pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[114]);
+pub const PLAINSPAN_REPLAY_SOURCE: Key<String> = Key::new(&ATTRIBUTES[115]);
 
 /// `plainspan.request.service_tier`: Service tier that the request asks for, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[115]);
+pub const PLAINSPAN_REQUEST_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[116]);
 
 /// `plainspan.response.finish_reasons`: The provider's own words for `gen_ai.response.finish_reasons`, in the same order; empty where the wire has none.
-pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[116]);
+pub const PLAINSPAN_RESPONSE_FINISH_REASONS: Key<Vec<String>> = Key::new(&ATTRIBUTES[117]);
 
 /// `plainspan.response.repetition.count`: How often in a row the model wrote the fragment of `plainspan.response.repetition.period`, at least.
-pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[117]);
+pub const PLAINSPAN_RESPONSE_REPETITION_COUNT: Key<i64> = Key::new(&ATTRIBUTES[118]);
 
 /// `plainspan.response.repetition.period`: Length in bytes of the fragment that the model wrote over and over.
-pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[118]);
+pub const PLAINSPAN_RESPONSE_REPETITION_PERIOD: Key<i64> = Key::new(&ATTRIBUTES[119]);
 
 /// `plainspan.response.request_id`: The provider's request id, from a header of the answer.
-pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[119]);
+pub const PLAINSPAN_RESPONSE_REQUEST_ID: Key<String> = Key::new(&ATTRIBUTES[120]);
 
 /// `plainspan.response.retry_after`: Seconds that the server asks to wait before the next request.
-pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[120]);
+pub const PLAINSPAN_RESPONSE_RETRY_AFTER: Key<f64> = Key::new(&ATTRIBUTES[121]);
 
 /// `plainspan.response.service_tier`: Service tier that served the answer, in an API that has no attribute of its own for it.
-pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[121]);
+pub const PLAINSPAN_RESPONSE_SERVICE_TIER: Key<String> = Key::new(&ATTRIBUTES[122]);
 
 /// `plainspan.response.time_to_first_content`: Seconds from the first byte of the request to the first event of a streamed answer that carried content.
-pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[122]);
+pub const PLAINSPAN_RESPONSE_TIME_TO_FIRST_CONTENT: Key<f64> = Key::new(&ATTRIBUTES[123]);
 
 /// `plainspan.sampling.adjusted_count`: How many calls this one stands for, where calls are sampled.
-pub const PLAINSPAN_SAMPLING_ADJUSTED_COUNT: Key<f64> = Key::new(&ATTRIBUTES[123]);
+pub const PLAINSPAN_SAMPLING_ADJUSTED_COUNT: Key<f64> = Key::new(&ATTRIBUTES[124]);
 
 /// `plainspan.sampling.reason`: Why the call was kept, where calls are sampled; the first reason that there is.
-pub const PLAINSPAN_SAMPLING_REASON: Key<PlainspanSamplingReason> = Key::new(&ATTRIBUTES[124]);
+pub const PLAINSPAN_SAMPLING_REASON: Key<PlainspanSamplingReason> = Key::new(&ATTRIBUTES[125]);
 
 /// `plainspan.session.id`: Names the session that the call was made in; the same on each of its calls, and on no others.
-pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[125]);
+pub const PLAINSPAN_SESSION_ID: Key<String> = Key::new(&ATTRIBUTES[126]);
 
 /// `plainspan.span.name`: The current name of a span that goes by its older one.
-pub const PLAINSPAN_SPAN_NAME: Key<String> = Key::new(&ATTRIBUTES[126]);
+pub const PLAINSPAN_SPAN_NAME: Key<String> = Key::new(&ATTRIBUTES[127]);
 
 /// `plainspan.stream.chunks`: Events with data that a streamed answer consisted of.
-pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[127]);
+pub const PLAINSPAN_STREAM_CHUNKS: Key<i64> = Key::new(&ATTRIBUTES[128]);
 
 /// `plainspan.stream.gap.max`: Longest time in seconds between two of these chunks.
-pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[128]);
+pub const PLAINSPAN_STREAM_GAP_MAX: Key<f64> = Key::new(&ATTRIBUTES[129]);
 
 /// `plainspan.stream.gap.mean`: Mean time in seconds between the chunks of a streamed answer, from the first with content on.
-pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[129]);
+pub const PLAINSPAN_STREAM_GAP_MEAN: Key<f64> = Key::new(&ATTRIBUTES[130]);
 
 /// `plainspan.stream.stalled`: Whether a streamed answer stood still, by its own pace.
-pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[130]);
+pub const PLAINSPAN_STREAM_STALLED: Key<bool> = Key::new(&ATTRIBUTES[131]);
 
 /// `plainspan.stream.stopped_by`: Who stopped a streamed answer before it was over.
-pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[131]);
+pub const PLAINSPAN_STREAM_STOPPED_BY: Key<PlainspanStreamStoppedBy> = Key::new(&ATTRIBUTES[132]);
 
 /// `plainspan.tool.sequence`: The names of the tools that the model called, in the order of the calls.
-pub const PLAINSPAN_TOOL_SEQUENCE: Key<Vec<String>> = Key::new(&ATTRIBUTES[132]);
+pub const PLAINSPAN_TOOL_SEQUENCE: Key<Vec<String>> = Key::new(&ATTRIBUTES[133]);
 
 /// `process.command`: The command that started the process: its first argument.
-pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[133]);
+pub const PROCESS_COMMAND: Key<String> = Key::new(&ATTRIBUTES[134]);
 
 /// `process.command_args`: All arguments, the command included; what looks like a credential is masked.
-pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[134]);
+pub const PROCESS_COMMAND_ARGS: Key<Vec<String>> = Key::new(&ATTRIBUTES[135]);
 
 /// `process.executable.name`: Last component of the executable's path.
-pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[135]);
+pub const PROCESS_EXECUTABLE_NAME: Key<String> = Key::new(&ATTRIBUTES[136]);
 
 /// `process.executable.path`: Path of the executable, as the process's own mount namespace has it.
-pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[136]);
+pub const PROCESS_EXECUTABLE_PATH: Key<String> = Key::new(&ATTRIBUTES[137]);
 
 /// `process.owner`: Name of the user that owns the process, or its id as text.
-pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[137]);
+pub const PROCESS_OWNER: Key<String> = Key::new(&ATTRIBUTES[138]);
 
 /// `process.parent_pid`: Process id of the parent.
-pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[138]);
+pub const PROCESS_PARENT_PID: Key<i64> = Key::new(&ATTRIBUTES[139]);
 
 /// `process.pid`: Process id, as the machine that runs the agent has it.
-pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[139]);
+pub const PROCESS_PID: Key<i64> = Key::new(&ATTRIBUTES[140]);
 
 /// `rpc.response.status_code`: Code of the JSON-RPC error.
-pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[140]);
+pub const RPC_RESPONSE_STATUS_CODE: Key<String> = Key::new(&ATTRIBUTES[141]);
 
 /// `server.address`: Host that the request names, without its port.
-pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[141]);
+pub const SERVER_ADDRESS: Key<String> = Key::new(&ATTRIBUTES[142]);
 
 /// `server.port`: Port of that host.
-pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[142]);
+pub const SERVER_PORT: Key<i64> = Key::new(&ATTRIBUTES[143]);
 
 /// `service.name`: Name of the service.
-pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[143]);
+pub const SERVICE_NAME: Key<String> = Key::new(&ATTRIBUTES[144]);
 
 /// `service.namespace`: What the service belongs to, in the words of the process's own environment.
-pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[144]);
+pub const SERVICE_NAMESPACE: Key<String> = Key::new(&ATTRIBUTES[145]);
 
 /// `telemetry.distro.name`: Always `plainspan`: the telemetry was captured from outside the process.
-pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[145]);
+pub const TELEMETRY_DISTRO_NAME: Key<String> = Key::new(&ATTRIBUTES[146]);
 
 /// `telemetry.distro.version`: Version of plainspan.
-pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[146]);
+pub const TELEMETRY_DISTRO_VERSION: Key<String> = Key::new(&ATTRIBUTES[147]);
 
 /// `url.path`: Path of the request, without its query.
-pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[147]);
+pub const URL_PATH: Key<String> = Key::new(&ATTRIBUTES[148]);
 
 /// `user_agent.original`: The request's `User-Agent`.
-pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[148]);
+pub const USER_AGENT_ORIGINAL: Key<String> = Key::new(&ATTRIBUTES[149]);
 
 /// Values of `error.type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -983,6 +986,27 @@ impl Text for PlainspanContentForm {
     }
 }
 
+/// Values of `plainspan.content.places`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainspanContentPlaces {
+    /// `spans`.
+    Spans,
+    /// `events`.
+    Events,
+    /// `files`.
+    Files,
+}
+
+impl Text for PlainspanContentPlaces {
+    fn into_text(self) -> String {
+        match self {
+            Self::Spans => "spans".to_owned(),
+            Self::Events => "events".to_owned(),
+            Self::Files => "files".to_owned(),
+        }
+    }
+}
+
 /// Values of `plainspan.link.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainspanLinkReason {
@@ -1107,7 +1131,7 @@ impl Text for PlainspanStreamStoppedBy {
 }
 
 /// Every attribute of the contract, in the order of their names.
-pub static ATTRIBUTES: [AttributeDef; 149] = [
+pub static ATTRIBUTES: [AttributeDef; 150] = [
     AttributeDef {
         name: "aws.bedrock.knowledge_base.id",
         index: 0,
@@ -1985,8 +2009,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.content.redacted",
+        name: "plainspan.content.places",
         index: 73,
+        kind: ValueKind::Strings,
+        members: &["spans", "events", "files"],
+        closed: true,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: None,
+        max_items: Some(4),
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.content.redacted",
+        index: 74,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -1998,7 +2034,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.content.reference",
-        index: 74,
+        index: 75,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2010,7 +2046,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.context.ids",
-        index: 75,
+        index: 76,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2022,7 +2058,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.contract.cut",
-        index: 76,
+        index: 77,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2034,7 +2070,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.contract.version",
-        index: 77,
+        index: 78,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2046,7 +2082,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.contract.violations",
-        index: 78,
+        index: 79,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2058,7 +2094,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.cost.estimated",
-        index: 79,
+        index: 80,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2070,7 +2106,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.cost.input.usd",
-        index: 80,
+        index: 81,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2082,7 +2118,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.cost.model",
-        index: 81,
+        index: 82,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2094,7 +2130,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.cost.output.usd",
-        index: 82,
+        index: 83,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2106,7 +2142,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.cost.table_version",
-        index: 83,
+        index: 84,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2118,7 +2154,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.cost.usd",
-        index: 84,
+        index: 85,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2130,7 +2166,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.error.code",
-        index: 85,
+        index: 86,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2142,7 +2178,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.error.message",
-        index: 86,
+        index: 87,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2154,7 +2190,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.error.type",
-        index: 87,
+        index: 88,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2166,7 +2202,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.fingerprint.prompt",
-        index: 88,
+        index: 89,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2178,18 +2214,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.fingerprint.template",
-        index: 89,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Identifying,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(16),
-        max_items: None,
-        since: "0.2.0",
-    },
-    AttributeDef {
-        name: "plainspan.fingerprint.tool_sequence",
         index: 90,
         kind: ValueKind::String,
         members: &[],
@@ -2201,7 +2225,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.fingerprint.tool_set",
+        name: "plainspan.fingerprint.tool_sequence",
         index: 91,
         kind: ValueKind::String,
         members: &[],
@@ -2213,8 +2237,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.identity.experiment",
+        name: "plainspan.fingerprint.tool_set",
         index: 92,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(16),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.identity.experiment",
+        index: 93,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2226,7 +2262,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.identity.locale",
-        index: 93,
+        index: 94,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2238,18 +2274,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.identity.session",
-        index: 94,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Identifying,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: Some(128),
-        max_items: None,
-        since: "0.2.0",
-    },
-    AttributeDef {
-        name: "plainspan.identity.tenant",
         index: 95,
         kind: ValueKind::String,
         members: &[],
@@ -2261,7 +2285,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.identity.user",
+        name: "plainspan.identity.tenant",
         index: 96,
         kind: ValueKind::String,
         members: &[],
@@ -2273,8 +2297,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.2.0",
     },
     AttributeDef {
-        name: "plainspan.link.reason",
+        name: "plainspan.identity.user",
         index: 97,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Identifying,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: Some(128),
+        max_items: None,
+        since: "0.2.0",
+    },
+    AttributeDef {
+        name: "plainspan.link.reason",
+        index: 98,
         kind: ValueKind::String,
         members: &["trace_context", "same_thread"],
         closed: true,
@@ -2286,7 +2322,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.metrics.folded",
-        index: 98,
+        index: 99,
         kind: ValueKind::String,
         members: &["gen_ai.request.model", "gen_ai.response.model", "server.address", "error.type", "service.name", "all"],
         closed: true,
@@ -2298,7 +2334,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.model.aliased",
-        index: 99,
+        index: 100,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2310,7 +2346,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.model.revision.previous",
-        index: 100,
+        index: 101,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2322,7 +2358,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.prompt.version",
-        index: 101,
+        index: 102,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2334,18 +2370,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.input_tokens.limit",
-        index: 102,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.remaining",
         index: 103,
         kind: ValueKind::Int,
         members: &[],
@@ -2357,8 +2381,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.input_tokens.reset",
+        name: "plainspan.rate_limit.input_tokens.remaining",
         index: 104,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.input_tokens.reset",
+        index: 105,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2370,18 +2406,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.output_tokens.limit",
-        index: 105,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.remaining",
         index: 106,
         kind: ValueKind::Int,
         members: &[],
@@ -2393,8 +2417,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.output_tokens.reset",
+        name: "plainspan.rate_limit.output_tokens.remaining",
         index: 107,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.output_tokens.reset",
+        index: 108,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2406,18 +2442,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.requests.limit",
-        index: 108,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.requests.remaining",
         index: 109,
         kind: ValueKind::Int,
         members: &[],
@@ -2429,8 +2453,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.requests.reset",
+        name: "plainspan.rate_limit.requests.remaining",
         index: 110,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.requests.reset",
+        index: 111,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2442,18 +2478,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.rate_limit.tokens.limit",
-        index: 111,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.rate_limit.tokens.remaining",
         index: 112,
         kind: ValueKind::Int,
         members: &[],
@@ -2465,8 +2489,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.rate_limit.tokens.reset",
+        name: "plainspan.rate_limit.tokens.remaining",
         index: 113,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.rate_limit.tokens.reset",
+        index: 114,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2478,7 +2514,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.replay.source",
-        index: 114,
+        index: 115,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2490,7 +2526,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.request.service_tier",
-        index: 115,
+        index: 116,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2502,7 +2538,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.response.finish_reasons",
-        index: 116,
+        index: 117,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2514,18 +2550,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.response.repetition.count",
-        index: 117,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.response.repetition.period",
         index: 118,
         kind: ValueKind::Int,
         members: &[],
@@ -2537,8 +2561,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.response.request_id",
+        name: "plainspan.response.repetition.period",
         index: 119,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.response.request_id",
+        index: 120,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2550,7 +2586,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.response.retry_after",
-        index: 120,
+        index: 121,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2562,7 +2598,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.response.service_tier",
-        index: 121,
+        index: 122,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2574,7 +2610,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.response.time_to_first_content",
-        index: 122,
+        index: 123,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2586,7 +2622,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.sampling.adjusted_count",
-        index: 123,
+        index: 124,
         kind: ValueKind::Double,
         members: &[],
         closed: false,
@@ -2598,7 +2634,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.sampling.reason",
-        index: 124,
+        index: 125,
         kind: ValueKind::String,
         members: &["error", "refusal", "finish_reason", "truncated", "stalled", "repetition", "damaged", "slow", "new_template", "new_model_revision", "new_tool_set", "new_tenant", "trace", "floor", "rate"],
         closed: true,
@@ -2610,7 +2646,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.session.id",
-        index: 125,
+        index: 126,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2622,7 +2658,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.span.name",
-        index: 126,
+        index: 127,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2634,7 +2670,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.stream.chunks",
-        index: 127,
+        index: 128,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2646,18 +2682,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.stream.gap.max",
-        index: 128,
-        kind: ValueKind::Double,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "plainspan.stream.gap.mean",
         index: 129,
         kind: ValueKind::Double,
         members: &[],
@@ -2669,8 +2693,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "plainspan.stream.stalled",
+        name: "plainspan.stream.gap.mean",
         index: 130,
+        kind: ValueKind::Double,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "plainspan.stream.stalled",
+        index: 131,
         kind: ValueKind::Bool,
         members: &[],
         closed: false,
@@ -2682,7 +2718,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.stream.stopped_by",
-        index: 131,
+        index: 132,
         kind: ValueKind::String,
         members: &["client", "server"],
         closed: true,
@@ -2694,7 +2730,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "plainspan.tool.sequence",
-        index: 132,
+        index: 133,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2706,7 +2742,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "process.command",
-        index: 133,
+        index: 134,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2718,7 +2754,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "process.command_args",
-        index: 134,
+        index: 135,
         kind: ValueKind::Strings,
         members: &[],
         closed: false,
@@ -2730,7 +2766,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "process.executable.name",
-        index: 135,
+        index: 136,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2742,7 +2778,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "process.executable.path",
-        index: 136,
+        index: 137,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2754,7 +2790,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "process.owner",
-        index: 137,
+        index: 138,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2766,18 +2802,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "process.parent_pid",
-        index: 138,
-        kind: ValueKind::Int,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Unbounded,
-        max_bytes: None,
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "process.pid",
         index: 139,
         kind: ValueKind::Int,
         members: &[],
@@ -2789,8 +2813,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "rpc.response.status_code",
+        name: "process.pid",
         index: 140,
+        kind: ValueKind::Int,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Unbounded,
+        max_bytes: None,
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "rpc.response.status_code",
+        index: 141,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2802,7 +2838,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "server.address",
-        index: 141,
+        index: 142,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2814,7 +2850,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "server.port",
-        index: 142,
+        index: 143,
         kind: ValueKind::Int,
         members: &[],
         closed: false,
@@ -2826,7 +2862,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "service.name",
-        index: 143,
+        index: 144,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2838,7 +2874,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "service.namespace",
-        index: 144,
+        index: 145,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2850,18 +2886,6 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "telemetry.distro.name",
-        index: 145,
-        kind: ValueKind::String,
-        members: &[],
-        closed: false,
-        privacy: Privacy::Structural,
-        cardinality: Cardinality::Bounded,
-        max_bytes: Some(64),
-        max_items: None,
-        since: "0.1.0",
-    },
-    AttributeDef {
-        name: "telemetry.distro.version",
         index: 146,
         kind: ValueKind::String,
         members: &[],
@@ -2873,8 +2897,20 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
         since: "0.1.0",
     },
     AttributeDef {
-        name: "url.path",
+        name: "telemetry.distro.version",
         index: 147,
+        kind: ValueKind::String,
+        members: &[],
+        closed: false,
+        privacy: Privacy::Structural,
+        cardinality: Cardinality::Bounded,
+        max_bytes: Some(64),
+        max_items: None,
+        since: "0.1.0",
+    },
+    AttributeDef {
+        name: "url.path",
+        index: 148,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -2886,7 +2922,7 @@ pub static ATTRIBUTES: [AttributeDef; 149] = [
     },
     AttributeDef {
         name: "user_agent.original",
-        index: 148,
+        index: 149,
         kind: ValueKind::String,
         members: &[],
         closed: false,
@@ -3006,6 +3042,7 @@ pub static GEN_AI_CLIENT_INFERENCE: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTENT_CUT.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_FORM.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REDACTED.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_CONTENT_PLACES.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REFERENCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_ERROR_MESSAGE.def(), requirement: Requirement::OptIn },
         Use { attribute: PLAINSPAN_CALL_ENDED.def(), requirement: Requirement::Required },
@@ -3048,6 +3085,7 @@ pub static MCP_CLIENT: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTENT_FORM.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REDACTED.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_CUT.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_CONTENT_PLACES.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REFERENCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_ERROR_MESSAGE.def(), requirement: Requirement::OptIn },
         Use { attribute: PLAINSPAN_IDENTITY_TENANT.def(), requirement: Requirement::Recommended },
@@ -3118,6 +3156,7 @@ pub static MCP_SERVER: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTENT_FORM.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REDACTED.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_CUT.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_CONTENT_PLACES.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REFERENCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_ERROR_MESSAGE.def(), requirement: Requirement::OptIn },
         Use { attribute: PLAINSPAN_IDENTITY_TENANT.def(), requirement: Requirement::Recommended },
@@ -3274,6 +3313,7 @@ pub static EVENT_GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS: Shape = Shape::new(
         Use { attribute: PLAINSPAN_CONTENT_CUT.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_FORM.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REDACTED.def(), requirement: Requirement::Conditional },
+        Use { attribute: PLAINSPAN_CONTENT_PLACES.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_CONTENT_REFERENCE.def(), requirement: Requirement::Conditional },
         Use { attribute: PLAINSPAN_ERROR_MESSAGE.def(), requirement: Requirement::OptIn },
         Use { attribute: PLAINSPAN_CALL_ENDED.def(), requirement: Requirement::Required },
@@ -3919,7 +3959,7 @@ pub static PROFILES: &[Profile] = &[
         brief: "The contract as its version 0.1.0 had it.",
         version: "0.1.0",
         schema_url: "https://plainspan.dev/schemas/0.1.0",
-        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOKEN_MODALITY.def(), GEN_AI_TOKEN_TYPE.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTENT_REFERENCE.def(), PLAINSPAN_CONTEXT_IDS.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), PLAINSPAN_ERROR_MESSAGE.def(), PLAINSPAN_FINGERPRINT_PROMPT.def(), PLAINSPAN_FINGERPRINT_TEMPLATE.def(), PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE.def(), PLAINSPAN_FINGERPRINT_TOOL_SET.def(), PLAINSPAN_IDENTITY_EXPERIMENT.def(), PLAINSPAN_IDENTITY_LOCALE.def(), PLAINSPAN_IDENTITY_SESSION.def(), PLAINSPAN_IDENTITY_TENANT.def(), PLAINSPAN_IDENTITY_USER.def(), PLAINSPAN_METRICS_FOLDED.def(), PLAINSPAN_MODEL_ALIASED.def(), PLAINSPAN_MODEL_REVISION_PREVIOUS.def(), PLAINSPAN_PROMPT_VERSION.def(), PLAINSPAN_SAMPLING_ADJUSTED_COUNT.def(), PLAINSPAN_SAMPLING_REASON.def(), PLAINSPAN_SPAN_NAME.def(), PLAINSPAN_TOOL_SEQUENCE.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
+        left_out: AttributeSet::of(&[AWS_BEDROCK_KNOWLEDGE_BASE_ID.def(), GEN_AI_AGENT_ID.def(), GEN_AI_AGENT_NAME.def(), GEN_AI_DATA_SOURCE_ID.def(), GEN_AI_PROMPT_NAME.def(), GEN_AI_TOKEN_MODALITY.def(), GEN_AI_TOKEN_TYPE.def(), GEN_AI_TOOL_CALL_ARGUMENTS.def(), GEN_AI_TOOL_CALL_RESULT.def(), GEN_AI_TOOL_NAME.def(), JSONRPC_PROTOCOL_VERSION.def(), JSONRPC_REQUEST_ID.def(), MCP_METHOD_NAME.def(), MCP_PROTOCOL_VERSION.def(), MCP_RESOURCE_URI.def(), MCP_SESSION_ID.def(), NETWORK_PROTOCOL_NAME.def(), NETWORK_TRANSPORT.def(), PLAINSPAN_CONTENT_FORM.def(), PLAINSPAN_CONTENT_PLACES.def(), PLAINSPAN_CONTENT_REDACTED.def(), PLAINSPAN_CONTENT_REFERENCE.def(), PLAINSPAN_CONTEXT_IDS.def(), PLAINSPAN_CONTRACT_CUT.def(), PLAINSPAN_COST_ESTIMATED.def(), PLAINSPAN_COST_INPUT_USD.def(), PLAINSPAN_COST_MODEL.def(), PLAINSPAN_COST_OUTPUT_USD.def(), PLAINSPAN_COST_TABLE_VERSION.def(), PLAINSPAN_COST_USD.def(), PLAINSPAN_ERROR_MESSAGE.def(), PLAINSPAN_FINGERPRINT_PROMPT.def(), PLAINSPAN_FINGERPRINT_TEMPLATE.def(), PLAINSPAN_FINGERPRINT_TOOL_SEQUENCE.def(), PLAINSPAN_FINGERPRINT_TOOL_SET.def(), PLAINSPAN_IDENTITY_EXPERIMENT.def(), PLAINSPAN_IDENTITY_LOCALE.def(), PLAINSPAN_IDENTITY_SESSION.def(), PLAINSPAN_IDENTITY_TENANT.def(), PLAINSPAN_IDENTITY_USER.def(), PLAINSPAN_METRICS_FOLDED.def(), PLAINSPAN_MODEL_ALIASED.def(), PLAINSPAN_MODEL_REVISION_PREVIOUS.def(), PLAINSPAN_PROMPT_VERSION.def(), PLAINSPAN_SAMPLING_ADJUSTED_COUNT.def(), PLAINSPAN_SAMPLING_REASON.def(), PLAINSPAN_SPAN_NAME.def(), PLAINSPAN_TOOL_SEQUENCE.def(), RPC_RESPONSE_STATUS_CODE.def(), SERVICE_NAMESPACE.def()]),
         doubles: AttributeSet::of(&[]),
         left_out_metrics: MetricSet::of(&[METRIC_GEN_AI_CLIENT_INFERENCE_DURATION, METRIC_GEN_AI_CLIENT_OPERATION_DURATION, METRIC_GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK, METRIC_GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK, METRIC_GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK, METRIC_GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK, METRIC_GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS, METRIC_GEN_AI_CLIENT_TOKEN_USAGE, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_OUTPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_READ_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_WRITE_INPUT_TOKENS, METRIC_GEN_AI_CLIENT_INFERENCE_USAGE_REASONING_OUTPUT_TOKENS, METRIC_GEN_AI_SERVER_REQUEST_DURATION, METRIC_GEN_AI_SERVER_TIME_TO_FIRST_TOKEN, METRIC_MCP_CLIENT_OPERATION_DURATION, METRIC_MCP_SERVER_OPERATION_DURATION, METRIC_PLAINSPAN_CALLS_KEPT, METRIC_PLAINSPAN_CALLS_DROPPED, METRIC_PLAINSPAN_COST_USAGE, METRIC_PLAINSPAN_METRICS_FOLDED_CALLS]),
         left_out_events: &["gen_ai.client.inference.operation.details"],

@@ -10,7 +10,7 @@ use super::{
     key::{ValueKind, definition},
     names,
     otlp::{key_value, resource, scope},
-    span::{Attribute, Delivery, Resource, Span, Value},
+    span::{Attribute, Delivery, Place, Resource, Span, Value},
 };
 
 /// The event of a call whose content is kept; none of others, and none of calls of MCP.
@@ -20,10 +20,9 @@ use super::{
 pub fn details(span: &Span) -> Option<LogRecord> {
     let shape = &names::EVENT_GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS;
     let own = |of: &&Attribute| definition(of.key).is_some_and(|def| shape.has(def));
+    let wanted = span.goes_to(Place::Events) && span.attributes.iter().filter(own).any(Attribute::is_content);
     // Calls of MCP have other content.
-    if span.read(names::MCP_METHOD_NAME).is_some()
-        || !span.attributes.iter().filter(own).any(Attribute::is_content)
-    {
+    if !wanted || span.read(names::MCP_METHOD_NAME).is_some() {
         return None;
     }
     Some(LogRecord {
@@ -171,7 +170,13 @@ mod tests {
             let message = built.status == Status::Error("you asked for get".into());
             assert_eq!(message, spans, "{placement:?}: {:?}", built.status);
             let elsewhere = built.get("plainspan.error.message");
-            assert_eq!(elsewhere.is_some(), placement.beyond_spans(), "{placement:?}");
+            assert_eq!(elsewhere.is_some(), !placement.is_spans_alone(), "{placement:?}");
+            let places =
+                [(Place::Spans, spans), (Place::Events, events), (Place::Files, placement.files.is_some())];
+            for (place, wanted) in places {
+                assert_eq!(built.goes_to(place), wanted, "{placement:?} {place:?}");
+            }
+            assert_eq!(details(&built).is_some(), events, "{placement:?}");
             let args = Attribute { key: "process.command_args", value: Value::Strings(vec!["asked".into()]) };
             let resource = Arc::new(Resource { attributes: vec![args], ..Resource::default() });
             let delivery = Delivery { span: built, resource };

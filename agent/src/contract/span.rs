@@ -2,10 +2,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-pub use super::names::PlainspanLinkReason as LinkReason;
+pub use super::names::{PlainspanContentPlaces as Place, PlainspanLinkReason as LinkReason};
 use super::{
-    key::{Key, Privacy, definition},
-    names::OVERLAPS,
+    key::{Key, Privacy, Text as _, definition},
+    names::{self, OVERLAPS},
 };
 use crate::time::Timestamp;
 
@@ -125,6 +125,14 @@ impl Span {
     /// The value of an attribute.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.attributes.iter().find(|a| a.key == key).map(|a| &a.value)
+    }
+
+    /// May what was said in the call go to this place? The span says so itself, since it may have been made long before it is exported.
+    pub fn goes_to(&self, place: Place) -> bool {
+        match self.get(names::PLAINSPAN_CONTENT_PLACES.name()) {
+            Some(Value::Strings(places)) => places.contains(&place.into_text()),
+            _ => place == Place::Spans,
+        }
     }
 
     /// About how much memory it takes, in bytes.

@@ -34,7 +34,6 @@ use crate::{
     account::Account,
     contract::Delivery,
     journal::{self, JournalError},
-    policy::content::Placement,
 };
 use without_content::WithoutContent;
 
@@ -195,8 +194,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The journal, if there is to be one.
     pub keep: Option<Keep>,
-    /// Where content goes.
-    pub placement: Placement,
+    /// Collectors get events as well.
+    pub events: bool,
     /// The directory of content, if there is to be one.
     pub content: Option<ContentSettings>,
 }
@@ -220,12 +219,10 @@ fn exporters(
     settings: &Settings,
     account: &Arc<Account>,
 ) -> Result<Vec<Box<dyn Exporter>>, OpenError> {
-    let Settings { schema_url, verbose, ref placement, .. } = *settings;
+    let Settings { schema_url, verbose, events, .. } = *settings;
     let variable = |name: &str| std::env::var(name).ok();
     // Spans as they leave the machine; what is for eyes shows all that there is.
-    let spans = |exporter: Box<dyn Exporter>| -> Box<dyn Exporter> {
-        if placement.spans { exporter } else { Box::new(WithoutContent(exporter)) }
-    };
+    let spans = |exporter: Box<dyn Exporter>| Box::new(WithoutContent(exporter));
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::with_capacity(targets.len() + 1);
     for target in targets {
         match target {
@@ -238,9 +235,7 @@ fn exporters(
             Target::Otlp => {
                 let config = OtlpConfig::from_env(Signal::Traces, &variable)?;
                 exporters.push(spans(Box::new(Otlp::connect(&config, Told::Spans, schema_url)?)));
-                if placement.events
-                    && otlp::is_wanted(Signal::Logs, "and -o events:PATH for a file", &variable)?
-                {
+                if events && otlp::is_wanted(Signal::Logs, "and -o events:PATH for a file", &variable)? {
                     let config = OtlpConfig::from_env(Signal::Logs, &variable)?;
                     exporters.push(Box::new(Otlp::connect(&config, Told::Events, schema_url)?));
                 }

@@ -1,11 +1,12 @@
-//! Spans without what was said in their calls, for where that goes elsewhere.
+//! Spans without what was said in their calls, where that goes elsewhere.
 
 use std::sync::Arc;
 
 use super::{Batching, BoxFuture, Exporter, Failure};
-use crate::contract::Delivery;
+use crate::contract::{Delivery, Place};
 
-/// Takes content off whatever another exporter gets.
+/// Takes content off what another exporter gets, if the span says that it goes elsewhere: what the settings are now says nothing of
+/// spans that an earlier run left in the journal.
 pub(super) struct WithoutContent(pub Box<dyn Exporter>);
 
 impl Exporter for WithoutContent {
@@ -23,8 +24,12 @@ impl Exporter for WithoutContent {
 
     fn export<'a>(&'a mut self, batch: &'a [Arc<Delivery>]) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            let bare: Vec<_> = batch.iter().map(|delivery| Arc::new(delivery.without_content())).collect();
-            self.0.export(&bare).await
+            let fit = |delivery: &Arc<Delivery>| {
+                let whole = delivery.span.goes_to(Place::Spans);
+                if whole { Arc::clone(delivery) } else { Arc::new(delivery.without_content()) }
+            };
+            let fit: Vec<_> = batch.iter().map(fit).collect();
+            self.0.export(&fit).await
         })
     }
 

@@ -69,7 +69,7 @@ async fn replay(args: Args) -> anyhow::Result<ExitCode> {
         console_on_stderr: false,
         limits: export::Limits::default(),
         keep: args.output.keep.if_asked(),
-        placement: placement.clone(),
+        events: placement.events,
         content: content_files,
     };
     // Opened before anything is exported: a file that isn't there stops a replay at once.

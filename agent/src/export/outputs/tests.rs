@@ -4,7 +4,7 @@ use super::{
     super::{Batching, BoxFuture, ExportError, Failure, convert::tests::delivery},
     *,
 };
-use crate::{contract::Value, policy::content::Placement};
+use crate::contract::Value;
 
 /// An exporter that does as it is told and remembers what it got.
 struct Fake {
@@ -359,7 +359,7 @@ async fn a_journal_that_cannot_be_had_stops_only_whoever_asked_for_it() {
             console_on_stderr: true,
             limits: Limits::default(),
             keep: Some(Keep { path: path.clone(), limits, required, patient: false }),
-            placement: Placement::default(),
+            events: false,
             content: None,
         };
         let targets = [super::super::Target::File(file.clone())];

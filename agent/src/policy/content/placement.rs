@@ -17,9 +17,9 @@ impl Placement {
     /// On spans and nowhere else.
     pub const SPANS: Self = Self { spans: true, events: false, files: None };
 
-    /// Is it told anywhere but on spans?
-    pub const fn beyond_spans(&self) -> bool {
-        self.events || self.files.is_some()
+    /// Is it told on spans, and nowhere else?
+    pub const fn is_spans_alone(&self) -> bool {
+        self.spans && !self.events && self.files.is_none()
     }
 }
 
