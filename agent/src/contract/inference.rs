@@ -1,13 +1,11 @@
 //! The span of one call; [`super::mcp`] has what those of MCP say instead of model and usage.
 
-use std::sync::Arc;
-
 use super::{
     attributes::Attributes,
     check::Context,
     content, document, fingerprint,
     key::Text as _,
-    mcp, names, naming,
+    mcp, names, naming, place,
     profile::Profile,
     sampling,
     settle::settle,
@@ -59,7 +57,6 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     let Relations { cause: link, session } = relations;
     let mut set = Attributes::default();
     let with_content = options.content != Form::None;
-    let Placement { spans: on_spans, ref files, .. } = options.placement;
     let (shape, any_content) = if let Some(message) = &call.mcp {
         (mcp::shape(call), mcp::set(&mut set, call, message, with_content))
     } else {
@@ -72,21 +69,10 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     fingerprint::set_identity(&mut set, &options.prints);
     transport(&mut set, call);
     capture(&mut set, call);
-    let message = call.error.as_ref().and_then(|error| error.message.clone());
-    let message =
-        message.filter(|message| with_content && !options.placement.is_spans_alone() && !message.is_empty());
-    let any_content = any_content || message.is_some();
-    set.set_some(names::PLAINSPAN_ERROR_MESSAGE, message);
-    set.set_some(names::PLAINSPAN_CONTENT_PLACES, places(&options.placement).filter(|_| with_content));
     let trace = call.trace.as_ref();
     let trace_id = trace.map_or(ids.trace_id, |t| t.trace_id);
     let end = call.end.max(call.start);
-    if any_content {
-        let place = |files: &Arc<str>| format!("{files}/{}", document::file_name(trace_id, ids.span_id, end));
-        set.set_some(names::PLAINSPAN_CONTENT_REFERENCE, files.as_ref().map(place));
-        set.set_some(names::PLAINSPAN_CONTENT_FORM, content_form(options.content));
-        set.set_count(names::PLAINSPAN_CONTENT_REDACTED, options.redacted);
-    }
+    place::set(&mut set, call, any_content, options, || document::file_name(trace_id, ids.span_id, end));
     set.set_some(names::PLAINSPAN_LINK_REASON, link.map(|link| link.reason));
     set.set_some(names::PLAINSPAN_SESSION_ID, session.map(|id| format!("{:016x}", u64::from_be_bytes(id.0))));
     set.set_some(names::PLAINSPAN_REPLAY_SOURCE, options.capture_source.clone());
@@ -98,7 +84,7 @@ pub fn build(call: &Call, ids: SpanIds, relations: Relations, options: &Options,
     let (status, status_cut) = call
         .error
         .as_ref()
-        .map_or((Status::Unset, false), |error| status(error, call, with_content && on_spans));
+        .map_or((Status::Unset, false), |error| status(error, call, with_content && options.placement.spans));
     // What is no attribute goes by the names of the OTLP protocol.
     let cut = [("status.message", status_cut), ("trace_state", state_cut)];
     let cut = cut.into_iter().filter_map(|(field, cut)| cut.then_some(field));
@@ -393,23 +379,6 @@ pub(super) fn provider(provider: Provider) -> names::GenAiProviderName {
 /// `gen_ai.provider.name` of a provider.
 pub fn provider_name(of: Provider) -> String {
     provider(of).into_text()
-}
-
-/// What is said of a placement other than the usual one.
-fn places(of: &Placement) -> Option<Vec<names::PlainspanContentPlaces>> {
-    use names::PlainspanContentPlaces as Place;
-    let all = [(of.spans, Place::Spans), (of.events, Place::Events), (of.files.is_some(), Place::Files)];
-    let chosen = all.into_iter().filter_map(|(chosen, place)| chosen.then_some(place));
-    (!of.is_spans_alone()).then(|| chosen.collect())
-}
-
-fn content_form(form: Form) -> Option<names::PlainspanContentForm> {
-    match form {
-        Form::None => None,
-        Form::Hashed => Some(names::PlainspanContentForm::Hashed),
-        Form::Redacted => Some(names::PlainspanContentForm::Redacted),
-        Form::Full => Some(names::PlainspanContentForm::Full),
-    }
 }
 
 fn output_type(kind: OutputType) -> names::GenAiOutputType {

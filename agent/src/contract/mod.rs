@@ -18,6 +18,7 @@ mod naming;
 pub mod otlp;
 pub mod otlp_logs;
 pub mod otlp_metrics;
+mod place;
 mod profile;
 mod resource;
 mod sampling;
