@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use plainspan::{
     account::Account,
-    contract::{self, Options, SpanIds, Value, names},
+    contract::{
+        self, Delivery, Options, SpanIds, Value, ValueKind, definition, document, names, otlp_logs::details,
+    },
     genai::{Call, Fact, Limits, Recognition, Recognizer, Sources, Told},
     policy::{
-        content::{Form, Key},
+        content::{Form, Key, Placement},
         fingerprint::Fingerprinter,
     },
     time::Timestamp,
@@ -151,18 +153,38 @@ pub fn spans(call: &Call, account: &Account) {
     let mut fingerprinter = Fingerprinter::new(Some(key), Fact::ALL.to_vec(), Arc::default());
     // The second time it is known.
     let prints = [fingerprinter.prints(call), fingerprinter.prints(call)];
+    let placement = Placement { spans: false, events: true, files: Some("file:///c".into()) };
     for (content, prints) in [Form::None, Form::Full].into_iter().zip(prints) {
         let span = contract::build(
             call,
             ids,
             contract::Relations::default(),
-            &Options { content, prints, ..Options::default() },
+            &Options { content, prints, placement: placement.clone(), ..Options::default() },
             account,
         );
+        let said = Delivery { span: span.clone(), resource: Arc::default() };
+        told_apart(&said, content != Form::None);
         let said = span.get(names::PLAINSPAN_CONTRACT_VIOLATIONS.name());
         let Some(Value::Strings(said)) = said else { continue };
         for reason in ["unknown", "type", "private"] {
             assert!(!said.iter().any(|violation| violation.starts_with(reason)), "{said:?}");
         }
     }
+}
+
+/// What goes to events and files is there, structured where it is JSON, and gone from what leaves as a span.
+fn told_apart(call: &Delivery, kept: bool) {
+    let (event, file) = (details(&call.span), document(call));
+    assert!(kept || (event.is_none() && file.is_none()), "{call:?}");
+    assert!(event.is_none() || file.is_some(), "{call:?}");
+    for attribute in event.iter().flat_map(|event| &event.attributes) {
+        let is_json = definition(&attribute.key).is_some_and(|def| def.kind == ValueKind::Json);
+        let value = format!("{:?}", attribute.value);
+        let is_text = value.starts_with("Some(AnyValue { value: Some(StringValue(");
+        assert!(!is_json || !is_text, "{} is a text: {value}", attribute.key);
+    }
+    if let Some((name, text)) = file {
+        assert!(name.len() == 69 && text.ends_with(b"}\n"), "{name}");
+    }
+    assert!(!call.without_content().span.attributes.iter().any(contract::Attribute::is_content));
 }

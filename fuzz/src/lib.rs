@@ -2,6 +2,7 @@
 
 mod bodies;
 mod calls;
+mod conditions;
 mod conversations;
 mod heard;
 mod json;
@@ -13,6 +14,7 @@ pub mod script;
 
 pub use bodies::{encodings, events, form, grpc};
 pub use calls::calls;
+pub use conditions::conditions;
 pub use conversations::{header_block, http1, http2, websocket};
 pub use json::json;
 pub use offline::offline;

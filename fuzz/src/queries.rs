@@ -9,6 +9,11 @@ pub fn queries(data: &[u8]) {
     let ending = ["promql", "sql", "traceql", "json", "yaml"][usize::from(*first) % 5];
     if let Ok(found) = scan(&format!("x.{ending}"), text) {
         // An alias in SQL stands for up to 64 names each time.
-        assert!(found.len() <= 65 * (text.len() + 1), "{} names in {} bytes of {ending}", found.len(), text.len());
+        assert!(
+            found.len() <= 65 * (text.len() + 1),
+            "{} names in {} bytes of {ending}",
+            found.len(),
+            text.len()
+        );
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     sync::{Arc, Mutex},
     thread,
@@ -135,6 +135,16 @@ fn calls(provider: &Local) -> (String, Vec<String>) {
     (script.collect::<Vec<_>>().join(" && "), canaries)
 }
 
+/// What Prometheus gets there.
+fn scraped(place: &str) -> Vec<u8> {
+    let (address, path) = place.split_once('/').expect("a host and a path");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it listens");
+    let mut page = Vec::new();
+    stream.read_to_end(&mut page).expect("it answers");
+    page
+}
+
 /// What stands in all files of the directories in this one.
 fn bytes_below(directory: &Path) -> Vec<u8> {
     let entries = |path: &Path| fs::read_dir(path).expect("it is there").flatten().map(|entry| entry.path());
@@ -172,6 +182,7 @@ fn no_credential_comes_out_anywhere() {
             "--journal",
         ])
         .args([&journal])
+        .args(["--prometheus", "127.0.0.1:0"])
         .args(["-o".to_owned(), format!("events:{}", events.display())])
         .args(["--content-dir".as_ref(), content.as_os_str()])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
@@ -188,6 +199,8 @@ fn no_credential_comes_out_anywhere() {
         Process::start(process).wait().stdout.join("\n").into_bytes()
     };
     let history = told(&["calls", "--json"]);
+    let metrics = running.process().wait_for_stderr("metrics for Prometheus are at http://");
+    let metrics = scraped(metrics.split("http://").nth(1).expect("an address"));
     let doctor = told(&["doctor", "--cache", "none", "curl"]);
     // While the agent has it open, most of the journal is in its write-ahead log.
     let open = journal_bytes(&journal);
@@ -215,6 +228,7 @@ fn no_credential_comes_out_anywhere() {
         ("journal, open", open, ASKED),
         ("journal, closed", journal_bytes(&journal), ASKED),
         ("calls --json", history, MODEL),
+        ("Prometheus", metrics, MODEL),
         ("doctor", doctor, "This machine can capture"),
     ];
     for (output, bytes, mark) in &outputs {

@@ -21,6 +21,7 @@ pub fn write(corpus: &Path) -> Result<()> {
     all.extend(programs_of_all_machines());
     all.extend(queries());
     all.extend(texts());
+    all.extend(conditions());
     for (target, name, seed) in all {
         let dir = corpus.join(target);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -52,6 +53,18 @@ fn queries() -> Vec<Seed> {
         bytes.extend_from_slice(text.as_bytes());
         seed("queries", &n.to_string(), bytes)
     };
+    texts.into_iter().enumerate().map(one).collect()
+}
+
+fn conditions() -> Vec<Seed> {
+    let texts = [
+        "finish_reason={length,stop*}",
+        "gen_ai.usage.output_tokens>=1.5e3",
+        "!error_type",
+        "status!=a\\*\\{b",
+        "attribute.team=x",
+    ];
+    let one = |(n, text): (usize, &str)| seed("conditions", &n.to_string(), text.as_bytes());
     texts.into_iter().enumerate().map(one).collect()
 }
 
