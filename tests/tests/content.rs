@@ -147,15 +147,21 @@ fn files_have_what_their_spans_refer_to() {
     assert!(said(&read(&content.join(name))));
 }
 
+/// The same with a collector, and a journal for what it does not take.
+fn kept(agent: AgentCommand, journal: &Path, endpoint: &str) -> AgentCommand {
+    agent
+        .args(["-o", "otlp", "--journal"])
+        .args([journal])
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+}
+
 #[test]
 fn events_that_nobody_takes_wait_in_the_journal() {
     let (provider, receiver, home) = (Local::new(), Receiver::of_events(), directory());
     let journal = home.path().join("journal.db");
-    let first = AgentCommand::new()
-        .args(["--content", "full", "--content-as", "events", "-o", "otlp", "--journal"])
-        .args([&journal])
-        .env("OTEL_METRICS_EXPORTER", "none")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
+    let first = kept(AgentCommand::new(), &journal, &receiver.grpc())
+        .args(["--content", "full", "--content-as", "events"])
         .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", format!("http://127.0.0.1:{}", free_port()))
         .run(call(&provider))
         .exited(0);
@@ -169,11 +175,8 @@ fn events_that_nobody_takes_wait_in_the_journal() {
         "spans were taken: {first:#?}"
     );
     // The agent has forgotten where content went: the span has not.
-    AgentCommand::new()
-        .args(["--content-as", "spans,events", "-o", "otlp", "--journal"])
-        .args([&journal])
-        .env("OTEL_METRICS_EXPORTER", "none")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
+    kept(AgentCommand::new(), &journal, &receiver.grpc())
+        .args(["--content-as", "spans,events"])
         .run(Command::shell("true"))
         .exited(0);
     let arrived = receiver.stop();
@@ -186,13 +189,10 @@ fn events_that_nobody_takes_wait_in_the_journal() {
 fn what_an_earlier_run_left_is_still_not_for_spans() {
     let (provider, home) = (Local::new(), directory());
     let (journal, content) = (home.path().join("journal.db"), home.path().join("content"));
-    let first = AgentCommand::bare()
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let first = kept(AgentCommand::bare(), &journal, &nobody)
         .args(["--content", "full", "--content-dir"])
         .args([&content])
-        .args(["-o", "otlp", "--journal"])
-        .args([&journal])
-        .env("OTEL_METRICS_EXPORTER", "none")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", free_port()))
         .run(call(&provider))
         .exited(0);
     assert!(
@@ -200,11 +200,8 @@ fn what_an_earlier_run_left_is_still_not_for_spans() {
         "{first:#?}"
     );
     let receiver = Receiver::start();
-    AgentCommand::bare()
-        .args(["--content", "full", "-o", "otlp", "--journal"])
-        .args([&journal])
-        .env("OTEL_METRICS_EXPORTER", "none")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc())
+    kept(AgentCommand::bare(), &journal, &receiver.grpc())
+        .args(["--content", "full"])
         .run(Command::shell("true"))
         .exited(0);
     let arrived = receiver.stop();
