@@ -18,7 +18,7 @@ use super::{
     decode::Decoder,
     error::CaptureError,
     preflight,
-    probes::{Placed, Probes, held, program_of, reason, release, release_within},
+    probes::{Placed, Probes, held, program_of, release, release_within},
     record::{ConnectionId, Record},
     scope::Scope,
 };
@@ -379,7 +379,7 @@ impl Kernel {
         let row = self.row(&point.point)?;
         let name = program_of(point.mechanism, point.point.action);
         let placed = self.probes.place(&mut self.ebpf, name, file, point.offset, u64::from(row));
-        let placed = placed.map_err(|error| reason(&error))?;
+        let placed = placed.map_err(|error| chain(&error))?;
         self.next_link += 1;
         let link = LinkId(self.next_link);
         self.links.insert(link, placed);
@@ -457,7 +457,7 @@ fn load_error(error: &(dyn std::error::Error + 'static), memlock: u64) -> Captur
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(e) = source {

@@ -12,7 +12,7 @@ use aya::{
 };
 use tracing::warn;
 
-use super::{error::CaptureError, kernel::chain, multi};
+use super::{error::CaptureError, multi};
 use crate::probe::Mechanism;
 
 /// Most threads that take probes away together.
@@ -147,11 +147,6 @@ pub(super) fn release_within<T: Send + 'static>(links: Vec<T>, patience: Duratio
     drop(last);
     // Nothing is ever sent: it ends when the other sides are gone, or in time.
     let _ = all.recv_timeout(patience);
-}
-
-/// The reason, in one line.
-pub(super) fn reason(error: &PlaceError) -> String {
-    chain(error)
 }
 
 #[cfg(test)]

@@ -104,14 +104,14 @@ impl ContentArgs {
         targets: &[Target],
         profile: &Profile,
     ) -> anyhow::Result<(Placement, Option<ContentSettings>)> {
-        let variable = of_variable(capture().as_deref())?.1;
+        let (form, variable) = of_variable(capture().as_deref())?;
         let places = match &*self.content_as {
             [] if self.content_dir.is_some() => &[PlaceArg::Files],
             [] => variable,
             given => given,
         };
         let goes_to = |place| places.contains(&place);
-        let kept = self.content.map_or(of_variable(capture().as_deref())?.0, Form::from) != Form::None;
+        let kept = self.content.map_or(form, Form::from) != Form::None;
         let told = !self.content_as.is_empty() || self.content_dir.is_some();
         if told && !kept && self.content_rule.is_empty() {
             tracing::warn!(
