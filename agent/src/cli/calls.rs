@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{civil::Date, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
@@ -19,6 +19,7 @@ use crate::{
     export::Console,
     journal::Kept,
     text::hex,
+    time::Timestamp,
 };
 
 /// How often `--follow` looks for more.
@@ -148,7 +149,7 @@ impl List<'_> {
         if self.args.from.json {
             return writeln!(out, "{}", object(kept));
         }
-        let start = Timestamp::from_nanosecond(i128::from(kept.delivery.span.start.0)).unwrap_or_default();
+        let start = kept.delivery.span.start.utc();
         let day = start.to_zoned(self.zone.clone()).date();
         if self.day.is_none() {
             writeln!(out, "{:>7}  {}", "ID", self.console.heading())?;
@@ -168,9 +169,7 @@ impl List<'_> {
 /// A call as one JSON object.
 fn object(kept: &Kept) -> Json {
     let Delivery { span, resource } = &kept.delivery;
-    let moment = |time: crate::time::Timestamp| {
-        Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default().to_string()
-    };
+    let moment = |time: Timestamp| time.utc().to_string();
     let (status, description) = match &span.status {
         Status::Unset => ("ok", None),
         Status::Error(description) => ("error", Some(description)),

@@ -10,19 +10,16 @@ use super::{
     names,
     span::{Attribute, Delivery, Span, Value},
 };
-use crate::time::Timestamp;
+use crate::{text::hex, time::Timestamp};
 
 /// The name of the file below the directory of all: of the minute in which the call ended, then of its trace and span.
 pub fn file_name(trace_id: [u8; 16], span_id: [u8; 8], end: Timestamp) -> String {
-    let (trace, span) = (u128::from_be_bytes(trace_id), u64::from_be_bytes(span_id));
-    format!("{}/{trace:032x}-{span:016x}.json", minute(end))
+    format!("{}/{}-{}.json", minute(end), hex(&trace_id), hex(&span_id))
 }
 
 /// The directory of a minute, as `20261126T1317Z`: in the order of their names they are in the order of time.
 pub fn minute(time: Timestamp) -> String {
-    // Every 64-bit number of nanoseconds is a time that `jiff` knows.
-    let time = jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default();
-    time.strftime("%Y%m%dT%H%MZ").to_string()
+    time.utc().strftime("%Y%m%dT%H%MZ").to_string()
 }
 
 /// Of which call it is, and what was said in it.
@@ -50,11 +47,7 @@ pub fn document(delivery: &Delivery) -> Option<(String, Vec<u8>)> {
     let all = span.attributes.iter().chain(&delivery.resource.attributes);
     let content: BTreeMap<_, _> = all.filter_map(|of| Some((of.key, content(of)?))).collect();
     let Span { trace_id, span_id, end, .. } = *span;
-    let document = Document {
-        trace_id: format!("{:032x}", u128::from_be_bytes(trace_id)),
-        span_id: format!("{:016x}", u64::from_be_bytes(span_id)),
-        content,
-    };
+    let document = Document { trace_id: hex(&trace_id), span_id: hex(&span_id), content };
     // Keys are texts, and so nothing in it can fail.
     let mut text = serde_json::to_vec(&document).ok()?;
     text.push(b'\n');

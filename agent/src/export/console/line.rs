@@ -127,9 +127,7 @@ pub(super) fn line(delivery: &Delivery, paint: Paint, zone: &TimeZone) -> String
 }
 
 fn clock(time: Timestamp, zone: &TimeZone) -> String {
-    // Every 64-bit number of nanoseconds is a time that `jiff` knows; should it not be, the epoch shows it.
-    let time = jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default();
-    time.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+    time.utc().to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
 /// The service's name, where there is a real one, since many services are called `python3`.

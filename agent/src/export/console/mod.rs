@@ -141,7 +141,7 @@ impl Console {
 
 /// A time as RFC 3339 has it, to the nanosecond.
 fn moment(time: Timestamp) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default().to_string()
+    time.utc().to_string()
 }
 
 fn shown(value: &Value) -> String {
